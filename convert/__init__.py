@@ -1,0 +1,1 @@
+"""Checkpoint → bundle: reads the public safetensors, writes GGUF and ONNX, never PyTorch."""

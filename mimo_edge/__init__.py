@@ -1,0 +1,1 @@
+"""mimo_edge: Xiaomi's MiMo-Audio on a laptop without CUDA."""

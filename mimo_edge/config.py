@@ -1,0 +1,240 @@
+"""The manifest of a bundle: everything the runtime has to know about a model.
+
+`manifest.json` is written by `convert/` and read here. Unknown keys, missing
+keys and wrong types are refused, so that an edited or a newer manifest is
+reported and never half-understood.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from .errors import MimoEdgeError
+
+__all__ = [
+    "BACKBONE_FILE",
+    "GRAPHS",
+    "MANIFEST_FILE",
+    "SCHEMA_VERSION",
+    "AudioConfig",
+    "BackboneConfig",
+    "BundleFile",
+    "Manifest",
+    "PatchConfig",
+    "SourceFile",
+    "file_sha256",
+    "load_manifest",
+]
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+BACKBONE_FILE = "backbone.gguf"
+GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_decoder")
+"""The graphs of a bundle; each is `{name}.onnx` with its weights in `{name}.onnx.data`."""
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleFile:
+    """One file of the bundle: name, size in bytes, SHA-256 in hexadecimal."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One file of the checkpoint that the bundle was made from."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioConfig:
+    """The audio tokenizer: waveform ↔ log-mel ↔ RVQ codes (technical report, section 2)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    sample_rate: int
+    """Hz, of every waveform that enters or leaves the model."""
+    n_fft: int
+    window_size: int
+    hop_length: int
+    """Samples from one mel frame to the next."""
+    n_mels: int
+    f_min: float
+    """Hz, lower edge of the lowest mel filter."""
+    f_max: float
+    """Hz, upper edge of the highest mel filter."""
+    d_model: int
+    num_quantizers: int
+    """Codebooks of the audio tokenizer; the language model uses the first `PatchConfig.channels`."""
+    codebook_sizes: tuple[int, ...]
+    encode_stride: int
+    """Mel frames per code step on the way in (convolution stride × pooling)."""
+    decode_stride: int
+    """Mel frames per code step on the way out; equal to `encode_stride` in the released model."""
+    vocoder_left: int
+    """Mel frames before a frame that its sound depends on (layers × left window), -1: all."""
+    vocoder_right: int
+    """Mel frames after a frame that its sound depends on (layers × right window), -1: all."""
+    decoder_layers: int
+    decoder_heads: int
+    decoder_head_dim: int
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples of the waveform that one code step decodes to."""
+        return self.decode_stride * self.hop_length
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchConfig:
+    """Patches of RVQ codes and the two small transformers around the backbone."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    group_size: int
+    """Code steps in a patch."""
+    channels: int
+    """Codebooks in a patch (`audio_channels` of the checkpoint)."""
+    vocab_sizes: tuple[int, ...]
+    """Per codebook, the empty id included."""
+    empty_ids: tuple[int, ...]
+    delays: tuple[int, ...]
+    """Per codebook, the steps by which the patch decoder writes it later."""
+    local_dim: int
+    local_layers: int
+    local_heads: int
+
+    @property
+    def decode_steps(self) -> int:
+        """Steps of the patch decoder for one patch."""
+        return self.group_size + max(self.delays)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """The language model: a plain Qwen2, stored as GGUF."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    vocab_size: int
+    hidden_size: int
+    layers: int
+    kv_heads: int
+    head_dim: int
+    max_positions: int
+    """Longest context the model was trained for, in positions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What is in a bundle; see the module's docstring."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    schema_version: int
+    name: str
+    """The model's name, from the checkpoint's folder or hub id."""
+    recipe: str
+    precisions: dict[str, str]
+    """What each part is stored as: `backbone` and the graphs' names."""
+    source: tuple[SourceFile, ...]
+    audio: AudioConfig
+    patch: PatchConfig
+    backbone: BackboneConfig
+    special_tokens: dict[str, int]
+    """Text of every control token a prompt may need (`<|im_start|>`, …) → its id."""
+    files: tuple[BundleFile, ...]
+
+    def to_json(self) -> str:
+        """The manifest as it is written to disk."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    def fingerprint(self) -> str:
+        """A hash of the files' hashes: equal for bundles that compute the same."""
+        text = "\n".join(f"{file.name} {file.sha256}" for file in self.files)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file, read in pieces; `progress` is told the bytes of each piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 22):
+            digest.update(piece)
+            if progress:
+                progress(len(piece))
+    return digest.hexdigest()
+
+
+def load_manifest(bundle: Path) -> Manifest:
+    """Read and check `manifest.json` and the sizes of the files it lists.
+
+    Raises:
+        MimoEdgeError: the folder is no bundle, the manifest is of another
+            schema or does not validate, or a file is missing or has another size.
+    """
+    path = bundle / MANIFEST_FILE
+    if not bundle.is_dir():
+        raise MimoEdgeError(
+            f"{bundle} is not a folder; give the folder of a bundle, "
+            "made with `mimo-edge convert --model … --tokenizer … --out FOLDER`."
+        )
+    if not path.is_file():
+        raise MimoEdgeError(
+            f"{bundle} holds no {MANIFEST_FILE}, so it is not a finished bundle; "
+            "convert the checkpoint into it with `mimo-edge convert`."
+        )
+    try:
+        raw = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise MimoEdgeError(f"{path} is not valid JSON ({error}); convert again.") from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if version != SCHEMA_VERSION:
+        raise MimoEdgeError(
+            f"{path} has schema version {version!r} and this mimo_edge reads "
+            f"{SCHEMA_VERSION}; convert the checkpoint again with this version."
+        )
+    try:
+        manifest = TypeAdapter(Manifest).validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise MimoEdgeError(
+            f"{path}: {where}: {first['msg']}; restore the file or convert again."
+        ) from error
+    for file in manifest.files:
+        check_file(bundle, file)
+    return manifest
+
+
+def check_file(bundle: Path, file: BundleFile) -> None:
+    """Raise MimoEdgeError unless the file is there, inside the bundle, with the listed size."""
+    path = bundle / file.name
+    if Path(file.name).name != file.name:
+        raise MimoEdgeError(f"{bundle}: the manifest names {file.name!r}, outside the bundle.")
+    if not path.is_file():
+        raise MimoEdgeError(f"{path} is missing; copy the whole bundle or convert again.")
+    size = path.stat().st_size
+    if size != file.size:
+        raise MimoEdgeError(
+            f"{path} has {size} bytes instead of {file.size}: it is truncated or from "
+            "another bundle; copy it again or convert again."
+        )

@@ -1,0 +1,11 @@
+"""The one exception type whose message is meant to be read by a person."""
+
+__all__ = ["MimoEdgeError"]
+
+
+class MimoEdgeError(Exception):
+    """Something the user can mend: one sentence with the value and the remedy.
+
+    The command line prints the message alone and exits with status 1; every
+    other exception type is a bug and keeps its traceback.
+    """
