@@ -141,7 +141,9 @@ class LanguageModelConfig:
         empty_ids = keys.dash_list("speech_zeroemb_idx", channels)
         for size, empty in zip(vocab_sizes, empty_ids, strict=True):
             if not 0 <= empty < size:
-                raise keys.fail("speech_zeroemb_idx", f"has {empty}, outside a vocabulary of {size}.")
+                raise keys.fail(
+                    "speech_zeroemb_idx", f"has {empty}, outside a vocabulary of {size}."
+                )
         delays = keys.dash_list("delay_pattern", channels)
         if min(delays) < 0:
             raise keys.fail("delay_pattern", f"has a negative delay ({min(delays)}).")

@@ -1,0 +1,91 @@
+"""Graph `vocoder`: mel frames → waveform (report, section 2; reference: `TransformerVocos`).
+
+mel ─ linear ─ layers in a window ─ LayerNorm ─ linear ─ magnitude, phase ─ inverse STFT
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from .attention import rope_tables, windowed_attention
+from .configs import AudioTokenizerConfig
+from .graph_builder import GraphBuilder
+from .linear import Precision, Weights, linear
+from .tokenizer_layers import layer_norm, tokenizer_layer
+
+__all__ = ["build_vocoder"]
+
+_LARGEST_MAGNITUDE = 100.0
+
+
+def build_vocoder(
+    weights: Weights, config: AudioTokenizerConfig, precision: Precision
+) -> GraphBuilder:
+    """`mel` float [1, frames, n_mels] → `waveform` float [frames · hop_length]."""
+    graph = GraphBuilder("vocoder")
+    prefix = "decoder.vocoder"
+    mel = graph.input("mel", "float", [1, "frames", config.n_mels])
+    x = linear(graph, weights, mel, [f"{prefix}.embeddings.weight"], precision)
+    heads = config.vocoder_attention_heads
+    head_dim = config.vocoder_dim // heads
+    rope = rope_tables(graph, graph.range(graph.dim(mel, 1)), head_dim, config.rope_theta)
+
+    def attend(q: ir.Value, k: ir.Value, v: ir.Value) -> ir.Value:
+        return windowed_attention(graph, (q, k, v), heads, head_dim, config.vocoder_window)
+
+    for index in range(config.vocoder_num_layers):
+        layer = f"{prefix}.layers.{index}"
+        x = tokenizer_layer(graph, weights, x, layer, heads, rope, precision, attend)
+    x = layer_norm(graph, weights, x, f"{prefix}.layer_norm")
+    head = f"{prefix}.head.out"
+    # The exponential magnifies every error of this layer: it stays float32.
+    x = linear(graph, weights, x, [f"{head}.weight"], "fp32", [f"{head}.bias"])
+    waveform = _inverse_stft(graph, x, config.nfft, config.hop_length)
+    graph.output(waveform, "waveform", "float", ["samples"])
+    return graph
+
+
+def _inverse_stft(graph: GraphBuilder, x: ir.Value, nfft: int, hop: int) -> ir.Value:
+    """[1, frames, nfft + 2] (log-magnitudes, then phases) → [frames · hop].
+
+    Inverse real FFT, window and overlap-add are linear, so together they are one
+    transposed convolution with the windowed Fourier basis as its kernel.
+    """
+    bins = nfft // 2 + 1
+    log_magnitude, phase = graph.split(x, [bins, bins], axis=-1)
+    magnitude = graph.op("Min", graph.op("Exp", log_magnitude), graph.constant(_LARGEST_MAGNITUDE))
+    spectrum = graph.concat(
+        [graph.op("Mul", magnitude, graph.op(part, phase)) for part in ("Cos", "Sin")], -1
+    )
+    spectrum = graph.transpose(spectrum, [0, 2, 1])
+    window = np.hanning(nfft + 1)[:-1]
+    basis = graph.weight(
+        "istft_basis", "float", [2 * bins, 1, nfft], lambda: _fourier_basis(window)
+    )
+    envelope = graph.constant((window**2).astype(np.float32)[None, None, :])
+    frames = graph.concat([graph.constant([1, 1]), graph.dim(x, 1)], 0)
+    ones = graph.op("Expand", graph.constant(1.0), frames)
+    trim = (nfft - hop) // 2
+    waves = [
+        graph.slice(
+            graph.op("ConvTranspose", signal, kernel, kernel_shape=[nfft], strides=[hop]),
+            trim,
+            -trim if trim else None,
+            axis=2,
+        )
+        for signal, kernel in ((spectrum, basis), (ones, envelope))
+    ]
+    return graph.reshape(graph.op("Div", *waves), [-1])
+
+
+def _fourier_basis(window: NDArray[np.float64]) -> NDArray[np.float32]:
+    """[2 · bins, 1, nfft]: what each real, then each imaginary part adds to a windowed frame."""
+    nfft = len(window)
+    bins = np.arange(nfft // 2 + 1)
+    angle = 2 * np.pi * ((bins[:, None] * np.arange(nfft)[None, :]) % nfft) / nfft
+    # Every bin but the first and the last stands for its negative frequency too.
+    weight = np.where((bins == 0) | (bins == nfft // 2), 1.0, 2.0)[:, None] / nfft
+    basis = np.concatenate([weight * np.cos(angle), -weight * np.sin(angle)])
+    return (basis * window)[:, None, :].astype(np.float32)
