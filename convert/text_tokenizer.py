@@ -98,11 +98,11 @@ def read_text_tokenizer(folder: Path, *, vocab_size: int) -> TextTokenizer:
             f"{folder} holds neither tokenizer.json nor vocab.json; "
             "download the text tokenizer's files into it too."
         )
-    _check_bpe(source)
-    added = _add_missing(source, vocab_size)
+    added = _all_added(source, vocab_size)
+    _check_bpe(source, added)
     tokens = _token_list(source, added, vocab_size)
     control = set(added.values())
-    end = 1 + max(max(source.vocab.values()), max(control))
+    end = 1 + max(*source.vocab.values(), *control)
     return TextTokenizer(
         tokens=tokens,
         token_types=tuple(
@@ -121,11 +121,14 @@ def byte_characters() -> list[str]:
     return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # also UnicodeDecodeError
         raise MimoEdgeError(f"{path} is not valid JSON ({error}); download it again.") from error
+    if not isinstance(value, dict):
+        raise MimoEdgeError(f"{path} is not a JSON object; download it again.")
+    return value
 
 
 def _read_tokenizer_json(folder: Path) -> _Source:
@@ -139,6 +142,7 @@ def _read_tokenizer_json(folder: Path) -> _Source:
             raise _refuse(path, f"its model is {kind!r} and not a byte-level BPE")
         added = {str(token["content"]): int(token["id"]) for token in raw["added_tokens"] or ()}
         pairs = tuple(_pair(merge) for merge in merges or ())
+        vocab = {str(text): int(id_) for text, id_ in vocab.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MimoEdgeError(
             f"{path} is not laid out as a tokenizer ({error!r}); download it again."
@@ -149,7 +153,7 @@ def _read_tokenizer_json(folder: Path) -> _Source:
 def _read_vocab_and_merges(folder: Path) -> _Source:
     path = folder / "merges.txt"
     vocab = _read_json(folder / "vocab.json")
-    if not isinstance(vocab, dict) or not all(type(id_) is int for id_ in vocab.values()):
+    if not all(type(id_) is int for id_ in vocab.values()):
         raise MimoEdgeError(f"{folder / 'vocab.json'} does not map text to ids; download it again.")
     config_path = folder / "tokenizer_config.json"
     config = _read_json(config_path) if config_path.is_file() else {}
@@ -160,7 +164,9 @@ def _read_vocab_and_merges(folder: Path) -> _Source:
         raise MimoEdgeError(f"{path} is missing; without its merges no text can be tokenized.")
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-        pairs = tuple(_pair(line) for line in lines if line and not line.startswith("#version"))
+        if lines[0].startswith("#version"):
+            del lines[0]
+        pairs = tuple(_pair(line) for line in lines if line)
     except ValueError as error:
         raise MimoEdgeError(f"{path} is not a list of merges ({error}).") from error
     return _Source(path=path, vocab=vocab, merges=pairs, added=_added_elsewhere(folder, {}))
@@ -173,7 +179,7 @@ def _pair(merge: Any) -> tuple[str, str]:
 
 
 def _added_elsewhere(folder: Path, added: dict[str, int]) -> dict[str, int]:
-    """`added` with what tokenizer_config.json and added_tokens.json say, as transformers loads it."""
+    """`added` and what two more files say: transformers joins them the same way."""
     for name in ("tokenizer_config.json", "added_tokens.json"):
         path = folder / name
         raw = _read_json(path) if path.is_file() else {}
@@ -234,7 +240,7 @@ def _check_pipeline(raw: Mapping[str, Any], path: Path) -> None:
             raise _refuse(path, f"its BPE has {option} set")
 
 
-def _check_bpe(source: _Source) -> None:
+def _check_bpe(source: _Source, added: Mapping[str, int]) -> None:
     """Bytes, merges and vocabulary fit each other, so that no text is lost."""
     path, vocab = source.path, source.vocab
     if not source.merges:
@@ -255,7 +261,7 @@ def _check_bpe(source: _Source) -> None:
                 )
         reachable.add(left + right)
     for text, id_ in vocab.items():
-        if text not in reachable and text not in source.added:
+        if text not in reachable and text not in added:
             raise _cut(path, f"no merge makes token {id_} ({text!r})")
 
 
@@ -263,9 +269,12 @@ def _cut(path: Path, why: str) -> MimoEdgeError:
     return MimoEdgeError(f"{path} is cut short: {why}; download the whole tokenizer again.")
 
 
-def _add_missing(source: _Source, vocab_size: int) -> dict[str, int]:
+def _all_added(source: _Source, vocab_size: int) -> dict[str, int]:
     """Text → id of every added token, the ones the reference would add included."""
     added = dict(source.added)
+    for text in (*REQUIRED_SPECIAL_TOKENS, *ADDED_SPECIAL_TOKENS):
+        if text in source.vocab:
+            added.setdefault(text, source.vocab[text])
     for text in REQUIRED_SPECIAL_TOKENS:
         if text not in added:
             raise MimoEdgeError(
@@ -277,7 +286,7 @@ def _add_missing(source: _Source, vocab_size: int) -> dict[str, int]:
         if text not in added:
             added[text] = next_id
             next_id += 1
-    largest = max(max(source.vocab.values()), max(added.values()))
+    largest = max(*source.vocab.values(), *added.values())
     if largest >= vocab_size:
         raise MimoEdgeError(
             f"{source.path} needs {largest + 1} ids and vocab_size in config.json is "
