@@ -1,0 +1,309 @@
+"""The backbone as a GGUF of architecture `qwen2`, with the text tokenizer inside.
+
+Tensor by tensor from the mapped checkpoint into the file, so memory does not grow
+with the model. The float types are written in one go; for the others the file is
+written in the checkpoint's own dtype first, quantized by llama.cpp, and deleted.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO
+
+import gguf
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from mimo_edge.errors import MimoEdgeError
+
+from .checkpoint import Checkpoint, to_float32
+from .configs import LanguageModelConfig
+from .imatrix import check_imatrix, read_imatrix
+from .quantize import quantize_gguf
+from .text_tokenizer import TextTokenizer
+
+__all__ = ["BACKBONE_TYPES", "expected_backbone_tensors", "write_backbone"]
+
+_LOGGER = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+"""Told the stage, the bytes done and the bytes in all."""
+
+BACKBONE_TYPES: Mapping[str, float] = MappingProxyType(
+    {
+        "f32": 32.0,
+        "f16": 16.0,
+        "bf16": 16.0,
+        "q8_0": 8.5,
+        "q6_k": 6.56,
+        "q5_k_m": 5.71,
+        "q4_k_m": 4.91,
+        "q4_0": 4.67,
+        "iq4_xs": 4.49,
+    }
+)
+"""Type → bits per weight of the released model's backbone, by llama.cpp's own count."""
+
+_FILE_TYPES = {
+    "f32": gguf.LlamaFileType.ALL_F32,
+    "f16": gguf.LlamaFileType.MOSTLY_F16,
+    "bf16": gguf.LlamaFileType.MOSTLY_BF16,
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "q6_k": gguf.LlamaFileType.MOSTLY_Q6_K,
+    "q5_k_m": gguf.LlamaFileType.MOSTLY_Q5_K_M,
+    "q4_k_m": gguf.LlamaFileType.MOSTLY_Q4_K_M,
+    "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+    "iq4_xs": gguf.LlamaFileType.MOSTLY_IQ4_XS,
+}
+_FLOATS: Mapping[str, tuple[Any, np.dtype[Any]]] = {
+    "f32": (gguf.GGMLQuantizationType.F32, np.dtype(np.float32)),
+    "f16": (gguf.GGMLQuantizationType.F16, np.dtype(np.float16)),
+    "bf16": (gguf.GGMLQuantizationType.BF16, np.dtype(np.uint16)),
+}
+_PIECE = 1 << 24
+"""Values converted and written at a time: 64 MiB as float32."""
+_BLOCK = 32
+"""The smallest quantization block: every quantized row is a multiple of it."""
+
+
+def _tensor_names(config: LanguageModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """GGUF name → upstream name and shape."""
+    c = config
+    hidden, ffn = c.hidden_size, c.intermediate_size
+    queries, keys = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
+    names = {"token_embd.weight": ("model.embed_tokens.weight", (c.vocab_size, hidden))}
+    layer: dict[str, tuple[str, tuple[int, ...]]] = {
+        "attn_norm.weight": ("input_layernorm.weight", (hidden,)),
+        "attn_q.weight": ("self_attn.q_proj.weight", (queries, hidden)),
+        "attn_q.bias": ("self_attn.q_proj.bias", (queries,)),
+        "attn_k.weight": ("self_attn.k_proj.weight", (keys, hidden)),
+        "attn_k.bias": ("self_attn.k_proj.bias", (keys,)),
+        "attn_v.weight": ("self_attn.v_proj.weight", (keys, hidden)),
+        "attn_v.bias": ("self_attn.v_proj.bias", (keys,)),
+        "attn_output.weight": ("self_attn.o_proj.weight", (hidden, queries)),
+        "ffn_norm.weight": ("post_attention_layernorm.weight", (hidden,)),
+        "ffn_gate.weight": ("mlp.gate_proj.weight", (ffn, hidden)),
+        "ffn_up.weight": ("mlp.up_proj.weight", (ffn, hidden)),
+        "ffn_down.weight": ("mlp.down_proj.weight", (hidden, ffn)),
+    }
+    result: dict[str, tuple[str, tuple[int, ...]]] = {**names}
+    for i in range(c.num_hidden_layers):
+        for ours, (theirs, shape) in layer.items():
+            result[f"blk.{i}.{ours}"] = (f"model.layers.{i}.{theirs}", shape)
+    result["output_norm.weight"] = ("model.norm.weight", (hidden,))
+    if not c.tie_word_embeddings:
+        result["output.weight"] = ("lm_head.weight", (c.vocab_size, hidden))
+    return result
+
+
+def expected_backbone_tensors(config: LanguageModelConfig) -> dict[str, tuple[int, ...]]:
+    """Upstream name → shape of every tensor of the backbone, for `Checkpoint.check`."""
+    return dict(_tensor_names(config).values())
+
+
+def write_backbone(
+    checkpoint: Checkpoint,
+    config: LanguageModelConfig,
+    tokenizer: TextTokenizer,
+    out: Path,
+    *,
+    type: str,
+    name: str,
+    imatrix: Path | None = None,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> None:
+    """Write the backbone as `out`, a GGUF of one of `BACKBONE_TYPES`.
+
+    `name` becomes `general.name`; `imatrix` is an importance matrix file, used by
+    the quantized types; `threads` 0: one per core. While a quantized type is made,
+    `{out}.source` holds the model in the checkpoint's dtype; neither it nor a part
+    of `out` is left behind by an exception.
+
+    Raises:
+        MimoEdgeError: an unknown type, tensors or an importance matrix that do not
+            fit the config, widths the type cannot hold, a full disk.
+    """
+    if type not in BACKBONE_TYPES:
+        raise MimoEdgeError(
+            f"There is no backbone type {type!r}; choose one of {', '.join(BACKBONE_TYPES)}."
+        )
+    if len(tokenizer.tokens) != config.vocab_size:
+        raise MimoEdgeError(
+            f"The text tokenizer has {len(tokenizer.tokens)} entries and vocab_size is "
+            f"{config.vocab_size}; they are not of the same checkpoint."
+        )
+    checkpoint.check(expected_backbone_tensors(config))
+    tell = progress or (lambda stage, done, total: None)
+    partial = out.with_name(out.name + ".partial")
+    source = partial if type in _FLOATS else out.with_name(out.name + ".source")
+    if type not in _FLOATS:
+        _check_quantizable(config, type, imatrix)
+    try:
+        with _disk_errors(out):
+            writer = _prepare(checkpoint, config, tokenizer, type=type, name=name)
+            sizes = {tensor: info.nbytes for tensor, info in writer.tensors[0].items()}
+            _write(writer, source, _sources(checkpoint, config), tell)
+            if source != partial:
+                quantize_gguf(
+                    source,
+                    partial,
+                    file_type=_FILE_TYPES[type],
+                    tensor_bytes=sizes,
+                    imatrix=imatrix,
+                    threads=threads,
+                    progress=lambda done, total: tell("quantizing the backbone", done, total),
+                )
+            partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+        source.unlink(missing_ok=True)
+
+
+def _check_quantizable(config: LanguageModelConfig, type: str, imatrix: Path | None) -> None:
+    matrices = {n: shape for n, (_, shape) in _tensor_names(config).items() if len(shape) > 1}
+    for name, shape in matrices.items():
+        if shape[-1] % _BLOCK:
+            raise MimoEdgeError(
+                f"{type} stores rows in blocks of {_BLOCK} and {name} has rows of {shape[-1]}; "
+                "choose the backbone type f16."
+            )
+    if imatrix is not None:
+        check_imatrix(read_imatrix(imatrix), matrices, imatrix)
+
+
+@contextmanager
+def _disk_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "the disk is full" if full else str(error.strerror or error)
+        raise MimoEdgeError(
+            f"{out} cannot be written: {why}; make room, or give an --out on another disk."
+        ) from error
+
+
+def _sources(
+    checkpoint: Checkpoint, config: LanguageModelConfig
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """GGUF name and mapped source of every tensor, in the order of the file."""
+    for name, (upstream, _) in _tensor_names(config).items():
+        yield name, checkpoint.raw(upstream)
+
+
+def _prepare(
+    checkpoint: Checkpoint,
+    config: LanguageModelConfig,
+    tokenizer: TextTokenizer,
+    *,
+    type: str,
+    name: str,
+) -> gguf.GGUFWriter:
+    """A writer that knows all metadata and every tensor's dtype and size, but no data."""
+    writer = gguf.GGUFWriter(None, "qwen2")
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_name(name)
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    _add_dimensions(writer, config)
+    _add_tokenizer(writer, tokenizer)
+    used: set[str] = set()
+    for tensor, (upstream, shape) in _tensor_names(config).items():
+        own = checkpoint.info(upstream).dtype.lower()
+        # llama.cpp adds biases and norms in float32 and wants them so.
+        kind = "f32" if len(shape) == 1 else type if type in _FLOATS else own
+        if len(shape) > 1:
+            used.add(kind)
+        ggml_type, dtype = _FLOATS[kind]
+        nbytes = math.prod(shape) * dtype.itemsize
+        writer.add_tensor_info(tensor, shape, dtype, nbytes, raw_dtype=ggml_type)
+    writer.add_file_type(_FILE_TYPES[max(used)])
+    return writer
+
+
+def _add_dimensions(writer: gguf.GGUFWriter, config: LanguageModelConfig) -> None:
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_freq_base(config.rope_theta)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: TextTokenizer) -> None:
+    """No chat template: prompts are put together from ids."""
+    end = tokenizer.special_tokens["<|endoftext|>"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(list(tokenizer.tokens))
+    writer.add_token_types(list(tokenizer.token_types))
+    writer.add_token_merges(list(tokenizer.merges))
+    writer.add_bos_token_id(end)
+    writer.add_eos_token_id(end)
+    writer.add_pad_token_id(end)
+    writer.add_add_bos_token(False)
+
+
+def _write(
+    writer: gguf.GGUFWriter,
+    path: Path,
+    sources: Iterator[tuple[str, npt.NDArray[Any]]],
+    tell: Progress,
+) -> None:
+    """Write header and tensors; the data goes out in pieces, never a tensor at once."""
+    infos = dict(writer.tensors[0])
+    total, done = sum(info.nbytes for info in infos.values()), 0
+    try:
+        writer.write_header_to_file(path)
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        stream: BinaryIO = writer.fout[0]
+        writer.write_padding(stream, stream.tell())
+        for name, raw in sources:
+            for piece in _pieces(raw, infos[name].dtype, name):
+                stream.write(piece.data)
+                done += piece.nbytes
+                tell("writing the backbone", done, total)
+            writer.write_padding(stream, infos[name].nbytes)
+        stream.flush()
+    finally:
+        writer.close()
+
+
+def _pieces(
+    raw: npt.NDArray[Any], kind: gguf.GGMLQuantizationType, name: str
+) -> Iterator[npt.NDArray[Any]]:
+    """The values in order and in the dtype `kind`; views of the file where it has that dtype."""
+    wanted = dict(_FLOATS.values())[kind]
+    flat = raw.reshape(-1)
+    for start in range(0, flat.size, _PIECE):
+        piece = flat[start : start + _PIECE]
+        yield piece if piece.dtype == wanted else _converted(piece, kind, name)
+
+
+def _converted(
+    piece: npt.NDArray[Any], kind: gguf.GGMLQuantizationType, name: str
+) -> npt.NDArray[Any]:
+    values = to_float32(piece)
+    if kind == gguf.GGMLQuantizationType.F32:
+        return values
+    narrow = np.float16 if kind == gguf.GGMLQuantizationType.F16 else ml_dtypes.bfloat16
+    with np.errstate(over="ignore"):
+        result = values.astype(narrow)
+    if not np.isfinite(result).all():
+        largest = float(np.abs(values).max())
+        raise MimoEdgeError(
+            f"{name} has the value {largest:g}, which {kind.name} cannot hold; "
+            "choose the backbone type f32 or, for a bfloat16 checkpoint, bf16."
+        )
+    return result.view(np.uint16) if kind == gguf.GGMLQuantizationType.BF16 else result

@@ -1,0 +1,113 @@
+"""Importance matrices: how much each input column of a weight matters.
+
+Made by llama.cpp's `llama-imatrix` from sample text; its quantizer spends precision
+where the mean squared activation is large. Two file formats are in use: GGUF with
+tensors `{name}.in_sum2` and `{name}.counts`, and the older `.dat`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+
+from mimo_edge.errors import MimoEdgeError
+
+__all__ = ["check_imatrix", "read_imatrix"]
+
+_SUMS, _COUNTS = ".in_sum2", ".counts"
+
+
+def read_imatrix(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """GGUF tensor name → mean squared activation per input column, float32 [columns].
+
+    Raises:
+        MimoEdgeError: no such file, or it is of neither format.
+    """
+    if not path.is_file():
+        raise MimoEdgeError(f"{path} is not a file; give the importance matrix's own file.")
+    try:
+        with path.open("rb") as stream:
+            is_gguf = stream.read(4) == b"GGUF"
+        entries = _read_gguf(path) if is_gguf else _read_dat(path.read_bytes())
+    except (ValueError, KeyError, IndexError, struct.error) as error:
+        raise MimoEdgeError(
+            f"{path} is not an importance matrix of llama.cpp ({error}); "
+            "make it with `llama-imatrix` for this model."
+        ) from error
+    for name, values in entries.items():
+        if not np.isfinite(values).all():
+            raise MimoEdgeError(f"{path}: {name!r} holds values that are not finite; make it anew.")
+    return entries
+
+
+def check_imatrix(
+    entries: Mapping[str, npt.NDArray[np.float32]],
+    matrices: Mapping[str, tuple[int, ...]],
+    path: Path,
+) -> None:
+    """See that an importance matrix was made for the model with these weight matrices.
+
+    `matrices` maps GGUF names to upstream shapes [rows, columns].
+
+    Raises:
+        MimoEdgeError: it covers other layers or other widths.
+    """
+    remedy = "it is for another model, make it with `llama-imatrix` for this one."
+    for name, values in entries.items():
+        if name not in matrices:
+            raise MimoEdgeError(f"{path} has {name!r}, which this model lacks: {remedy}")
+        columns = matrices[name][-1]
+        if values.size != columns:
+            raise MimoEdgeError(
+                f"{path}: {name!r} has {values.size} values and the model {columns} columns: "
+                f"{remedy}"
+            )
+    for name in matrices:
+        # llama-imatrix never covers the embedding table and rarely the head.
+        if name.startswith("blk.") and name not in entries:
+            raise MimoEdgeError(f"{path} lacks {name!r}, which this model has: {remedy}")
+
+
+def _read_gguf(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+    tensors = {tensor.name: tensor.data for tensor in gguf.GGUFReader(path).tensors}
+    entries = {}
+    for name in tensors:
+        if not name.endswith(_SUMS):
+            continue
+        base = name.removesuffix(_SUMS)
+        sums = np.asarray(tensors[name], dtype=np.float32).reshape(-1)
+        counts = np.asarray(tensors[base + _COUNTS], dtype=np.float32).reshape(-1)
+        if counts.size != 1:
+            raise ValueError(f"{base!r} has {counts.size} counts, as only experts have")
+        # An entry that was never evaluated weighs every column alike.
+        entries[base] = sums / counts[0] if counts[0] > 0 else np.ones_like(sums)
+    if not entries:
+        raise ValueError(f"no tensor ends in {_SUMS}")
+    return entries
+
+
+def _read_dat(data: bytes) -> dict[str, npt.NDArray[np.float32]]:
+    """int32 entries; for each int32 length, name, int32 calls, int32 values, float32 sums."""
+    (count,) = struct.unpack_from("<i", data)
+    offset = 4
+    entries = {}
+    if not 0 < count < 1 << 20:
+        raise ValueError(f"{count} entries")
+    for _ in range(count):
+        (length,) = struct.unpack_from("<i", data, offset)
+        if not 0 < length < 1 << 10:
+            raise ValueError(f"a name of {length} bytes")
+        name = data[offset + 4 : offset + 4 + length].decode("utf-8")
+        offset += 4 + length
+        calls, values = struct.unpack_from("<ii", data, offset)
+        if values < 1:
+            raise ValueError(f"{name!r} with {values} values")
+        sums = np.frombuffer(data, "<f4", values, offset + 8)
+        offset += 8 + 4 * values
+        entries[name] = (sums / max(calls, 1)).astype(np.float32)
+    return entries

@@ -1,0 +1,124 @@
+"""llama.cpp's own quantizer, run in a process that can be interrupted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mimo_edge.errors import MimoEdgeError
+
+__all__ = ["quantize_gguf"]
+
+_LOGGER = logging.getLogger(__name__)
+
+_BUFFER_BYTES = 1 << 30
+"""Of tensor rows the quantizer holds at once; its default is 8 GiB."""
+_LITTLE_SPACE = 64 << 20
+"""Bytes free, under which a failed write is blamed on the disk."""
+_TENSOR_LINE = re.compile(r"\[\s*\d+/\s*\d+\]\s+(\S+)\s+-\s+\[")
+"""What the quantizer logs for each tensor: `[   1/  27] output.weight - [...], …`."""
+
+
+def quantize_gguf(
+    source: Path,
+    out: Path,
+    *,
+    file_type: int,
+    tensor_bytes: Mapping[str, int],
+    imatrix: Path | None,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Write `out`, the GGUF `source` quantized to llama.cpp's `file_type`, in the same folder.
+
+    `tensor_bytes` maps the tensors of `source` to their sizes; `progress` is told the
+    bytes of the tensors that are done, and of all. `threads` 0: one per core.
+
+    Raises:
+        MimoEdgeError: the quantizer failed; `out` is removed, as on any exception.
+    """
+    request = {
+        "folder": str(source.parent.resolve()),
+        "source": source.name,
+        "out": out.name,
+        "file_type": file_type,
+        "threads": threads,
+        "imatrix": str(imatrix.resolve()) if imatrix else None,
+        "buffer_bytes": _BUFFER_BYTES,
+    }
+    try:
+        status, last_line = _run(request, tensor_bytes, progress)
+        if status != 0:
+            raise _failure(out, status, last_line)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+
+
+def _run(
+    request: Mapping[str, object],
+    tensor_bytes: Mapping[str, int],
+    progress: Callable[[int, int], None],
+) -> tuple[int, str]:
+    """Exit status of the worker and the last line of its log."""
+    total, done, last_line = sum(tensor_bytes.values()), 0, ""
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"{__package__}.quantize_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_environment(),
+        encoding="utf-8",
+        errors="replace",
+    )
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        progress(0, total)
+        for line in process.stdout:
+            _LOGGER.debug("%s", line.rstrip())
+            last_line = line.strip() or last_line
+            if match := _TENSOR_LINE.search(line):
+                done += tensor_bytes.get(match[1], 0)
+                progress(done, total)
+        return process.wait(), last_line
+    except BrokenPipeError:  # it died before it read the request
+        return process.wait() or 1, process.stdout.read().strip().rpartition("\n")[2]
+    finally:
+        # Also on Ctrl-C, which the worker ignores: the C call would not notice it.
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+        try:
+            process.stdin.close()
+        except BrokenPipeError:
+            _LOGGER.debug("the worker was gone before its request was written")
+
+
+def _environment() -> dict[str, str]:
+    """The worker imports this package from where it was imported here."""
+    root = Path(__file__).parents[len((__package__ or "").split("."))]
+    paths = [str(root), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def _failure(out: Path, status: int, last_line: str) -> MimoEdgeError:
+    free = shutil.disk_usage(out.parent).free
+    if free < _LITTLE_SPACE:
+        return MimoEdgeError(
+            f"The disk is full ({free >> 20} MiB free in {out.parent}); make room, or give "
+            "an --out on another disk."
+        )
+    return MimoEdgeError(
+        f"llama.cpp's quantizer stopped with status {status} while writing {out}"
+        f" ({last_line or 'it said nothing'}); run with -v to see its whole log."
+    )
