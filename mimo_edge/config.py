@@ -20,7 +20,9 @@ from .errors import MimoEdgeError
 
 __all__ = [
     "BACKBONE_FILE",
+    "CODE_EMBEDDINGS_FILE",
     "GRAPHS",
+    "HIDDEN_DOWNCAST_FILE",
     "MANIFEST_FILE",
     "SCHEMA_VERSION",
     "AudioConfig",
@@ -36,6 +38,10 @@ __all__ = [
 SCHEMA_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 BACKBONE_FILE = "backbone.gguf"
+CODE_EMBEDDINGS_FILE = "code_embeddings.npy"
+"""float32 [sum of code vocabularies, local_dim]: inputs of the patch decoder's later steps."""
+HIDDEN_DOWNCAST_FILE = "hidden_downcast.npy"
+"""float32 [local_dim, hidden]: makes the input of the patch decoder's first step."""
 GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_decoder")
 """The graphs of a bundle; each is `{name}.onnx` with its weights in `{name}.onnx.data`."""
 

@@ -1,0 +1,72 @@
+"""What a running generation tells its caller, in the order it happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["AudioChunk", "Event", "StopReason", "TextDelta", "TurnEnd", "TurnStats"]
+
+StopReason = Literal["stop", "length", "context", "cancelled"]
+"""The model ended its turn; max_new_tokens; the context is full; the caller cancelled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextDelta:
+    """A piece of the answer's text, as soon as its characters are complete."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioChunk:
+    """The next samples of the answer: float32 [n], mono, at the bundle's sample rate."""
+
+    samples: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnStats:
+    """Counts of positions and times in seconds of one generation."""
+
+    prompt_positions: int
+    """Length of the prompt."""
+    cached_positions: int
+    """How many of them were in the KV cache already."""
+    text_tokens: int
+    patches: int
+    prefill_seconds: float
+    backbone_seconds: float
+    """Generation steps of the backbone, sampling of text included."""
+    patch_seconds: float
+    """Patch decoder and patch encoder."""
+    audio_seconds: float
+    """Length of the speech that was generated."""
+
+    @property
+    def evaluated_positions(self) -> int:
+        """Prompt positions that went through the backbone in this turn."""
+        return self.prompt_positions - self.cached_positions
+
+    @property
+    def generation_seconds(self) -> float:
+        """From the end of the prefill to the last patch or token."""
+        return self.backbone_seconds + self.patch_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnEnd:
+    """The last event of a generation."""
+
+    reason: StopReason
+    text_ids: NDArray[np.int32]
+    """[positions] what was generated, the empty id where a patch was; without the stop id."""
+    codes: NDArray[np.int64]
+    """[positions, group, channels] the patches, empty ids where text was."""
+    stats: TurnStats
+
+
+Event = TextDelta | AudioChunk | TurnEnd

@@ -1,0 +1,208 @@
+"""ONNX graphs of a bundle: loading, the check of their contracts, running.
+
+The only module that imports onnxruntime.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from .config import Manifest
+from .errors import MimoEdgeError
+
+__all__ = ["Graph", "GraphState"]
+
+logger = logging.getLogger(__name__)
+
+_DTYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
+_NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+_QUIET = 3  # onnxruntime's severity "error"
+
+
+class Graph:
+    """One loaded graph. Close it, or use it as a context manager, to free its memory."""
+
+    def __init__(self, name: str, session: onnxruntime.InferenceSession) -> None:
+        self.name = name
+        self._session: onnxruntime.InferenceSession | None = session
+        self.inputs = {value.name: value for value in session.get_inputs()}
+        self.outputs = tuple(value.name for value in session.get_outputs())
+
+    @classmethod
+    def load(cls, bundle: Path, name: str, manifest: Manifest, *, threads: int) -> Graph:
+        """Load `{name}.onnx` with its weights mapped from disk, and check its contract.
+
+        Raises:
+            MimoEdgeError: the graph does not load or does not fulfil its contract.
+        """
+        path = bundle / f"{name}.onnx"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = _QUIET
+        # Several models take turns in one process: threads that spin while they wait
+        # would take the cores from the one that works.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exception classes share no base of their own
+            raise MimoEdgeError(
+                f"{path} does not load ({_first_line(error)}); copy the bundle again or "
+                "convert again."
+            ) from error
+        graph = cls(name, session)
+        graph._check(path, _contract(name), _dimensions(manifest))
+        return graph
+
+    def run(
+        self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> list[NDArray[Any]]:
+        """Run once; arrays in, arrays out, in the order of `outputs` (default: all)."""
+        return list(self._open().run(outputs, dict(feeds)))
+
+    def run_stateful(
+        self, feeds: Mapping[str, NDArray[Any]], state: GraphState, output: str
+    ) -> NDArray[Any]:
+        """Run once with the state's tensors as further inputs; replaces the state.
+
+        The state stays in onnxruntime's memory, so that a long cache is not copied out.
+        """
+        values = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in feeds.items()
+        }
+        names = [output, *state.next_names.values()]
+        result = self._open().run_with_ort_values(names, {**values, **state.values})
+        for name, value in zip(state.next_names, result[1:], strict=True):
+            state.values[name] = value
+        return np.asarray(result[0].numpy())
+
+    def fresh_state(self, feeds: Sequence[str]) -> GraphState:
+        """Zeros for every input but `feeds`; dimensions that are not fixed become empty."""
+        values = {}
+        for name, value in self.inputs.items():
+            if name not in feeds:
+                shape = [dim if isinstance(dim, int) else 0 for dim in value.shape]
+                array = np.zeros(shape, dtype=_NUMPY[value.type])
+                values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
+        return GraphState(values)
+
+    def close(self) -> None:
+        """Free the graph's memory; it cannot run any more."""
+        self._session = None
+
+    def __enter__(self) -> Graph:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _open(self) -> onnxruntime.InferenceSession:
+        if self._session is None:
+            raise RuntimeError(f"graph {self.name} is closed")
+        return self._session
+
+    def _check(self, path: Path, contract: dict[str, Any], dimensions: dict[str, int]) -> None:
+        """Compare names, dtypes and shapes with the contract."""
+        assert self._session is not None
+        sides = (
+            ("input", self._session.get_inputs(), contract["inputs"]),
+            ("output", self._session.get_outputs(), contract["outputs"]),
+        )
+        for side, found, declared in sides:
+            expected = {tensor["name"]: tensor for tensor in _expand(declared, dimensions)}
+            actual = {value.name: value for value in found}
+            for name in actual.keys() - expected.keys():
+                raise MimoEdgeError(f"{path} has an unknown {side} {name!r}; convert again.")
+            for name, tensor in expected.items():
+                if name not in actual:
+                    if tensor.get("optional"):
+                        continue
+                    raise MimoEdgeError(f"{path} has no {side} {name!r}; convert again.")
+                value = actual[name]
+                shape = [dimensions.get(dim, dim) for dim in tensor["shape"]]
+                if value.type != _DTYPES[tensor["dtype"]] or not _fits(value.shape, shape):
+                    raise MimoEdgeError(
+                        f"{path}: {side} {name!r} is {value.type} {value.shape} instead of "
+                        f"{tensor['dtype']} {shape}: the graph is of another bundle."
+                    )
+
+
+class GraphState:
+    """The tensors that a graph hands to its own next call, by the names of its inputs."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+        self.next_names = {name: _next_name(name) for name in values}
+
+
+def _next_name(name: str) -> str:
+    if name.startswith("past"):
+        return name.replace("past", "present", 1)
+    if name == "position":
+        return "next_position"
+    stage, part = name.split("_", 1)
+    return f"{stage}_next_{part}"
+
+
+def _contract(name: str) -> dict[str, Any]:
+    """From the installed package, or in a checkout from the folder `onnx/`."""
+    packaged = resources.files(__package__) / "contracts" / f"{name}.json"
+    if packaged.is_file():
+        return dict(json.loads(packaged.read_text(encoding="utf-8")))
+    checkout = Path(__file__).parent.parent / "onnx" / f"{name}.json"
+    return dict(json.loads(checkout.read_text(encoding="utf-8")))
+
+
+def _dimensions(manifest: Manifest) -> dict[str, int]:
+    audio, patch = manifest.audio, manifest.patch
+    return {
+        "n_mels": audio.n_mels,
+        "quantizers": audio.num_quantizers,
+        "decoder_layers": audio.decoder_layers,
+        "decoder_heads": audio.decoder_heads,
+        "decoder_head_dim": audio.decoder_head_dim,
+        "channels": patch.channels,
+        "group": patch.group_size,
+        "hidden": manifest.backbone.hidden_size,
+        "local_dim": patch.local_dim,
+        "local_layers": patch.local_layers,
+        "local_heads": patch.local_heads,
+        "local_head_dim": patch.local_dim // patch.local_heads,
+        "code_vocabulary": sum(patch.vocab_sizes),
+    }
+
+
+def _expand(declared: Sequence[dict[str, Any]], dimensions: Mapping[str, int]) -> list[Any]:
+    """One entry per layer where the contract says `per`."""
+    tensors = []
+    for tensor in declared:
+        if "per" in tensor:
+            for layer in range(dimensions[tensor["per"]]):
+                tensors.append({**tensor, "name": tensor["name"].format(layer=layer)})
+        else:
+            tensors.append(tensor)
+    return tensors
+
+
+def _fits(found: Sequence[Any], expected: Sequence[Any]) -> bool:
+    """Fixed dimensions must agree; a free one may be anything."""
+    return len(found) == len(expected) and all(
+        not isinstance(want, int) or have == want
+        for have, want in zip(found, expected, strict=True)
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
