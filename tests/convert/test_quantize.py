@@ -1,0 +1,216 @@
+"""The quantizer's process: it stops when asked, and leaves nothing half-written."""
+
+import errno
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert import backbone, quantize
+from convert.backbone import expected_backbone_tensors, write_backbone
+from convert.checkpoint import Checkpoint
+from convert.configs import LanguageModelConfig
+from convert.quantize import quantize_gguf
+from convert.text_tokenizer import read_text_tokenizer
+from mimo_edge.errors import MimoEdgeError
+from tests.tools.memory import peak_anonymous
+from tests.tools.safetensors_files import LANGUAGE_MODEL, copy_language_model, write_checkpoint
+
+ROOT = Path(__file__).parents[2]
+Q4_K_M = 15
+
+CONVERT = """
+import sys
+from pathlib import Path
+from tests.convert.test_quantize import convert
+convert(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+"""
+
+
+def convert(folder: Path, out: Path, type: str, progress: backbone.Progress | None = None) -> None:
+    checkpoint = Checkpoint.open(folder)
+    config = LanguageModelConfig.parse(checkpoint.config, folder / "config.json")
+    tokenizer = read_text_tokenizer(folder, vocab_size=config.vocab_size)
+    write_backbone(
+        checkpoint, config, tokenizer, out, type=type, name="x", threads=1, progress=progress
+    )
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 MB of bfloat16: about ten seconds of q4_k_m."""
+    folder = copy_language_model(tmp_path_factory.mktemp("wide") / "m", weights=False)
+    raw = json.loads((folder / "config.json").read_text())
+    raw |= {"hidden_size": 2048, "num_attention_heads": 16, "num_key_value_heads": 4}
+    raw |= {"intermediate_size": 6144, "num_hidden_layers": 2}
+    config = LanguageModelConfig.parse(raw, folder / "config.json")
+    generator = np.random.default_rng(0)
+    tensors = {
+        name: ("BF16", generator.integers(0x3C00, 0x3D00, shape, dtype=np.uint16))
+        for name, shape in expected_backbone_tensors(config).items()
+    }
+    return write_checkpoint(folder, tensors, config=raw)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A small GGUF to quantize."""
+    convert(LANGUAGE_MODEL, tmp_path / "source.gguf", "bf16")
+    return tmp_path / "source.gguf"
+
+
+def small_quantize(source: Path) -> None:
+    quantize_gguf(
+        source,
+        source.with_name("out.gguf"),
+        file_type=Q4_K_M,
+        tensor_bytes={},
+        imatrix=None,
+        threads=1,
+        progress=lambda done, total: None,
+    )
+
+
+@contextmanager
+def largest_file(limit: int) -> Iterator[None]:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_an_interrupt_stops_the_quantizer_at_once(wide: Path, tmp_path: Path) -> None:
+    started = 0.0
+
+    def interrupt(stage: str, done: int, total: int) -> None:
+        nonlocal started
+        if stage.startswith("quantizing") and done:
+            started = time.monotonic()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(wide, tmp_path / "out.gguf", "q4_k_m", interrupt)
+    assert time.monotonic() - started < 2
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+def test_ctrl_c_in_a_terminal(wide: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", CONVERT, wide, tmp_path / "out.gguf", "q4_k_m"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out.gguf.partial").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    started = time.monotonic()
+    _, error = process.communicate(timeout=20)
+    assert time.monotonic() - started < 5
+    assert b"KeyboardInterrupt" in error
+    assert process.returncode == -signal.SIGINT
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ProcessLookupError):  # nobody of the group lives on
+        os.killpg(process.pid, 0)
+
+
+def test_the_worker_ends_with_its_parent(wide: Path, tmp_path: Path) -> None:
+    convert(wide, tmp_path / "source.gguf", "bf16")
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "convert.quantize_worker"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    request = {
+        "folder": str(tmp_path),
+        "source": "source.gguf",
+        "out": "out.gguf",
+        "file_type": Q4_K_M,
+        "threads": 1,
+        "imatrix": None,
+        "buffer_bytes": 1 << 30,
+    }
+    assert worker.stdin is not None and worker.stdout is not None
+    worker.stdin.write(json.dumps(request).encode() + b"\n")
+    worker.stdin.flush()
+    while b"output.weight" not in worker.stdout.readline():
+        pass
+    worker.stdin.close()
+    assert worker.wait(timeout=10) == 1
+    worker.stdout.close()
+
+
+def test_a_refusal_of_the_quantizer_is_told(source: Path) -> None:
+    source.write_bytes(source.read_bytes()[: 1 << 16])
+    with pytest.raises(MimoEdgeError, match=r"stopped with status 1 while writing .*quantize"):
+        small_quantize(source)
+    assert list(source.parent.iterdir()) == [source]
+
+
+def test_a_worker_that_cannot_start_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "__package__", "convert_elsewhere")
+    with pytest.raises(MimoEdgeError, match="convert_elsewhere"):
+        small_quantize(source)
+
+
+def test_a_write_that_fails_in_the_worker(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with largest_file(1 << 18), pytest.raises(MimoEdgeError, match="quantizer stopped"):
+        small_quantize(source)
+    assert list(source.parent.iterdir()) == [source]
+    monkeypatch.setattr(quantize, "_LITTLE_SPACE", 1 << 60)
+    with largest_file(1 << 18), pytest.raises(MimoEdgeError, match="The disk is full"):
+        small_quantize(source)
+
+
+def test_a_write_that_fails_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with largest_file(1 << 18), pytest.raises(MimoEdgeError, match="cannot be written"):
+        convert(LANGUAGE_MODEL, tmp_path / "out.gguf", "q4_k_m")
+    assert not list(tmp_path.iterdir())
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(backbone, "_pieces", full)
+    with pytest.raises(MimoEdgeError, match="the disk is full"):
+        convert(LANGUAGE_MODEL, tmp_path / "out.gguf", "f32")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(MimoEdgeError, match="cannot be written"):
+        convert(LANGUAGE_MODEL, tmp_path / "nowhere" / "out.gguf", "f32")
+
+
+def test_the_log_stays_out_of_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="convert.quantize"):
+        convert(LANGUAGE_MODEL, tmp_path / "out ü.gguf", "q4_k_m")
+    assert "blk.0.attn_q.weight" in caplog.text
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads RssAnon of Linux")
+@pytest.mark.parametrize("type", ["f32", "f16", "bf16", "q8_0"])
+def test_memory_does_not_grow_with_the_checkpoint(wide: Path, tmp_path: Path, type: str) -> None:
+    peaks = []
+    for folder in (LANGUAGE_MODEL, wide):
+        command = [sys.executable, "-c", CONVERT, str(folder), str(tmp_path / "out.gguf"), type]
+        status, peak = peak_anonymous(command, cwd=ROOT)
+        assert status == 0
+        peaks.append(peak)
+    # Pieces of 16 Mi values here, rows of one tensor as float32 in the quantizer.
+    assert peaks[1] - peaks[0] < 220 << 20
