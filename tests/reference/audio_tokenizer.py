@@ -50,7 +50,9 @@ class AudioTokenizer:
         window = _centred(hann(c["window_size"]), size).astype(self.dtype)
         spectrum = np.abs(np.fft.rfft(frames * window)).astype(self.dtype)
         filters = mel_filters(size // 2 + 1, c["n_mels"], c["sampling_rate"], c["fmin"], c["fmax"])
-        return np.log(np.maximum(spectrum @ filters.astype(self.dtype), self.dtype.type(LOG_FLOOR)))
+        bands = spectrum @ filters.astype(self.dtype)
+        logarithms: Array = np.log(np.maximum(bands, np.asarray(LOG_FLOOR, self.dtype)))
+        return logarithms
 
     def encode_segment(self, mel: Array) -> Array:
         """Log-mel of one segment [frames, n_mels] → vectors before the quantizer [steps, d]."""
@@ -109,7 +111,9 @@ class AudioTokenizer:
 
     def dequantize(self, codes: Array) -> Array:
         """Codes [steps, n] → the sum of their rows [steps, d]."""
-        return np.sum([self.codebook(i)[codes[:, i]] for i in range(codes.shape[1])], axis=0)
+        rows = [self.codebook(i)[codes[:, i]] for i in range(codes.shape[1])]
+        total: Array = np.sum(rows, axis=0)
+        return total
 
     def decode_frames(self, codes: Array) -> Array:
         """Codes of one segment [steps, n] → the vocoder's input [frames, n_mels]."""
@@ -216,7 +220,8 @@ def mel_filters(bins: int, mels: int, rate: int, low: float, high: float | None)
     frequencies = np.linspace(0, rate // 2, bins)[:, None]
     rising = (frequencies - points[:-2]) / (points[1:-1] - points[:-2])
     falling = (points[2:] - frequencies) / (points[2:] - points[1:-1])
-    return np.maximum(0, np.minimum(rising, falling))
+    filters: Array = np.maximum(0, np.minimum(rising, falling))
+    return filters
 
 
 def _hertz_to_mel(hertz: float) -> float:

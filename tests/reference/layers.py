@@ -24,37 +24,44 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 def gelu(x: Array) -> Array:
     """The exact one, with the error function."""
-    return (0.5 * x * (1 + _erf(x / math.sqrt(2)))).astype(x.dtype)
+    y: Array = (0.5 * x * (1 + _erf(x / math.sqrt(2)))).astype(x.dtype)
+    return y
 
 
 def silu(x: Array) -> Array:
     """x times its logistic function."""
-    return x / (1 + np.exp(-x))
+    y: Array = x / (1 + np.exp(-x))
+    return y
 
 
 def softmax(x: Array) -> Array:
     """Over the last axis."""
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
+    e: Array = np.exp(x - x.max(axis=-1, keepdims=True))
+    y: Array = e / e.sum(axis=-1, keepdims=True)
+    return y
 
 
 def layer_norm(x: Array, weight: Array, bias: Array) -> Array:
     """Over the last axis."""
     mean = x.mean(axis=-1, keepdims=True)
     variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
-    return (x - mean) / np.sqrt(variance + NORM_EPS) * weight + bias
+    y: Array = (x - mean) / np.sqrt(variance + NORM_EPS) * weight + bias
+    return y
 
 
 def group_norm(x: Array, weight: Array, bias: Array) -> Array:
     """One group: over time and channels together; x [time, channels]."""
     mean = x.mean()
     variance = ((x - mean) ** 2).mean()
-    return (x - mean) / np.sqrt(variance + NORM_EPS) * weight + bias
+    y: Array = (x - mean) / np.sqrt(variance + NORM_EPS) * weight + bias
+    return y
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:
     """Over the last axis."""
-    return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + x.dtype.type(eps)) * weight
+    mean_square = (x * x).mean(axis=-1, keepdims=True)
+    y: Array = x / np.sqrt(mean_square + x.dtype.type(eps)) * weight
+    return y
 
 
 def rope(x: Array, positions: Array, theta: float) -> Array:

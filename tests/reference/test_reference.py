@@ -30,7 +30,7 @@ every_prompt = pytest.mark.parametrize(
 def read_clip(name: str) -> NDArray[np.float32]:
     with wave.open(str(GOLDEN / "audio" / f"{name}.wav")) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    return samples.astype(np.float32) / 32768
+    return samples.astype(np.float32) / np.float32(32768)
 
 
 def relative(found: NDArray[Any], expected: NDArray[Any]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import wave
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors import safe_open
 from tests.reference import AudioTokenizer, LanguageModel, load_config
 
 from .random_checkpoint import PROFILES, Checkpoint, Profile, main, make_checkpoint
+from .random_tensors import audio_tensors, language_tensors
 from .random_vocabulary import write_tokenizer
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -190,10 +192,6 @@ def test_command_line(tmp_path: Path) -> None:
 
 def test_released_dimensions() -> None:
     """The profile `full` has the parameters the released model is said to have."""
-    from math import prod
-
-    from .random_tensors import audio_tensors, language_tensors
-
     golden = [load_config(folder) for folder in GOLDEN_CHECKPOINT]
     full = PROFILES["full"]
     language = sum(prod(s.shape) for s in language_tensors({**golden[0], **full.language}, {}))
