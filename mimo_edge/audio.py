@@ -17,7 +17,15 @@ from .atomic import atomic_path
 from .config import AudioConfig
 from .errors import MimoEdgeError
 
-__all__ = ["AudioInput", "log_mel", "mel_filters", "read_audio", "resample", "write_audio"]
+__all__ = [
+    "AudioInput",
+    "log_mel",
+    "mel_filters",
+    "read_audio",
+    "resample",
+    "split_at_quiet",
+    "write_audio",
+]
 
 AudioInput = str | Path | BinaryIO | NDArray[np.float32]
 """A file (`-`: standard input), an open file, or samples float32 [n] at the bundle's rate."""
@@ -25,6 +33,7 @@ AudioInput = str | Path | BinaryIO | NDArray[np.float32]
 _LARGEST_INTEGER_RATE = 768_000
 _LOG_FLOOR = 1e-7
 _FRAMES_AT_ONCE = 2048
+_QUIET_WINDOW_S = 0.2
 
 _OUTPUT_FORMATS = {
     ".wav": ("WAV", "PCM_16"),
@@ -98,13 +107,30 @@ def _reason(error: Exception) -> str:
     return str(error).rsplit(": ", 1)[-1].strip().rstrip(".")
 
 
-def resample(
-    samples: NDArray[np.float32], rate: int, target_rate: int
-) -> NDArray[np.float32]:
+def resample(samples: NDArray[np.float32], rate: int, target_rate: int) -> NDArray[np.float32]:
     """Change the sample rate of float32 [samples]; unchanged if it is the same."""
     if rate == target_rate or not len(samples):
         return samples
     return np.asarray(soxr.resample(samples, rate, target_rate), dtype=np.float32)
+
+
+def split_at_quiet(
+    samples: NDArray[np.float32], rate: int, longest_s: float
+) -> list[NDArray[np.float32]]:
+    """Cut into parts of at most `longest_s` seconds, each at the quietest place before that.
+
+    The place is looked for in the last quarter of a part, among windows of 0.2 s.
+    """
+    longest, window = int(longest_s * rate), max(1, int(_QUIET_WINDOW_S * rate))
+    parts = []
+    while len(samples) > longest:
+        first = longest * 3 // 4
+        tail = samples[first:longest].astype(np.float64) ** 2
+        energy = np.convolve(tail, np.ones(window), mode="valid")
+        cut = first + int(energy.argmin()) + window // 2
+        parts.append(samples[:cut])
+        samples = samples[cut:]
+    return [*parts, samples]
 
 
 def write_audio(path: Path, samples: NDArray[np.float32], rate: int) -> None:

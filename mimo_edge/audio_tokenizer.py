@@ -1,7 +1,7 @@
 """The audio tokenizer: waveform ↔ RVQ codes (report, section 2).
 
-    waveform ─ log-mel ─ audio_encoder ─ codes          25 steps/s
-    codes ─ audio_decoder ─ mel frames ─ vocoder ─ waveform
+waveform ─ log-mel ─ audio_encoder ─ codes          25 steps/s
+codes ─ audio_decoder ─ mel frames ─ vocoder ─ waveform
 """
 
 from __future__ import annotations
@@ -46,9 +46,11 @@ class AudioTokenizer:
         Raises:
             MimoEdgeError: a graph does not load or does not fulfil its contract.
         """
-        names = ("audio_encoder", "audio_decoder", "vocoder")
-        graphs = [Graph.load(bundle, name, manifest, threads=threads) for name in names]
-        return cls(*graphs, manifest.audio, manifest.patch.channels)
+        encoder, decoder, vocoder = (
+            Graph.load(bundle, name, manifest, threads=threads)
+            for name in ("audio_encoder", "audio_decoder", "vocoder")
+        )
+        return cls(encoder, decoder, vocoder, manifest.audio, manifest.patch.channels)
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
         """Waveform float32 [samples] → codes of all codebooks, int64 [steps, quantizers]."""
@@ -89,8 +91,7 @@ class AudioTokenizer:
     def _check(self, codes: NDArray[np.int64]) -> None:
         if codes.ndim != 2 or codes.shape[1] != self.channels:
             raise MimoEdgeError(
-                f"the codes have shape {codes.shape}; this model decodes "
-                f"[steps, {self.channels}]."
+                f"the codes have shape {codes.shape}; this model decodes [steps, {self.channels}]."
             )
         sizes = np.array(self.config.codebook_sizes[: self.channels])
         wrong = np.argwhere((codes < 0) | (codes >= sizes))

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -30,6 +31,7 @@ __all__ = [
     "BundleFile",
     "Manifest",
     "PatchConfig",
+    "RuntimeOptions",
     "SourceFile",
     "file_sha256",
     "load_manifest",
@@ -89,7 +91,7 @@ class AudioConfig:
     """Hz, upper edge of the highest mel filter."""
     d_model: int
     num_quantizers: int
-    """Codebooks of the audio tokenizer; the language model uses the first `PatchConfig.channels`."""
+    """Codebooks of the audio tokenizer; patches hold the first `PatchConfig.channels`."""
     codebook_sizes: tuple[int, ...]
     encode_stride: int
     """Mel frames per code step on the way in (convolution stride × pooling)."""
@@ -147,6 +149,10 @@ class BackboneConfig:
     head_dim: int
     max_positions: int
     """Longest context the model was trained for, in positions."""
+    embedding_type: str
+    """GGUF number type of the tensor `token_embd.weight`."""
+    embedding_offset: int
+    """Its first byte in the GGUF file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +183,41 @@ class Manifest:
         """A hash of the files' hashes: equal for bundles that compute the same."""
         text = "\n".join(f"{file.name} {file.sha256}" for file in self.files)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeOptions:
+    """How a bundle is run on this machine."""
+
+    threads: int = 0
+    """Of llama.cpp and of onnxruntime; 0: the cores this process may use."""
+    context: int = 4096
+    """Positions of one conversation: text tokens, and patches of 160 ms."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""
+    gpu_layers: int = -1
+    """Layers of the backbone on the GPU; -1: all."""
+    kv_type: Literal["f32", "f16", "q8_0"] = "f16"
+    """Number type of the KV cache."""
+    flash_attention: bool | None = None
+    """None: llama.cpp decides."""
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if self.threads < 0:
+            raise MimoEdgeError(f"--threads is {self.threads}; give 0 (all cores) or more.")
+        if self.context < 16:
+            raise MimoEdgeError(f"--ctx is {self.context}; give at least 16 positions.")
+        if self.gpu_layers < -1:
+            raise MimoEdgeError(f"--gpu-layers is {self.gpu_layers}; give -1 (all) or more.")
+
+    def thread_count(self) -> int:
+        """`threads`, with 0 resolved."""
+        if self.threads:
+            return self.threads
+        if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
 
 
 def file_sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:

@@ -99,4 +99,4 @@ def _matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
             f"{path} is {array.dtype} {array.shape} instead of float32 {shape}: "
             "it is of another bundle."
         )
-    return array
+    return np.asarray(array)

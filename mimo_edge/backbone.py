@@ -1,0 +1,307 @@
+"""The backbone: a Qwen2 language model in llama.cpp over text tokens and patch embeddings.
+
+The only module (with `llama_log`) that imports llama_cpp. A `Backbone` is the weights and
+the text vocabulary; a `BackboneSequence` is one KV cache, that is one conversation.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import BackboneConfig, RuntimeOptions
+from .errors import MimoEdgeError
+from .llama_log import first_complaint, redirect_log
+from .token_embeddings import TokenEmbeddings
+
+__all__ = ["Backbone", "BackboneOutput", "BackboneSequence"]
+
+_BATCH = 512
+"""Positions that llama.cpp evaluates at once in a prompt."""
+
+_KV_TYPES = {
+    "f32": llama_cpp.GGML_TYPE_F32,
+    "f16": llama_cpp.GGML_TYPE_F16,
+    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
+}
+_FLASH_ATTENTION = {None: -1, False: 0, True: 1}
+_SEQUENCE = 0
+_FLOATS = ctypes.POINTER(ctypes.c_float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneOutput:
+    """What the backbone says after the last position."""
+
+    logits: NDArray[np.float32]
+    """[vocabulary] of the next text token."""
+    hidden: NDArray[np.float32]
+    """[hidden] after the final norm, for the patch decoder."""
+
+
+class Backbone:
+    """The weights, mapped from the GGUF, and the text tokenizer inside it."""
+
+    def __init__(
+        self,
+        model: int,
+        token_embeddings: TokenEmbeddings,
+        config: BackboneConfig,
+        options: RuntimeOptions,
+    ) -> None:
+        self._model: int | None = model
+        self._token_embeddings = token_embeddings
+        self._vocab = llama_cpp.llama_model_get_vocab(model)
+        self.config = config
+        self._options = options
+
+    @property
+    def context(self) -> int:
+        """Positions that a sequence holds."""
+        return self._options.context
+
+    @classmethod
+    def load(cls, path: Path, config: BackboneConfig, options: RuntimeOptions) -> Backbone:
+        """Map the GGUF into memory.
+
+        Raises:
+            MimoEdgeError: llama.cpp refuses the file, or it does not fit the manifest.
+        """
+        redirect_log()
+        llama_cpp.llama_backend_init()
+        params = llama_cpp.llama_model_default_params()
+        params.n_gpu_layers = gpu_layers(options)
+        model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+        if not model:
+            raise MimoEdgeError(
+                f"{path} does not load ({first_complaint()}); "
+                "copy the bundle again or convert again."
+            )
+        backbone = cls(model, TokenEmbeddings(path, config), config, options)
+        found = (
+            llama_cpp.llama_vocab_n_tokens(backbone._vocab),
+            llama_cpp.llama_model_n_embd(model),
+            llama_cpp.llama_model_n_layer(model),
+        )
+        expected = (config.vocab_size, config.hidden_size, config.layers)
+        if found != expected:
+            backbone.close()
+            raise MimoEdgeError(
+                f"{path} has vocabulary, width and layers {found} instead of {expected}: "
+                "it is of another bundle."
+            )
+        return backbone
+
+    def tokenize(self, text: str) -> list[int]:
+        """Plain text to ids; text that looks like a control token stays text."""
+        data = text.encode("utf-8")
+        capacity = len(data) + 8
+        buffer = (llama_cpp.llama_token * capacity)()
+        count = llama_cpp.llama_tokenize(
+            self._vocab, data, len(data), buffer, capacity, False, False
+        )
+        if count < 0:
+            raise RuntimeError(f"llama_tokenize needs {-count} places for {len(data)} bytes")
+        return list(buffer[:count])
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes a text token stands for; a control token's are its name.
+
+        Padding ids, which a model can generate but no text stands for, have none.
+        """
+        attributes = llama_cpp.llama_vocab_get_attr(self._vocab, token)
+        if attributes & llama_cpp.LLAMA_TOKEN_ATTR_UNUSED:
+            return b""
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
+            if count >= 0:
+                return buffer.raw[:count]
+            size = -count
+
+    def embed(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Input embeddings of text ids: int32 [n] → float32 [n, hidden]."""
+        return self._token_embeddings.rows(tokens)
+
+    def new_sequence(self) -> BackboneSequence:
+        """An empty KV cache of `options.context` positions.
+
+        Raises:
+            MimoEdgeError: there is not enough memory for it.
+        """
+        if self._model is None:
+            raise RuntimeError("the backbone is closed")
+        return BackboneSequence(self._model, self.config, self._options)
+
+    def close(self) -> None:
+        """Unmap the weights. Sequences must be closed before."""
+        if self._model is not None:
+            llama_cpp.llama_model_free(self._model)
+            self._model = None
+
+
+class BackboneSequence:
+    """One KV cache. Positions are appended at its end and can be cut off there."""
+
+    def __init__(self, model: int, config: BackboneConfig, options: RuntimeOptions) -> None:
+        self._config = config
+        self.context = options.context
+        """Positions that fit."""
+        self.length = 0
+        """Positions in the cache."""
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = options.context
+        params.n_batch = params.n_ubatch = min(_BATCH, options.context)
+        params.n_seq_max = 1
+        params.n_threads = params.n_threads_batch = options.thread_count()
+        params.type_k = params.type_v = _KV_TYPES[options.kv_type]
+        params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
+        params.embeddings = False
+        params.offload_kqv = gpu_layers(options) != 0
+        params.no_perf = True
+        redirect_log()
+        context = llama_cpp.llama_init_from_model(model, params)
+        if not context:
+            raise MimoEdgeError(
+                f"no memory for a context of {options.context} positions "
+                f"({first_complaint()}); give a smaller one with --ctx."
+            )
+        self._context: int | None = context
+        self._memory = llama_cpp.llama_get_memory(context)
+        self._batch = llama_cpp.llama_batch_ext_init(context)
+
+    def extend(self, embeddings: NDArray[np.float32]) -> BackboneOutput:
+        """Append positions and evaluate them; the output is that of the last one.
+
+        Text tokens come as their embeddings too (`TokenEmbeddings`): llama.cpp takes no
+        tokens and embeddings in one batch, and a prompt alternates between them every five
+        positions.
+
+        Args:
+            embeddings: float32 [positions, hidden], at least one position.
+
+        Raises:
+            MimoEdgeError: the context is full, or llama.cpp fails.
+        """
+        count = len(embeddings)
+        if self.length + count > self.context:
+            raise MimoEdgeError(
+                f"{self.length + count} positions do not fit the context of {self.context}; "
+                f"give a larger one with --ctx (at most {self._config.max_positions}) or "
+                "shorter audio."
+            )
+        rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+        index = -1
+        for start in range(0, count, _BATCH):
+            index = self._evaluate(rows[start : start + _BATCH], last=start + _BATCH >= count)
+        return self._output(index)
+
+    def truncate(self, length: int) -> None:
+        """Forget everything from position `length` on."""
+        if length < self.length:
+            if not llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, length, -1):
+                raise RuntimeError(f"llama.cpp cannot cut the cache at {length}")
+            self.length = length
+
+    def save(self) -> bytes:
+        """The cache as bytes, for `restore` with the same model and options."""
+        context = self._open()
+        size = llama_cpp.llama_state_seq_get_size(context, _SEQUENCE)
+        buffer = (ctypes.c_uint8 * size)()
+        written = llama_cpp.llama_state_seq_get_data(context, buffer, size, _SEQUENCE)
+        if written != size:
+            raise RuntimeError(f"llama.cpp saved {written} of {size} bytes")
+        return bytes(buffer)
+
+    def restore(self, data: bytes, length: int) -> bool:
+        """Put back what `save` gave for `length` positions; False if llama.cpp refuses it."""
+        context = self._open()
+        self.truncate(0)
+        buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
+        read = llama_cpp.llama_state_seq_set_data(context, buffer, len(data), _SEQUENCE)
+        end = llama_cpp.llama_memory_seq_pos_max(self._memory, _SEQUENCE)
+        if read != len(data) or end != length - 1:
+            llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, -1, -1)
+            self.length = 0
+            return False
+        self.length = length
+        return True
+
+    def close(self) -> None:
+        """Free the cache."""
+        if self._context is not None:
+            llama_cpp.llama_batch_ext_free(self._batch)
+            llama_cpp.llama_free(self._context)
+            self._context = None
+
+    def _open(self) -> int:
+        if self._context is None:
+            raise RuntimeError("the sequence is closed")
+        return self._context
+
+    def _evaluate(self, rows: NDArray[np.float32], *, last: bool) -> int:
+        """Evaluate one batch; with `last` its last position is an output. Returns its index."""
+        context, batch, width = self._open(), self._batch, self._config.hidden_size
+        llama_cpp.llama_batch_ext_clear(batch)
+        llama_cpp.llama_set_embeddings(context, last)
+        for offset, row in enumerate(rows):
+            data = row.ctypes.data_as(_FLOATS)
+            embedding = llama_cpp.llama_embd(data, 1, width)
+            index = int(llama_cpp.llama_batch_ext_add_embd(batch, _SEQUENCE, embedding))
+            if index != offset:
+                raise RuntimeError(f"llama.cpp refuses position {offset} of a batch ({index})")
+            position = llama_cpp.llama_pos(self.length + offset)
+            llama_cpp.llama_batch_ext_set_pos(batch, index, ctypes.byref(position))
+            # Not one output more than needed: each costs a product with the vocabulary.
+            llama_cpp.llama_batch_ext_set_output_logits(
+                batch, index, last and offset == len(rows) - 1
+            )
+        redirect_log()
+        status = llama_cpp.llama_process(context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, batch)
+        if status:
+            self._recover()
+            raise MimoEdgeError(
+                f"llama.cpp could not evaluate {len(rows)} positions (status {status}: "
+                f"{first_complaint()}); give a smaller --ctx or free some memory."
+            )
+        self.length += len(rows)
+        return index
+
+    def _recover(self) -> None:
+        """After a failed batch: drop what of it stayed in the cache."""
+        llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, self.length, -1)
+
+    def _output(self, index: int) -> BackboneOutput:
+        context = self._open()
+        logits = llama_cpp.llama_get_logits_ith(context, index)
+        hidden = llama_cpp.llama_get_embeddings_ith(context, index)
+        if not logits or not hidden:
+            raise RuntimeError(f"llama.cpp gives no output for position {index} of the batch")
+        return BackboneOutput(
+            logits=np.ctypeslib.as_array(logits, (self._config.vocab_size,)).copy(),
+            hidden=np.ctypeslib.as_array(hidden, (self._config.hidden_size,)).copy(),
+        )
+
+
+def gpu_layers(options: RuntimeOptions) -> int:
+    """Layers that llama.cpp puts on the GPU under these options (-1: all).
+
+    Raises:
+        MimoEdgeError: a GPU is asked for and llama.cpp was built without one.
+    """
+    supported = bool(llama_cpp.llama_supports_gpu_offload())
+    if options.device == "cpu":
+        return 0
+    if options.device == "gpu" and not supported:
+        raise MimoEdgeError(
+            "--device gpu: this llama.cpp was built for the CPU only; reinstall "
+            "llama-cpp-python with CMAKE_ARGS=-DGGML_VULKAN=ON (or -DGGML_METAL=ON)."
+        )
+    return options.gpu_layers if supported else 0

@@ -1,0 +1,190 @@
+"""All stages of a loaded bundle, and what tasks and sessions both do with them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .audio import AudioInput, read_audio
+from .audio_tokenizer import AudioTokenizer
+from .backbone import Backbone
+from .cache import PositionCache
+from .config import BACKBONE_FILE, Manifest, RuntimeOptions, load_manifest
+from .errors import MimoEdgeError
+from .events import Event, StopReason, TextDelta, TurnEnd, TurnStats
+from .generate import Stages, stream
+from .patch_decoder import PatchDecoder
+from .patch_encoder import PatchEncoder
+from .patches import Layout, to_patches
+from .tasks import Task
+from .text_tokenizer import TextTokenizer
+
+__all__ = ["Answer", "Engine", "OnText"]
+
+_SILENCE = 1e-4
+"""Peak amplitude (-80 dB) below which a recording holds nothing to listen to."""
+
+_THOUGHT_END = "</think>"
+
+OnText = Callable[[str], None]
+"""Called with each piece of text as it is generated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A finished answer."""
+
+    text: str
+    """Without surrounding blanks and without the thinking."""
+    thinking: str
+    """What was thought aloud before it; empty if nothing was."""
+    audio: NDArray[np.float32] | None
+    """[samples], mono; None if the answer holds no speech."""
+    sample_rate: int
+    """Hz, of `audio`."""
+    codes: NDArray[np.int64]
+    """[steps, channels], what `audio` was decoded from."""
+    reason: StopReason
+    stats: TurnStats
+
+
+class Engine:
+    """Owns the native handles; close it once all sessions are closed."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        backbone: Backbone,
+        patch_encoder: PatchEncoder,
+        patch_decoder: PatchDecoder,
+        audio_tokenizer: AudioTokenizer,
+    ) -> None:
+        self.manifest = manifest
+        self.backbone = backbone
+        self.patch_encoder = patch_encoder
+        self.patch_decoder = patch_decoder
+        self.audio_tokenizer = audio_tokenizer
+        self.tokenizer = TextTokenizer(backbone, manifest.special_tokens)
+        self.layout = Layout(self.tokenizer, manifest.patch)
+
+    @classmethod
+    def load(cls, bundle: Path, options: RuntimeOptions) -> Engine:
+        """Load every part; nothing stays loaded if one fails.
+
+        Raises:
+            MimoEdgeError: which file is wrong, and what to do.
+        """
+        manifest = load_manifest(bundle)
+        if options.context > manifest.backbone.max_positions:
+            raise MimoEdgeError(
+                f"--ctx is {options.context}, but this model knows at most "
+                f"{manifest.backbone.max_positions} positions."
+            )
+        threads = options.thread_count()
+        with contextlib.ExitStack() as opened:
+            parts = []
+            for load in (
+                lambda: Backbone.load(bundle / BACKBONE_FILE, manifest.backbone, options),
+                lambda: PatchEncoder.load(bundle, manifest, threads=threads),
+                lambda: PatchDecoder.load(bundle, manifest, threads=threads),
+                lambda: AudioTokenizer.load(bundle, manifest, threads=threads),
+            ):
+                part = load()
+                opened.callback(part.close)
+                parts.append(part)
+            engine = cls(manifest, *parts)  # type: ignore[arg-type]
+            opened.pop_all()
+        return engine
+
+    def new_cache(self) -> PositionCache:
+        """An empty KV cache."""
+        return PositionCache(self.backbone, self.patch_encoder, self.layout)
+
+    def listen(self, audio: AudioInput) -> NDArray[np.int64]:
+        """Audio → patches int64 [patches, group, channels].
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, or it is silent.
+        """
+        samples = read_audio(audio, self.manifest.audio)
+        peak = float(np.abs(samples).max())
+        if peak < _SILENCE:
+            raise MimoEdgeError(
+                f"the recording is silent (peak {peak:.6f} of 1); "
+                "check that the microphone was not muted."
+            )
+        return to_patches(self.audio_tokenizer.encode(samples), self.manifest.patch)
+
+    def stream(
+        self,
+        task: Task,
+        cache: PositionCache,
+        *,
+        cancel: threading.Event | None = None,
+        sound: bool = False,
+    ) -> Iterator[Event]:
+        """Events of a task's answer; see `generate.stream`."""
+        stages = Stages(
+            tokenizer=self.tokenizer,
+            layout=self.layout,
+            patch_decoder=self.patch_decoder,
+            audio_tokenizer=self.audio_tokenizer,
+        )
+        prompt = self.layout.positions(task.pieces)
+        return stream(cache, prompt, stages, task.options, cancel=cancel, sound=sound)
+
+    def collect(
+        self, events: Iterator[Event], *, speaks: bool, on_text: OnText | None = None
+    ) -> Answer:
+        """Run a generation to its end; its speech is decoded offline, in one go."""
+        for event in events:
+            if isinstance(event, TextDelta) and on_text:
+                on_text(event.text)
+            if isinstance(event, TurnEnd):
+                return self.answer(event, speaks=speaks)
+        raise RuntimeError("the generation ended without its last event")
+
+    def answer(self, end: TurnEnd, *, speaks: bool) -> Answer:
+        """The answer that the last event of a generation describes."""
+        thinking, text = self.text_of(end)
+        codes = self._speech_codes(end)
+        return Answer(
+            text=text,
+            thinking=thinking,
+            audio=self.audio_tokenizer.decode(codes) if speaks and len(codes) else None,
+            sample_rate=self.manifest.audio.sample_rate,
+            codes=codes,
+            reason=end.reason,
+            stats=end.stats,
+        )
+
+    def text_of(self, end: TurnEnd) -> tuple[str, str]:
+        """(thinking, text) of a generation."""
+        text = self.tokenizer.decode(end.text_ids.tolist())
+        thinking, mark, rest = text.partition(_THOUGHT_END)
+        return (thinking.strip(), rest.strip()) if mark else ("", text.strip())
+
+    def _speech_codes(self, end: TurnEnd) -> NDArray[np.int64]:
+        """Codes [steps, channels] of the patches between `<|sostm|>` and `<|eostm|>`."""
+        ids = end.text_ids
+        starts = np.flatnonzero(ids == self.tokenizer.id("<|sostm|>"))
+        ends = np.flatnonzero(ids == self.tokenizer.id("<|eostm|>"))
+        spoken = slice(starts[0] if len(starts) else 0, ends[0] if len(ends) else len(ids))
+        patches = end.codes[spoken][ids[spoken] == self.layout.empty_id]
+        return np.asarray(patches.reshape(-1, self.manifest.patch.channels))
+
+    def close(self) -> None:
+        """Free everything."""
+        for part in (
+            self.backbone,
+            self.patch_encoder,
+            self.patch_decoder,
+            self.audio_tokenizer,
+        ):
+            part.close()

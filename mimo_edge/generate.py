@@ -1,0 +1,209 @@
+"""The interleaved loop over text and patches (report, section 4; reference: `slm_sample`).
+
+generate_steps   one position after the other
+stream           the same as events: text, sound, end of the turn
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .audio_tokenizer import AudioTokenizer, DecoderStream
+from .cache import PositionCache
+from .errors import MimoEdgeError
+from .events import AudioChunk, Event, StopReason, TextDelta, TurnEnd, TurnStats
+from .patch_decoder import PatchDecoder
+from .patches import Layout, Positions, concatenate
+from .sampling import SamplerOptions, sample
+from .text_tokenizer import Detokenizer, TextTokenizer
+
+__all__ = ["GenerationOptions", "Stages", "Step", "generate_steps", "stream"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    """How an answer is sampled and when it ends."""
+
+    text: SamplerOptions
+    codes: SamplerOptions
+    stops: tuple[str, ...]
+    """Control tokens that end the answer."""
+    max_new_tokens: int = 2048
+    """Positions: text tokens and patches together."""
+    seed: int | None = None
+    """None: another answer every time."""
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if self.max_new_tokens < 1:
+            raise MimoEdgeError(f"--max-new-tokens is {self.max_new_tokens}; give at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """The parts of a model that a generation runs through."""
+
+    tokenizer: TextTokenizer
+    layout: Layout
+    patch_decoder: PatchDecoder
+    audio_tokenizer: AudioTokenizer
+
+
+@dataclass(frozen=True)
+class Step:
+    """One generated position."""
+
+    text_id: int
+    patch: NDArray[np.int64] | None
+    """[group, channels] if the text id is `<|empty|>`."""
+
+
+@dataclass
+class _Clock:
+    """Seconds spent per stage, filled in while steps are made."""
+
+    prefill: float = 0.0
+    backbone: float = 0.0
+    patch: float = 0.0
+    cached: int = 0
+    reason: StopReason = "stop"
+
+
+def generate_steps(
+    cache: PositionCache,
+    prompt: Positions,
+    stages: Stages,
+    options: GenerationOptions,
+    *,
+    cancel: threading.Event | None = None,
+    clock: _Clock | None = None,
+) -> Iterator[Step]:
+    """Yield positions until a stop token (which is yielded too), a limit, or `cancel`.
+
+    A position enters the cache only when the next one is asked for, so whatever ends the
+    generation, the cache holds what was generated before.
+    """
+    clock = clock or _Clock()
+    rng = np.random.default_rng(options.seed)
+    stops = {stages.tokenizer.id(name) for name in options.stops}
+    start = time.perf_counter()
+    output, clock.cached = cache.prefill(prompt)
+    clock.prefill = time.perf_counter() - start
+    for count in range(options.max_new_tokens):
+        if cancel is not None and cancel.is_set():
+            clock.reason = "cancelled"
+            return
+        start = time.perf_counter()
+        text_id = sample(output.logits, options.text, rng)
+        patch = None
+        middle = time.perf_counter()
+        if text_id == stages.layout.empty_id:
+            patch = stages.patch_decoder.decode(output.hidden, options.codes, rng)
+        end = time.perf_counter()
+        clock.backbone += middle - start
+        clock.patch += end - middle
+        yield Step(text_id, patch)
+        if text_id in stops:
+            clock.reason = "stop"
+            return
+        if count + 1 == options.max_new_tokens:
+            clock.reason = "length"
+            return
+        if not cache.room:
+            clock.reason = "context"
+            return
+        start = time.perf_counter()
+        if patch is None:
+            output = cache.append(stages.layout.text([text_id]))
+        else:
+            output = cache.append(stages.layout.audio(patch[None]))
+        clock.backbone += time.perf_counter() - start
+
+
+@dataclass
+class _Answer:
+    """What a running generation has produced."""
+
+    stages: Stages
+    sound: DecoderStream | None
+    runs: list[Positions] = field(default_factory=list)
+    patches: int = 0
+    speech_ended: bool = False
+
+    def add(self, step: Step) -> None:
+        layout = self.stages.layout
+        if step.patch is None:
+            self.runs.append(layout.text([step.text_id]))
+        else:
+            self.runs.append(layout.audio(step.patch[None]))
+            self.patches += 1
+
+    def hear(self, step: Step) -> NDArray[np.float32] | None:
+        """Samples that this step adds to the sound, if it is wanted and there are any."""
+        if step.text_id == self.stages.tokenizer.id("<|eostm|>"):
+            self.speech_ended = True
+        if self.sound is None or step.patch is None or self.speech_ended:
+            return None
+        samples = self.sound.push(step.patch)
+        return samples if len(samples) else None
+
+
+def stream(
+    cache: PositionCache,
+    prompt: Positions,
+    stages: Stages,
+    options: GenerationOptions,
+    *,
+    cancel: threading.Event | None = None,
+    sound: bool = False,
+) -> Iterator[Event]:
+    """Events of one answer, the last of which is `TurnEnd`.
+
+    With `sound`, the speech is decoded while it is generated; otherwise the caller decodes
+    the codes of `TurnEnd` when they are complete.
+    """
+    clock = _Clock()
+    answer = _Answer(stages, stages.audio_tokenizer.stream() if sound else None)
+    detokenizer = Detokenizer(stages.tokenizer)
+    stops = {stages.tokenizer.id(name) for name in options.stops}
+    for step in generate_steps(cache, prompt, stages, options, cancel=cancel, clock=clock):
+        samples = answer.hear(step)
+        if step.text_id not in stops:
+            answer.add(step)
+            if text := detokenizer.push(step.text_id):
+                yield TextDelta(text=text)
+        if samples is not None:
+            yield AudioChunk(samples=samples)
+    if text := detokenizer.finish():
+        yield TextDelta(text=text)
+    if answer.sound is not None and len(rest := answer.sound.finish()):
+        yield AudioChunk(samples=rest)
+    yield _turn_end(answer, len(prompt), clock)
+
+
+def _turn_end(answer: _Answer, prompt_positions: int, clock: _Clock) -> TurnEnd:
+    stages = answer.stages
+    positions = concatenate([stages.layout.text([]), *answer.runs])
+    config = stages.audio_tokenizer.config
+    group = positions.codes.shape[1]
+    return TurnEnd(
+        reason=clock.reason,
+        text_ids=positions.text_ids,
+        codes=positions.codes,
+        stats=TurnStats(
+            prompt_positions=prompt_positions,
+            cached_positions=clock.cached,
+            text_tokens=len(positions) - answer.patches,
+            patches=answer.patches,
+            prefill_seconds=clock.prefill,
+            backbone_seconds=clock.backbone,
+            patch_seconds=clock.patch,
+            audio_seconds=answer.patches * group * config.samples_per_step / config.sample_rate,
+        ),
+    )

@@ -1,0 +1,194 @@
+"""A loaded bundle and the tasks it can do.
+
+    with MimoAudio.load("models/demo") as model:
+        print(model.transcribe("question.wav").text)
+
+A model holds no conversation: that is `Session`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import prompts
+from .audio import AudioInput, read_audio, split_at_quiet
+from .config import Manifest, RuntimeOptions
+from .engine import Answer, Engine, OnText
+from .errors import MimoEdgeError
+from .events import Event
+from .prompts import Reply
+from .session import Session
+from .tasks import Overrides, Task, task
+
+__all__ = ["MimoAudio"]
+
+_LONGEST_TRANSCRIPT_S = 30.0
+"""Longer recordings are transcribed in parts, cut where they are quiet."""
+
+
+class MimoAudio:
+    """MiMo-Audio, ready to listen and speak. Close it, or use it as a context manager."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def load(cls, bundle: str | Path, options: RuntimeOptions | None = None) -> MimoAudio:
+        """Load the bundle in a folder; weights are mapped, not copied.
+
+        Raises:
+            MimoEdgeError: which file is wrong, and what to do.
+        """
+        return cls(Engine.load(Path(bundle), options or RuntimeOptions()))
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is in the bundle."""
+        return self._engine.manifest
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, of all waveforms of this model."""
+        return self._engine.manifest.audio.sample_rate
+
+    def transcribe(
+        self,
+        audio: AudioInput,
+        *,
+        instruction: str | None = None,
+        overrides: Overrides | None = None,
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Speech to text. More than 30 s are taken in parts, cut at quiet places."""
+        samples = read_audio(audio, self.manifest.audio)
+        answers: list[Answer] = []
+        for part in split_at_quiet(samples, self.sample_rate, _LONGEST_TRANSCRIPT_S):
+            if answers and on_text:
+                on_text(" ")
+            pieces = (
+                prompts.transcribe(self._engine.listen(part), instruction)
+                if instruction
+                else prompts.transcribe(self._engine.listen(part))
+            )
+            answers.append(self.run(task("transcribe", pieces, overrides), on_text=on_text))
+        text = " ".join(answer.text for answer in answers if answer.text)
+        return replace(answers[-1], text=text)
+
+    def speak(
+        self,
+        text: str,
+        *,
+        style: str | None = None,
+        style_in_text: bool = False,
+        voice: AudioInput | None = None,
+        overrides: Overrides | None = None,
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Text to speech; see `prompts.speak` for style and voice."""
+        if not text.strip():
+            raise MimoEdgeError("there is no text to speak; give some.")
+        patches = self._engine.listen(voice) if voice is not None else None
+        pieces = prompts.speak(text, style=style, style_in_text=style_in_text, voice=patches)
+        return self.run(task("speak", pieces, overrides), on_text=on_text)
+
+    def ask(
+        self,
+        audio: AudioInput,
+        question: str,
+        *,
+        thinking: bool = False,
+        overrides: Overrides | None = None,
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """A question about a recording, answered in text."""
+        pieces = prompts.understand(self._engine.listen(audio), question, thinking=thinking)
+        return self.run(task("understand", pieces, overrides), on_text=on_text)
+
+    def few_shot(
+        self,
+        instruction: str,
+        examples: Sequence[tuple[AudioInput, AudioInput, str]],
+        audio: AudioInput,
+        *,
+        overrides: Overrides | None = None,
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Speech to speech by examples (input, output, text of the output); base model."""
+        heard = [
+            (self._engine.listen(said), self._engine.listen(answered), text)
+            for said, answered, text in examples
+        ]
+        pieces = prompts.few_shot(instruction, heard, self._engine.listen(audio))
+        return self.run(task("few-shot", pieces, overrides), on_text=on_text)
+
+    def continue_speech(
+        self,
+        audio: AudioInput,
+        *,
+        overrides: Overrides | None = None,
+        on_text: OnText | None = None,
+    ) -> Answer:
+        """Go on speaking where a recording ends; base model."""
+        pieces = prompts.continue_speech(self._engine.listen(audio))
+        return self.run(task("continue", pieces, overrides), on_text=on_text)
+
+    def session(
+        self,
+        *,
+        reply: Reply = "speech",
+        system: str | None = None,
+        voice: AudioInput | None = None,
+        overrides: Overrides | None = None,
+    ) -> Session:
+        """A conversation with memory; close it before the model."""
+        patches = self._engine.listen(voice) if voice is not None else None
+        return Session(self._engine, reply=reply, system=system, voice=patches, overrides=overrides)
+
+    def load_session(self, path: str | Path) -> Session:
+        """Go on with a conversation that was saved.
+
+        Raises:
+            MimoEdgeError: the file is no saved session, or one of another bundle.
+        """
+        return Session.load(self._engine, Path(path))
+
+    def encode(self, audio: AudioInput) -> NDArray[np.int64]:
+        """Audio → RVQ codes of all codebooks, int64 [steps, quantizers]."""
+        samples = read_audio(audio, self.manifest.audio)
+        return self._engine.audio_tokenizer.encode(samples)
+
+    def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Codes [steps, ≥ channels] → waveform float32 [samples]; uses the first `channels`."""
+        return self._engine.audio_tokenizer.decode(codes[:, : self.manifest.patch.channels])
+
+    def run(self, task: Task, *, on_text: OnText | None = None) -> Answer:
+        """Answer one task from an empty cache."""
+        return self._engine.collect(self.stream(task), speaks=task.speaks, on_text=on_text)
+
+    def stream(
+        self, task: Task, *, cancel: threading.Event | None = None, sound: bool = False
+    ) -> Iterator[Event]:
+        """The same as events; with `sound`, speech is decoded while it is generated."""
+        cache = self._engine.new_cache()
+        try:
+            yield from self._engine.stream(task, cache, cancel=cancel, sound=sound)
+        finally:
+            cache.close()
+
+    def close(self) -> None:
+        """Free everything; sessions must be closed before."""
+        self._engine.close()
+
+    def __enter__(self) -> MimoAudio:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
