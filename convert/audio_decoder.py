@@ -100,8 +100,8 @@ def _layers(
         ) -> ir.Value:
             out, *present = cached_attention(graph, (q, k, v), heads, past, bias)
             for part, value in zip(("key", "value"), present, strict=True):
-                shape = [1, heads, "total", head_dim]
-                graph.output(value, f"present_{part}_{index}", "float", shape)
+                name = f"present_{part}_{index}"
+                graph.output(value, name, "float", [1, heads, "total", head_dim])
             return out
 
         prefix = f"decoder.layers.{index}"

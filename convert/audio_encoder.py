@@ -116,7 +116,7 @@ def _quantize(
 
         def halved_norms(name: str = name) -> NDArray[np.float32]:
             rows = weights.array(name).astype(np.float64)
-            return ((rows**2).sum(axis=1) / 2).astype(np.float32)
+            return np.asarray((rows**2).sum(axis=1) / 2, dtype=np.float32)
 
         norms = graph.weight(f"{name}.norms", "float", [rows], halved_norms)
         products = graph.op("MatMul", residual, graph.transpose(codebook, [1, 0]))

@@ -92,6 +92,7 @@ class LanguageModelConfig:
     num_hidden_layers: int
     num_attention_heads: int
     num_key_value_heads: int
+    head_dim: int
     intermediate_size: int
     vocab_size: int
     rope_theta: float
@@ -111,11 +112,6 @@ class LanguageModelConfig:
     input_local_layers: int
     input_full_attention: bool
 
-    @property
-    def head_dim(self) -> int:
-        """Of the backbone."""
-        return self.hidden_size // self.num_attention_heads
-
     @classmethod
     def parse(cls, raw: Mapping[str, Any], path: Path) -> LanguageModelConfig:
         """From the parsed `config.json`; `path` is only for messages.
@@ -130,7 +126,6 @@ class LanguageModelConfig:
             raise keys.fail("rope_scaling", f"is {raw['rope_scaling']!r}; it must be null.")
         if raw.get("use_sliding_window"):
             raise keys.fail("use_sliding_window", "is true; only full attention is supported.")
-        keys.divides("hidden_size", "num_attention_heads")
         keys.divides("num_attention_heads", "num_key_value_heads")
         keys.divides("local_dim", "local_attn_heads")
         local_dim = keys.positive("local_dim")
@@ -152,6 +147,8 @@ class LanguageModelConfig:
             num_hidden_layers=keys.positive("num_hidden_layers"),
             num_attention_heads=keys.positive("num_attention_heads"),
             num_key_value_heads=keys.positive("num_key_value_heads"),
+            # The reference's config class has this default, whatever the width.
+            head_dim=keys.positive("head_dim", 128),
             intermediate_size=keys.positive("intermediate_size"),
             vocab_size=keys.positive("vocab_size"),
             rope_theta=keys.get("rope_theta", float),

@@ -97,7 +97,7 @@ class GraphBuilder:
         if name in self._initializers:
             return self._initializers[name]
 
-        def evaluate() -> ir.Tensor:
+        def evaluate() -> ir.TensorProtocol:
             data = load()
             if data.shape != tuple(shape):
                 raise ValueError(f"{name} has shape {data.shape}, declared as {tuple(shape)}")
@@ -182,7 +182,7 @@ class GraphBuilder:
 
     def _initializer(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
         tensor.name = name
-        value = ir.Value(name=name, const_value=tensor, shape=tensor.shape)
+        value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(tensor.shape))
         value.dtype = tensor.dtype
         self._initializers[name] = value
         return value
