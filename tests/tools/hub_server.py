@@ -1,0 +1,171 @@
+"""A hub on 127.0.0.1: as much of the Hugging Face Hub's file API as a download needs.
+
+`GET /api/models/{id}[/revision/{rev}]`, `GET /api/models/{id}/tree/{rev}` and
+`HEAD`/`GET /{id}/resolve/{rev}/{file}` with ranges; files over `LARGE` bytes are
+redirected to `/cdn/…`, as the hub does with weights.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LARGE = 1 << 16
+
+
+@dataclass
+class Hub:
+    """What is served, what goes wrong, and what was asked for."""
+
+    repos: dict[str, Path]
+    url: str = ""
+    refused: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Repository → status and X-Error-Code of every answer about it."""
+    hangs_after: int | None = None
+    """Bytes of a large file after which the server falls silent, connection open."""
+    drops_after: int | None = None
+    """Bytes of a large file after which the connection is closed, once."""
+    requests: list[tuple[str, str, int]] = field(default_factory=list)
+    """(method, path, bytes of body sent), in order."""
+    tokens: dict[str, set[str]] = field(default_factory=lambda: {"hub": set(), "cdn": set()})
+    """Authorization headers that reached the hub and its CDN."""
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def files(self) -> set[str]:
+        """Names of the files whose content was asked for."""
+        return {path.rpartition("/")[2] for method, path, sent in self.requests if sent}
+
+    def sent(self, name: str) -> int:
+        return sum(sent for _, path, sent in self.requests if path.endswith("/" + name))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: Hub
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        path = unquote(urlsplit(self.path).path)
+        side = "cdn" if path.startswith("/cdn/") else "hub"
+        self.hub.tokens[side].add(self.headers.get("Authorization", ""))
+        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/.*)?", path):
+            self.api(match[1], match[2] or "")
+        elif match := re.fullmatch(r"/(cdn/)?([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
+            self.file(match[2], match[3], cdn=bool(match[1]), body=body)
+        else:
+            self.reply(404, {})
+
+    def reply(self, status: int, headers: dict[str, str], data: bytes = b"") -> None:
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+        self.hub.requests.append((self.command, self.path, 0))
+
+    def refuse(self, repo: str) -> bool:
+        status, code = self.hub.refused.get(repo, (404, "RepoNotFound"))
+        if repo in self.hub.repos and repo not in self.hub.refused:
+            return False
+        self.reply(status, {"X-Error-Code": code, "X-Error-Message": code})
+        return True
+
+    def api(self, repo: str, rest: str) -> None:
+        if self.refuse(repo):
+            return
+        root = self.hub.repos[repo]
+        paths = sorted(p for p in root.rglob("*") if p.is_file())
+        names = [p.relative_to(root).as_posix() for p in paths]
+        if rest.startswith("/tree/"):
+            result: object = [self.entry(p, n) for p, n in zip(paths, names, strict=True)]
+        else:
+            siblings = [{"rfilename": name} for name in names]
+            result = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings}
+        self.reply(200, {"Content-Type": "application/json"}, json.dumps(result).encode())
+
+    def entry(self, path: Path, name: str) -> dict[str, object]:
+        data = path.read_bytes()
+        entry: dict[str, object] = {"type": "file", "path": name, "size": len(data)}
+        entry["oid"] = hashlib.sha1(data).hexdigest()
+        if len(data) > LARGE:
+            sha256 = hashlib.sha256(data).hexdigest()
+            entry["lfs"] = {"oid": sha256, "size": len(data), "pointerSize": 134}
+        return entry
+
+    def file(self, repo: str, name: str, *, cdn: bool, body: bool) -> None:
+        if self.refuse(repo):
+            return
+        path = self.hub.repos[repo] / name
+        if not path.is_file():
+            self.reply(404, {"X-Error-Code": "EntryNotFound"})
+            return
+        data = path.read_bytes()
+        large = len(data) > LARGE
+        digest = (hashlib.sha256 if large else hashlib.sha1)(data).hexdigest()
+        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
+        if large and not cdn:
+            headers |= {"X-Linked-ETag": f'"{digest}"', "X-Linked-Size": str(len(data))}
+            location = self.hub.url.replace("127.0.0.1", "localhost") + "/cdn" + self.path
+            self.reply(302, headers | {"Location": location})
+            return
+        start = 0
+        if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
+            start = int(match[1])
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        self.send_response(206 if start else 200)
+        for key, value in (headers | {"Content-Length": str(len(data) - start)}).items():
+            self.send_header(key, value)
+        self.end_headers()
+        sent = self.send_body(data[start:], large) if body else 0
+        self.hub.requests.append((self.command, self.path, sent))
+
+    def send_body(self, data: bytes, large: bool) -> int:
+        hub = self.hub
+        if large and hub.drops_after is not None:
+            data, hub.drops_after = data[: hub.drops_after], None
+            self.close_connection = True
+        elif large and hub.hangs_after is not None:
+            data = data[: hub.hangs_after]
+            self.wfile.write(data)
+            hub.released.wait(60)
+            self.close_connection = True
+            return len(data)
+        self.wfile.write(data)
+        return len(data)
+
+
+@contextmanager
+def hub_server(repos: dict[str, Path]) -> Iterator[Hub]:
+    """Serve `repos` (id → folder) until the block ends."""
+    hub = Hub(repos)
+    handler = type("Handler", (_Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
