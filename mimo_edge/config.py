@@ -33,6 +33,8 @@ __all__ = [
     "PatchConfig",
     "RuntimeOptions",
     "SourceFile",
+    "check_file",
+    "file_sample",
     "file_sha256",
     "load_manifest",
 ]
@@ -48,17 +50,23 @@ GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_d
 """The graphs of a bundle; each is `{name}.onnx` with its weights in `{name}.onnx.data`."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
+_SAMPLES, _SAMPLE_BYTES = 16, 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFile:
-    """One file of the bundle: name, size in bytes, SHA-256 in hexadecimal."""
+    """One file of the bundle."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     name: str
     size: int
+    """Bytes."""
     sha256: str
+    sample: str
+    """Hash of a few blocks of the file, quick enough to check at every load."""
+    parameters: int
+    """Values of the checkpoint that the file holds; 0 if it repeats those of others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,12 +239,26 @@ def file_sha256(path: Path, progress: Callable[[int], None] | None = None) -> st
     return digest.hexdigest()
 
 
+def file_sample(path: Path) -> str:
+    """SHA-256 over 16 blocks of 4 KiB, evenly spread from the first to the last byte.
+
+    It tells the files of two bundles apart without reading gigabytes.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for index in range(_SAMPLES):
+            stream.seek(max(0, size - _SAMPLE_BYTES) * index // (_SAMPLES - 1))
+            digest.update(stream.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
 def load_manifest(bundle: Path) -> Manifest:
-    """Read and check `manifest.json` and the sizes of the files it lists.
+    """Read and check `manifest.json` and the files it lists (size, and a sample of each).
 
     Raises:
         MimoEdgeError: the folder is no bundle, the manifest is of another
-            schema or does not validate, or a file is missing or has another size.
+            schema or does not validate, or a file is missing or not the listed one.
     """
     path = bundle / MANIFEST_FILE
     if not bundle.is_dir():
@@ -273,7 +295,7 @@ def load_manifest(bundle: Path) -> Manifest:
 
 
 def check_file(bundle: Path, file: BundleFile) -> None:
-    """Raise MimoEdgeError unless the file is there, inside the bundle, with the listed size."""
+    """Raise MimoEdgeError unless the file is there, inside the bundle, and the listed one."""
     path = bundle / file.name
     if Path(file.name).name != file.name:
         raise MimoEdgeError(f"{bundle}: the manifest names {file.name!r}, outside the bundle.")
@@ -283,5 +305,10 @@ def check_file(bundle: Path, file: BundleFile) -> None:
     if size != file.size:
         raise MimoEdgeError(
             f"{path} has {size} bytes instead of {file.size}: it is truncated or from "
+            "another bundle; copy it again or convert again."
+        )
+    if file_sample(path) != file.sample:
+        raise MimoEdgeError(
+            f"{path} is not the file that the manifest describes: it is damaged or from "
             "another bundle; copy it again or convert again."
         )

@@ -74,13 +74,17 @@ class Engine:
         self.layout = Layout(self.tokenizer, manifest.patch)
 
     @classmethod
-    def load(cls, bundle: Path, options: RuntimeOptions) -> Engine:
+    def load(
+        cls, bundle: Path, options: RuntimeOptions, manifest: Manifest | None = None
+    ) -> Engine:
         """Load every part; nothing stays loaded if one fails.
+
+        A `manifest` that is given stands for the one in the folder.
 
         Raises:
             MimoEdgeError: which file is wrong, and what to do.
         """
-        manifest = load_manifest(bundle)
+        manifest = manifest or load_manifest(bundle)
         if options.context > manifest.backbone.max_positions:
             raise MimoEdgeError(
                 f"--ctx is {options.context}, but this model knows at most "

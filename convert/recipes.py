@@ -1,0 +1,141 @@
+"""Recipes: which precision every part of a bundle is stored in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mimo_edge.config import GRAPHS
+from mimo_edge.errors import MimoEdgeError
+
+from .audio_decoder import build_audio_decoder
+from .audio_encoder import build_audio_encoder
+from .backbone import BACKBONE_TYPES, expected_backbone_tensors
+from .configs import AudioTokenizerConfig, LanguageModelConfig
+from .graph_builder import GraphBuilder
+from .linear import Precision, Weights
+from .patch_decoder import build_patch_decoder
+from .patch_encoder import build_patch_encoder
+from .tensors import ShapesOnly, audio_tensors, patch_tensors
+from .vocoder import build_vocoder
+
+__all__ = ["RECIPES", "Recipe", "build_graph", "get_recipe", "part_sizes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Precisions by part; see `linear.Precision` and `backbone.BACKBONE_TYPES`."""
+
+    name: str
+    purpose: str
+    backbone: str
+    audio_encoder: Precision
+    audio_decoder: Precision
+    vocoder: Precision
+    patch_encoder: Precision
+    patch_decoder: Precision
+
+    def precisions(self) -> dict[str, str]:
+        """Part → precision."""
+        return {part: getattr(self, part) for part in ("backbone", *GRAPHS)}
+
+
+RECIPES: tuple[Recipe, ...] = (
+    Recipe(
+        name="reference",
+        purpose="everything float32: to compare with the reference, not to talk to",
+        backbone="f32",
+        audio_encoder="fp32",
+        audio_decoder="fp32",
+        vocoder="fp32",
+        patch_encoder="fp32",
+        patch_decoder="fp32",
+    ),
+    Recipe(
+        name="quality",
+        purpose="close to the original, for 16 GB of memory",
+        backbone="q6_k",
+        audio_encoder="fp32",
+        audio_decoder="w8",
+        vocoder="fp32",
+        patch_encoder="w8",
+        patch_decoder="w8",
+    ),
+    Recipe(
+        name="default",
+        purpose="for a laptop with 8 GB",
+        backbone="q4_k_m",
+        audio_encoder="w8",
+        audio_decoder="w8",
+        vocoder="fp32",
+        patch_encoder="w8",
+        patch_decoder="w4",
+    ),
+    Recipe(
+        name="small",
+        purpose="the smallest and fastest",
+        backbone="iq4_xs",
+        audio_encoder="int8",
+        audio_decoder="int8",
+        vocoder="int8",
+        patch_encoder="w4",
+        patch_decoder="w4",
+    ),
+)
+
+
+def get_recipe(name: str) -> Recipe:
+    """A recipe by its name.
+
+    Raises:
+        MimoEdgeError: there is none of that name.
+    """
+    for recipe in RECIPES:
+        if recipe.name == name:
+            return recipe
+    names = ", ".join(recipe.name for recipe in RECIPES)
+    raise MimoEdgeError(f"there is no recipe {name!r}; choose one of {names}.")
+
+
+def build_graph(
+    name: str,
+    precision: Precision,
+    weights: Callable[[str], Weights],
+    language: LanguageModelConfig,
+    audio: AudioTokenizerConfig,
+) -> GraphBuilder:
+    """Lay out one graph; `weights` is asked for "audio" or "language"."""
+    if name == "audio_encoder":
+        return build_audio_encoder(weights("audio"), audio, precision)
+    if name == "audio_decoder":
+        return build_audio_decoder(weights("audio"), audio, precision, language.audio_channels)
+    if name == "vocoder":
+        return build_vocoder(weights("audio"), audio, precision)
+    if name == "patch_encoder":
+        return build_patch_encoder(weights("language"), language, precision)
+    assert name == "patch_decoder", name
+    return build_patch_decoder(weights("language"), language, precision)
+
+
+def part_sizes(
+    recipe: Recipe, language: LanguageModelConfig, audio: AudioTokenizerConfig
+) -> dict[str, int]:
+    """Bytes of every part of a bundle, from the configs alone; the backbone's by bits per weight."""
+    shapes: dict[str, Any] = {"audio": audio_tensors(audio), "language": patch_tensors(language)}
+    values = sum(int(np.prod(shape)) for shape in expected_backbone_tensors(language).values())
+    sizes = {"backbone": int(values * BACKBONE_TYPES[recipe.backbone] / 8)}
+    for name in GRAPHS:
+        graph = build_graph(
+            name,
+            recipe.precisions()[name],  # type: ignore[arg-type]
+            lambda part: ShapesOnly(shapes[part]),
+            language,
+            audio,
+        )
+        sizes[name] = graph.weight_bytes()
+    tables = sum(language.speech_vocab_sizes) + language.hidden_size
+    sizes["patch_decoder"] += 4 * language.local_dim * tables
+    return sizes
