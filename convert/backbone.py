@@ -8,33 +8,26 @@ written in the checkpoint's own dtype first, quantized by llama.cpp, and deleted
 from __future__ import annotations
 
 import errno
-import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any
 
 import gguf
-import ml_dtypes
-import numpy as np
 import numpy.typing as npt
 
 from mimo_edge.errors import MimoEdgeError
 
-from .checkpoint import Checkpoint, to_float32
+from .checkpoint import Checkpoint
 from .configs import LanguageModelConfig
+from .gguf_file import FLOATS, Progress, write_gguf
 from .imatrix import check_imatrix, read_imatrix
 from .quantize import quantize_gguf
 from .text_tokenizer import TextTokenizer
 
 __all__ = ["BACKBONE_TYPES", "expected_backbone_tensors", "write_backbone"]
-
-_LOGGER = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Told the stage, the bytes done and the bytes in all."""
 
 BACKBONE_TYPES: Mapping[str, float] = MappingProxyType(
     {
@@ -62,13 +55,6 @@ _FILE_TYPES = {
     "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
     "iq4_xs": gguf.LlamaFileType.MOSTLY_IQ4_XS,
 }
-_FLOATS: Mapping[str, tuple[Any, np.dtype[Any]]] = {
-    "f32": (gguf.GGMLQuantizationType.F32, np.dtype(np.float32)),
-    "f16": (gguf.GGMLQuantizationType.F16, np.dtype(np.float16)),
-    "bf16": (gguf.GGMLQuantizationType.BF16, np.dtype(np.uint16)),
-}
-_PIECE = 1 << 24
-"""Values converted and written at a time: 64 MiB as float32."""
 _BLOCK = 32
 """The smallest quantization block: every quantized row is a multiple of it."""
 
@@ -78,7 +64,6 @@ def _tensor_names(config: LanguageModelConfig) -> dict[str, tuple[str, tuple[int
     c = config
     hidden, ffn = c.hidden_size, c.intermediate_size
     queries, keys = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
-    names = {"token_embd.weight": ("model.embed_tokens.weight", (c.vocab_size, hidden))}
     layer: dict[str, tuple[str, tuple[int, ...]]] = {
         "attn_norm.weight": ("input_layernorm.weight", (hidden,)),
         "attn_q.weight": ("self_attn.q_proj.weight", (queries, hidden)),
@@ -93,13 +78,16 @@ def _tensor_names(config: LanguageModelConfig) -> dict[str, tuple[str, tuple[int
         "ffn_up.weight": ("mlp.up_proj.weight", (ffn, hidden)),
         "ffn_down.weight": ("mlp.down_proj.weight", (hidden, ffn)),
     }
-    result: dict[str, tuple[str, tuple[int, ...]]] = {**names}
+    table = (c.vocab_size, hidden)
+    result: dict[str, tuple[str, tuple[int, ...]]] = {
+        "token_embd.weight": ("model.embed_tokens.weight", table)
+    }
     for i in range(c.num_hidden_layers):
         for ours, (theirs, shape) in layer.items():
             result[f"blk.{i}.{ours}"] = (f"model.layers.{i}.{theirs}", shape)
     result["output_norm.weight"] = ("model.norm.weight", (hidden,))
     if not c.tie_word_embeddings:
-        result["output.weight"] = ("lm_head.weight", (c.vocab_size, hidden))
+        result["output.weight"] = ("lm_head.weight", table)
     return result
 
 
@@ -131,26 +119,17 @@ def write_backbone(
         MimoEdgeError: an unknown type, tensors or an importance matrix that do not
             fit the config, widths the type cannot hold, a full disk.
     """
-    if type not in BACKBONE_TYPES:
-        raise MimoEdgeError(
-            f"There is no backbone type {type!r}; choose one of {', '.join(BACKBONE_TYPES)}."
-        )
-    if len(tokenizer.tokens) != config.vocab_size:
-        raise MimoEdgeError(
-            f"The text tokenizer has {len(tokenizer.tokens)} entries and vocab_size is "
-            f"{config.vocab_size}; they are not of the same checkpoint."
-        )
-    checkpoint.check(expected_backbone_tensors(config))
+    _check_inputs(checkpoint, config, tokenizer, type)
     tell = progress or (lambda stage, done, total: None)
     partial = out.with_name(out.name + ".partial")
-    source = partial if type in _FLOATS else out.with_name(out.name + ".source")
-    if type not in _FLOATS:
+    source = partial if type in FLOATS else out.with_name(out.name + ".source")
+    if type not in FLOATS:
         _check_quantizable(config, type, imatrix)
     try:
         with _disk_errors(out):
             writer = _prepare(checkpoint, config, tokenizer, type=type, name=name)
             sizes = {tensor: info.nbytes for tensor, info in writer.tensors[0].items()}
-            _write(writer, source, _sources(checkpoint, config), tell)
+            write_gguf(writer, source, _sources(checkpoint, config), tell)
             if source != partial:
                 quantize_gguf(
                     source,
@@ -165,6 +144,27 @@ def write_backbone(
     finally:
         partial.unlink(missing_ok=True)
         source.unlink(missing_ok=True)
+
+
+def _check_inputs(
+    checkpoint: Checkpoint, config: LanguageModelConfig, tokenizer: TextTokenizer, type: str
+) -> None:
+    if type not in BACKBONE_TYPES:
+        raise MimoEdgeError(
+            f"There is no backbone type {type!r}; choose one of {', '.join(BACKBONE_TYPES)}."
+        )
+    if len(tokenizer.tokens) != config.vocab_size:
+        raise MimoEdgeError(
+            f"The text tokenizer has {len(tokenizer.tokens)} entries and vocab_size is "
+            f"{config.vocab_size}; they are not of the same checkpoint."
+        )
+    if config.num_attention_heads * config.head_dim != config.hidden_size:
+        raise MimoEdgeError(
+            f"{checkpoint.folder} has {config.num_attention_heads} heads of {config.head_dim} and "
+            f"a hidden size of {config.hidden_size}; llama.cpp runs a qwen2 model only if "
+            "heads times head_dim is the hidden size."
+        )
+    checkpoint.check(expected_backbone_tensors(config))
 
 
 def _check_quantizable(config: LanguageModelConfig, type: str, imatrix: Path | None) -> None:
@@ -218,10 +218,10 @@ def _prepare(
     for tensor, (upstream, shape) in _tensor_names(config).items():
         own = checkpoint.info(upstream).dtype.lower()
         # llama.cpp adds biases and norms in float32 and wants them so.
-        kind = "f32" if len(shape) == 1 else type if type in _FLOATS else own
+        kind = "f32" if len(shape) == 1 else type if type in FLOATS else own
         if len(shape) > 1:
             used.add(kind)
-        ggml_type, dtype = _FLOATS[kind]
+        ggml_type, dtype = FLOATS[kind]
         nbytes = math.prod(shape) * dtype.itemsize
         writer.add_tensor_info(tensor, shape, dtype, nbytes, raw_dtype=ggml_type)
     writer.add_file_type(_FILE_TYPES[max(used)])
@@ -252,58 +252,3 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: TextTokenizer) -> None:
     writer.add_eos_token_id(end)
     writer.add_pad_token_id(end)
     writer.add_add_bos_token(False)
-
-
-def _write(
-    writer: gguf.GGUFWriter,
-    path: Path,
-    sources: Iterator[tuple[str, npt.NDArray[Any]]],
-    tell: Progress,
-) -> None:
-    """Write header and tensors; the data goes out in pieces, never a tensor at once."""
-    infos = dict(writer.tensors[0])
-    total, done = sum(info.nbytes for info in infos.values()), 0
-    try:
-        writer.write_header_to_file(path)
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        stream: BinaryIO = writer.fout[0]
-        writer.write_padding(stream, stream.tell())
-        for name, raw in sources:
-            for piece in _pieces(raw, infos[name].dtype, name):
-                stream.write(piece.data)
-                done += piece.nbytes
-                tell("writing the backbone", done, total)
-            writer.write_padding(stream, infos[name].nbytes)
-        stream.flush()
-    finally:
-        writer.close()
-
-
-def _pieces(
-    raw: npt.NDArray[Any], kind: gguf.GGMLQuantizationType, name: str
-) -> Iterator[npt.NDArray[Any]]:
-    """The values in order and in the dtype `kind`; views of the file where it has that dtype."""
-    wanted = dict(_FLOATS.values())[kind]
-    flat = raw.reshape(-1)
-    for start in range(0, flat.size, _PIECE):
-        piece = flat[start : start + _PIECE]
-        yield piece if piece.dtype == wanted else _converted(piece, kind, name)
-
-
-def _converted(
-    piece: npt.NDArray[Any], kind: gguf.GGMLQuantizationType, name: str
-) -> npt.NDArray[Any]:
-    values = to_float32(piece)
-    if kind == gguf.GGMLQuantizationType.F32:
-        return values
-    narrow = np.float16 if kind == gguf.GGMLQuantizationType.F16 else ml_dtypes.bfloat16
-    with np.errstate(over="ignore"):
-        result = values.astype(narrow)
-    if not np.isfinite(result).all():
-        largest = float(np.abs(values).max())
-        raise MimoEdgeError(
-            f"{name} has the value {largest:g}, which {kind.name} cannot hold; "
-            "choose the backbone type f32 or, for a bfloat16 checkpoint, bf16."
-        )
-    return result.view(np.uint16) if kind == gguf.GGMLQuantizationType.BF16 else result

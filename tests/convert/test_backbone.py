@@ -172,7 +172,7 @@ def test_text_from_users_never_becomes_a_control_token(
 
 def test_tied_embeddings_and_other_widths(tmp_path: Path) -> None:
     folder = random_model(
-        tmp_path / "m", hidden_size=96, num_attention_heads=3, intermediate_size=160,
+        tmp_path / "m", hidden_size=96, num_attention_heads=3, head_dim=32, intermediate_size=160,
         tie_word_embeddings=True,
     )  # fmt: skip
     inputs = read_inputs(folder)
@@ -275,6 +275,9 @@ def test_what_does_not_fit(inputs: Inputs, tmp_path: Path) -> None:
 
     assert "no backbone type 'q3_k'" in message(config, tokenizer, "q3_k")
     assert "has 768 entries" in message(replace(config, vocab_size=760), tokenizer, "f32")
+    assert "2 heads of 64 and a hidden size of 256" in message(
+        replace(config, head_dim=64), tokenizer, "f32"
+    )
     assert "no tensor 'model.layers.2.input_layernorm.weight'" in message(
         replace(config, num_hidden_layers=3), tokenizer, "f32"
     )
@@ -284,7 +287,7 @@ def test_what_does_not_fit(inputs: Inputs, tmp_path: Path) -> None:
 
 
 def test_widths_and_values_a_type_cannot_hold(tmp_path: Path) -> None:
-    folder = random_model(tmp_path / "m", hidden_size=40, intermediate_size=48)
+    folder = random_model(tmp_path / "m", hidden_size=40, head_dim=20, intermediate_size=48)
     with pytest.raises(MimoEdgeError, match=r"token_embd\.weight has rows of 40"):
         write_backbone(*read_inputs(folder), tmp_path / "o", type="q4_k_m", name="x")
     folder = random_model(tmp_path / "big", scale=1e6)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert import backbone, quantize
+from convert import gguf_file, quantize
 from convert.backbone import expected_backbone_tensors, write_backbone
 from convert.checkpoint import Checkpoint
 from convert.configs import LanguageModelConfig
@@ -36,7 +36,7 @@ convert(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
 """
 
 
-def convert(folder: Path, out: Path, type: str, progress: backbone.Progress | None = None) -> None:
+def convert(folder: Path, out: Path, type: str, progress: gguf_file.Progress | None = None) -> None:
     checkpoint = Checkpoint.open(folder)
     config = LanguageModelConfig.parse(checkpoint.config, folder / "config.json")
     tokenizer = read_text_tokenizer(folder, vocab_size=config.vocab_size)
@@ -185,7 +185,7 @@ def test_a_write_that_fails_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(backbone, "_pieces", full)
+    monkeypatch.setattr(gguf_file, "_pieces", full)
     with pytest.raises(MimoEdgeError, match="the disk is full"):
         convert(LANGUAGE_MODEL, tmp_path / "out.gguf", "f32")
     assert not list(tmp_path.iterdir())
