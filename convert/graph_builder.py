@@ -182,7 +182,7 @@ class GraphBuilder:
 
     def _initializer(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:
         tensor.name = name
-        value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(tensor.shape))
+        value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(tensor.shape.numpy()))
         value.dtype = tensor.dtype
         self._initializers[name] = value
         return value

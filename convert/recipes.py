@@ -123,7 +123,7 @@ def build_graph(
 def part_sizes(
     recipe: Recipe, language: LanguageModelConfig, audio: AudioTokenizerConfig
 ) -> dict[str, int]:
-    """Bytes of every part of a bundle, from the configs alone; the backbone's by bits per weight."""
+    """Bytes of every part, from the configs alone; the backbone's by its bits per weight."""
     shapes: dict[str, Any] = {"audio": audio_tensors(audio), "language": patch_tensors(language)}
     values = sum(int(np.prod(shape)) for shape in expected_backbone_tensors(language).values())
     sizes = {"backbone": int(values * BACKBONE_TYPES[recipe.backbone] / 8)}

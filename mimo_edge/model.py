@@ -150,13 +150,13 @@ class MimoAudio:
         patches = self._engine.listen(voice) if voice is not None else None
         return Session(self._engine, reply=reply, system=system, voice=patches, overrides=overrides)
 
-    def load_session(self, path: str | Path) -> Session:
+    def load_session(self, path: str | Path, *, overrides: Overrides | None = None) -> Session:
         """Go on with a conversation that was saved.
 
         Raises:
             MimoEdgeError: the file is no saved session, or one of another bundle.
         """
-        return Session.load(self._engine, Path(path))
+        return Session.load(self._engine, Path(path), overrides)
 
     def encode(self, audio: AudioInput) -> NDArray[np.int64]:
         """Audio → RVQ codes of all codebooks, int64 [steps, quantizers]."""

@@ -134,7 +134,7 @@ class Session:
             np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod
-    def load(cls, engine: Engine, path: Path) -> Session:
+    def load(cls, engine: Engine, path: Path, overrides: Overrides | None = None) -> Session:
         """Read what `save` wrote. A cache that does not fit this machine is evaluated again."""
         try:
             with np.load(path, allow_pickle=False) as file:

@@ -1,0 +1,156 @@
+"""The command `python -m convert`, also `mimo-edge convert`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mimo_edge.check import check_bundle
+from mimo_edge.config import GRAPHS, Manifest
+from mimo_edge.console import Console
+from mimo_edge.info import files_table
+from mimo_edge.options import console_from, output_options
+
+from .bundle import check_target, convert, open_source
+from .hub import resolve
+from .recipes import RECIPES, get_recipe, part_sizes
+from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
+
+__all__ = ["convert_command"]
+
+
+def _recipe_help() -> str:
+    """A table of the recipes with their sizes for the released model, in GB."""
+    columns = ("backbone", *GRAPHS)
+    lines = ["\b", "Sizes for the released 7B model, in GB:", "\b"]
+    lines.append(f"{'recipe':<10}{'all':>6}  " + "".join(f"{name:>15}" for name in columns))
+    for recipe in RECIPES:
+        sizes = part_sizes(recipe, RELEASED_LANGUAGE, RELEASED_AUDIO)
+        stored = recipe.precisions()
+        cells = (f"{sizes[name] / 1e9:.2f} {stored[name]}" for name in columns)
+        total = sum(sizes.values()) / 1e9
+        lines.append(f"{recipe.name:<10}{total:>6.2f}  " + "".join(f"{c:>15}" for c in cells))
+    lines += ["\b", *(f"{recipe.name}: {recipe.purpose}" for recipe in RECIPES)]
+    return "\n".join(lines)
+
+
+class _WithRecipes(click.Command):
+    """Adds the table of recipes to the help; computed only when it is shown."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write("\n")
+        for line in _recipe_help().splitlines():
+            formatter.write("\n" if line == "\b" else f"  {line}\n")
+
+
+@click.command("convert", cls=_WithRecipes)
+@click.option("--model", required=True, help="Folder or hub id of MiMo-Audio-7B-Base or -Instruct.")
+@click.option("--tokenizer", required=True, help="Folder or hub id of MiMo-Audio-Tokenizer.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make.")
+@click.option(
+    "--recipe",
+    "recipe_name",
+    type=click.Choice([recipe.name for recipe in RECIPES]),
+    default="default",
+    show_default=True,
+    help="Precision of every part; see below.",
+)
+@click.option(
+    "--imatrix",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Importance matrix for the backbone's quantization (llama-imatrix).",
+)
+@click.option("--name", help="Name of the model in the bundle.  [default: from --model]")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("--offline", is_flag=True, help="Take hub files from the cache only.")
+@click.option("--threads", default=0, show_default="all cores", help="Processor threads.")
+@output_options
+def convert_command(
+    model: str,
+    tokenizer: str,
+    out: Path,
+    recipe_name: str,
+    imatrix: Path | None,
+    name: str | None,
+    force: bool,
+    offline: bool,
+    threads: int,
+    **values: Any,
+) -> None:
+    """Turn a MiMo-Audio checkpoint into a bundle that mimo_edge runs.
+
+    Needs disk for the bundle and, for a quantized backbone, for a bfloat16 copy of it;
+    under 4 GB of memory, whatever the model's size.
+    """
+    console = console_from(values)
+    recipe = get_recipe(recipe_name)
+    check_target(out, force=force)
+    source = open_source(
+        resolve(model, kind="model", offline=offline),
+        resolve(tokenizer, kind="tokenizer", offline=offline),
+    )
+    with _Reporter(console) as reporter:
+        manifest = convert(
+            source,
+            out,
+            recipe,
+            name=name or Path(model).name,
+            imatrix=imatrix,
+            threads=threads,
+            force=force,
+            progress=reporter.progress,
+            verify=lambda folder, manifest: reporter.verify(folder, manifest, threads),
+        )
+    console.record(bundle=out, recipe=recipe.name, files=[vars(file) for file in manifest.files])
+    if not console.as_json:
+        RichConsole(highlight=False).print(files_table(manifest))
+        click.echo(f"{out} is ready: {reporter.verdict}")
+
+
+class _Reporter:
+    """Progress bars on a terminal, one line per stage in a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        terminal = RichConsole(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:<26}"),
+            BarColumn(),
+            DownloadColumn(binary_units=False),
+            TimeRemainingColumn(),
+            console=terminal,
+            disable=console.as_json or not terminal.is_terminal,
+        )
+        self._plain = not terminal.is_terminal
+        self._tasks: dict[str, Any] = {}
+        self._started: dict[str, float] = {}
+        self.verdict = ""
+
+    def __enter__(self) -> _Reporter:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Told the stage, the bytes done and the bytes in all."""
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+            self._started[stage] = time.monotonic()
+        self._bars.update(self._tasks[stage], completed=done, total=total)
+        if self._plain and done >= total and stage in self._started:
+            seconds = time.monotonic() - self._started.pop(stage)
+            size = f"{total / 1e6:.1f} MB in " if total > 1 else ""
+            self._console.note(f"{stage}: {size}{seconds:.1f} s")
+
+    def verify(self, folder: Path, manifest: Manifest, threads: int) -> None:
+        """Run the finished bundle; see `mimo_edge.check`."""
+        self.progress("verifying", 0, 1)
+        self.verdict = check_bundle(folder, manifest, threads=threads)
+        self.progress("verifying", 1, 1)

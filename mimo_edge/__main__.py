@@ -1,0 +1,5 @@
+"""`python -m mimo_edge`."""
+
+from .cli import main
+
+main()

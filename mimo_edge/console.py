@@ -1,0 +1,138 @@
+"""What commands print: live text on a terminal, plain lines in a pipe, JSON when asked for.
+
+Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console as RichConsole
+
+from .engine import Answer, OnText
+from .errors import MimoEdgeError
+
+__all__ = ["Console", "run_command"]
+
+_INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C ended, as shells count it."""
+
+
+class Console:
+    """The two output streams of one command."""
+
+    def __init__(self, *, as_json: bool, verbose: int) -> None:
+        self.as_json = as_json
+        self._live = sys.stdout.isatty() and not as_json
+        self._notes = RichConsole(stderr=True, highlight=False)
+        self._streamed = False
+        if verbose:
+            level = logging.DEBUG if verbose > 1 else logging.INFO
+            logging.basicConfig(level=level, format="%(name)s: %(message)s")
+
+    @contextlib.contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Show that something takes its time; only on a terminal."""
+        if self._notes.is_terminal and not self.as_json:
+            with self._notes.status(what):
+                yield
+        else:
+            yield
+
+    def live_text(self) -> OnText | None:
+        """Prints text as it is generated, or None where nobody watches."""
+        return self._stream_text if self._live else None
+
+    def note(self, text: str) -> None:
+        """One line beside the results."""
+        if not self.as_json:
+            self._notes.print(text, markup=False, soft_wrap=True)
+
+    def text(self, text: str) -> None:
+        """The text of a result, unless it was shown live."""
+        if self._streamed:
+            click.echo()
+        elif not self.as_json:
+            click.echo(text)
+        self._streamed = False
+
+    def record(self, **values: Any) -> None:
+        """The result as one line of JSON, if that is asked for."""
+        if self.as_json:
+            click.echo(json.dumps(values, ensure_ascii=False, default=str))
+
+    def _stream_text(self, text: str) -> None:
+        self._streamed = True
+        click.echo(text, nl=False)
+
+
+def answer_record(answer: Answer) -> dict[str, Any]:
+    """What JSON output says of an answer."""
+    stats = answer.stats
+    generated = stats.generation_seconds
+    return {
+        "text": answer.text,
+        "thinking": answer.thinking or None,
+        "reason": answer.reason,
+        "stats": {
+            **asdict(stats),
+            "evaluated_positions": stats.evaluated_positions,
+            "real_time_factor": generated / stats.audio_seconds if stats.audio_seconds else None,
+        },
+    }
+
+
+def describe(answer: Answer) -> str:
+    """One line about how an answer was made."""
+    stats = answer.stats
+    seconds = stats.generation_seconds
+    line = (
+        f"{stats.evaluated_positions} positions evaluated, {stats.cached_positions} cached, "
+        f"{stats.text_tokens} tokens and {stats.patches} patches in {seconds:.2f} s"
+    )
+    if stats.audio_seconds:
+        line += f", real-time factor {seconds / stats.audio_seconds:.2f}"
+    if answer.reason in ("length", "context"):
+        limit = "--max-new-tokens" if answer.reason == "length" else "--ctx"
+        line += f"; cut off, a larger {limit} lets it finish"
+    return line
+
+
+def run_command(command: click.Command, argv: list[str] | None = None) -> NoReturn:
+    """Run a command and exit: 0, 1 with one sentence, 2 for wrong usage, 130 for Ctrl-C."""
+    # Whoever stops the program is to find nothing half-written: a kill unwinds like Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status = command.main(args=argv, standalone_mode=False)
+    except MimoEdgeError as error:
+        _fail(str(error), 1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted", _INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (`| head`) has enough. Nothing more may be written, not even at exit.
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        sys.exit(0)
+    except MemoryError:
+        _fail("out of memory; give a smaller --ctx or close other programs.", 1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    click.echo(f"mimo-edge: {sentence}", err=True)
+    sys.exit(status)
