@@ -1,0 +1,71 @@
+"""What several folders of tests share: the golden numbers and bundles made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mimo_edge.config import RuntimeOptions
+from mimo_edge.engine import Engine
+from mimo_edge.model import MimoAudio
+from tests.golden.folder import Golden
+from tests.tools.bundles import convert_checkpoint
+
+DEFAULT_GOLDEN = Path(__file__).parent / "data" / "golden"
+
+EXACT = RuntimeOptions(threads=1, context=1024, kv_type="f32", flash_attention=False, device="cpu")
+"""How llama.cpp reproduces float32: a float32 KV cache and no flash attention."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--golden",
+        type=Path,
+        default=DEFAULT_GOLDEN,
+        metavar="DIR",
+        help="folder of golden numbers, audio and checkpoints (default: the tests' own)",
+    )
+
+
+def open_golden(config: pytest.Config) -> Golden:
+    """The folder that `--golden` names; also for parametrizing, before there are fixtures."""
+    folder: Path = config.getoption("--golden")
+    try:
+        return Golden.open(folder)
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(f"--golden {folder}: {error}") from error
+
+
+@pytest.fixture(scope="session")
+def golden(pytestconfig: pytest.Config) -> Golden:
+    return open_golden(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def reference_bundle(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The golden checkpoints as a bundle, everything float32."""
+    out = tmp_path_factory.mktemp("bundles") / "reference"
+    return convert_checkpoint(golden.model, golden.tokenizer, out, "reference")
+
+
+@pytest.fixture(scope="session")
+def default_bundle(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The golden checkpoints as most people convert them."""
+    out = tmp_path_factory.mktemp("bundles") / "default"
+    return convert_checkpoint(golden.model, golden.tokenizer, out, "default")
+
+
+@pytest.fixture(scope="session")
+def engine(reference_bundle: Path) -> Iterator[Engine]:
+    """`reference_bundle`, set for exactness."""
+    engine = Engine.load(reference_bundle, EXACT)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def reference_model(engine: Engine) -> MimoAudio:
+    """The same as a model with its tasks; the engine's fixture closes it."""
+    return MimoAudio(engine)
