@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -72,7 +73,7 @@ def speak(text: str, output: Path, **values: Any) -> None:
     check_audio_name(output)
     console, overrides = console_from(values), overrides_from(values)
     if text == "-":
-        text = click.get_text_stream("stdin").read().strip()
+        text = sys.stdin.read().strip()
     with model_from(console, values) as model, console.busy("speaking"):
         answer = model.speak(text, overrides=overrides, **values)
     _write_speech(console, answer, output, "speak")
@@ -106,7 +107,7 @@ def ask(audio: str, question: str, think: bool, **values: Any) -> None:
 def text(messages: tuple[str, ...], system: str | None, think: bool, **values: Any) -> None:
     """Chat in text: one turn per MESSAGE, or per line of standard input."""
     console, overrides = console_from(values), overrides_from(values)
-    lines = messages or (line.strip() for line in click.get_text_stream("stdin"))
+    lines = messages or (line.strip() for line in sys.stdin)
     with (
         model_from(console, values) as model,
         model.session(
