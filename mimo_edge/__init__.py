@@ -1,1 +1,52 @@
-"""mimo_edge: Xiaomi's MiMo-Audio on a laptop without CUDA."""
+"""mimo_edge: Xiaomi's MiMo-Audio, which listens and speaks, on a laptop without CUDA.
+
+    from mimo_edge import MimoAudio
+
+    with MimoAudio.load("models/mimo") as model:
+        print(model.transcribe("question.wav").text)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import RuntimeOptions
+    from .engine import Answer
+    from .errors import MimoEdgeError
+    from .events import AudioChunk, TextDelta, TurnEnd
+    from .model import MimoAudio
+    from .session import Session
+    from .tasks import Overrides
+
+__all__ = [
+    "Answer",
+    "AudioChunk",
+    "MimoAudio",
+    "MimoEdgeError",
+    "Overrides",
+    "RuntimeOptions",
+    "Session",
+    "TextDelta",
+    "TurnEnd",
+]
+
+_HOMES = {
+    "Answer": "engine",
+    "AudioChunk": "events",
+    "MimoAudio": "model",
+    "MimoEdgeError": "errors",
+    "Overrides": "tasks",
+    "RuntimeOptions": "config",
+    "Session": "session",
+    "TextDelta": "events",
+    "TurnEnd": "events",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Late, because `convert` imports only the manifest from here and not llama.cpp.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
