@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from mimo_edge.check import check_bundle
 from mimo_edge.config import GRAPHS, Manifest
 from mimo_edge.console import Console
-from mimo_edge.info import files_table
+from mimo_edge.info import print_files
 from mimo_edge.options import console_from, output_options
 
 from .bundle import check_target, convert, open_source
@@ -108,7 +108,7 @@ def convert_command(
         )
     console.record(bundle=out, recipe=recipe.name, files=[vars(file) for file in manifest.files])
     if not console.as_json:
-        RichConsole(highlight=False).print(files_table(manifest))
+        print_files(manifest)
         click.echo(f"{out} is ready: {reporter.verdict}")
 
 

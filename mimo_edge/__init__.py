@@ -1,9 +1,9 @@
 """mimo_edge: Xiaomi's MiMo-Audio, which listens and speaks, on a laptop without CUDA.
 
-    from mimo_edge import MimoAudio
+from mimo_edge import MimoAudio
 
-    with MimoAudio.load("models/mimo") as model:
-        print(model.transcribe("question.wav").text)
+with MimoAudio.load("models/mimo") as model:
+    print(model.transcribe("question.wav").text)
 """
 
 from __future__ import annotations

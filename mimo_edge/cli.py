@@ -12,6 +12,7 @@ import click
 
 from . import codes_file
 from .audio import check_audio_name, write_audio
+from .bench import bench
 from .chat import chat
 from .compare import compare
 from .console import Console, answer_record, describe, run_command
@@ -236,6 +237,7 @@ class _Convert(click.Command):
         return self._real().invoke(ctx)
 
 
+cli.add_command(bench)
 cli.add_command(chat)
 cli.add_command(info)
 cli.add_command(compare)

@@ -14,12 +14,11 @@ from typing import Any
 import click
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console as RichConsole
-from rich.table import Table
 
 from . import prompts
 from .audio import read_audio
 from .config import RuntimeOptions
+from .console import print_table
 from .engine import Engine
 from .errors import MimoEdgeError
 from .options import console_from, output_options
@@ -28,6 +27,15 @@ from .sampling import GREEDY
 
 __all__ = ["Distances", "compare", "measure"]
 
+_COLUMNS = (
+    "recipe",
+    "MB",
+    "equal codes per codebook, %",
+    "embeddings",
+    "hidden",
+    "patch codes, %",
+    "waveform",
+)
 _PATCHES = 16
 """Hidden states per clip that the patch decoders are compared on."""
 
@@ -79,7 +87,7 @@ def compare(
     for result in results:
         console.record(**vars(result))
     if not console.as_json:
-        RichConsole(highlight=False).print(_table(results))
+        print_table(_COLUMNS, map(_row, results))
 
 
 def measure(
@@ -175,26 +183,13 @@ def _relative(pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) 
     return float(np.sqrt(difference / scale))
 
 
-def _table(results: Sequence[Distances]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("recipe")
-    for column in (
-        "MB",
-        "equal codes per codebook, %",
-        "embeddings",
-        "hidden",
-        "patch codes, %",
-        "waveform",
-    ):
-        table.add_column(column, justify="right")
-    for result in results:
-        table.add_row(
-            result.recipe,
-            f"{result.megabytes:.1f}",
-            " ".join(f"{100 * share:.0f}" for share in result.codes),
-            f"{result.embeddings:.2%}",
-            f"{result.hidden:.2%}",
-            f"{100 * result.patch_codes:.1f}",
-            f"{result.waveform:.2%}",
-        )
-    return table
+def _row(result: Distances) -> tuple[str, ...]:
+    return (
+        result.recipe,
+        f"{result.megabytes:.1f}",
+        " ".join(f"{100 * share:.0f}" for share in result.codes),
+        f"{result.embeddings:.2%}",
+        f"{result.hidden:.2%}",
+        f"{100 * result.patch_codes:.1f}",
+        f"{result.waveform:.2%}",
+    )

@@ -10,18 +10,20 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
 
 import click
 from rich.console import Console as RichConsole
+from rich.table import Table
 
 from .engine import Answer, OnText
 from .errors import MimoEdgeError
 
-__all__ = ["Console", "run_command"]
+__all__ = ["Console", "answer_record", "describe", "print_table", "run_command"]
 
+_PIPE_WIDTH = 200
 _INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended, as shells count it."""
 
@@ -72,6 +74,22 @@ class Console:
     def _stream_text(self, text: str) -> None:
         self._streamed = True
         click.echo(text, nl=False)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on standard output; the first column to the left, numbers to the right.
+
+    Never folded: whoever redirects it wants one line per row.
+    """
+    table = Table(box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    out = RichConsole(highlight=False)
+    if not out.is_terminal:
+        out.width = _PIPE_WIDTH
+    out.print(table)
 
 
 def answer_record(answer: Answer) -> dict[str, Any]:

@@ -8,15 +8,14 @@ from typing import Any
 
 import click
 import psutil
-from rich.console import Console as RichConsole
-from rich.table import Table
 
 from .backbone import gpu_layers
 from .config import Manifest, RuntimeOptions, file_sha256, load_manifest
+from .console import print_table
 from .errors import MimoEdgeError
 from .options import console_from, find_bundle, output_options
 
-__all__ = ["files_table", "info", "memory_need"]
+__all__ = ["info", "memory_need", "print_files"]
 
 _KV_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
 _WORK_BYTES = 400e6
@@ -41,38 +40,32 @@ def info(bundle: Path | None, ctx: int, verify: bool, **values: Any) -> None:
         console.record(manifest=asdict(manifest), memory=memory_need(manifest, options))
         return
     click.echo(f"{manifest.name}, recipe {manifest.recipe}: {path}")
-    out = RichConsole(highlight=False)
-    out.print(files_table(manifest))
+    print_files(manifest)
     if verify:
         click.echo("every file has the hash that the manifest lists")
     click.echo(_model_lines(manifest))
     click.echo(_machine_lines(manifest, options))
 
 
-def files_table(manifest: Manifest) -> Table:
-    """Files, sizes and bits per weight."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("file")
-    table.add_column("stored as")
-    for column in ("MB", "million weights", "bits per weight"):
-        table.add_column(column, justify="right")
+def print_files(manifest: Manifest) -> None:
+    """A table of files, sizes and bits per weight."""
+    rows = []
     for file in manifest.files:
         part = file.name.split(".")[0]
-        bits = f"{8 * file.size / file.parameters:.2f}" if file.parameters else ""
-        table.add_row(
-            file.name,
-            manifest.precisions.get(part, "f32"),
-            f"{file.size / 1e6:.2f}",
-            f"{file.parameters / 1e6:.2f}" if file.parameters else "",
-            bits,
+        rows.append(
+            (
+                file.name,
+                manifest.precisions.get(part, "f32"),
+                f"{file.size / 1e6:.2f}",
+                f"{file.parameters / 1e6:.2f}" if file.parameters else "",
+                f"{8 * file.size / file.parameters:.2f}" if file.parameters else "",
+            )
         )
     total = sum(file.size for file in manifest.files)
     weights = sum(file.parameters for file in manifest.files)
-    table.add_section()
-    table.add_row(
-        "all", "", f"{total / 1e6:.2f}", f"{weights / 1e6:.2f}", f"{8 * total / weights:.2f}"
-    )
-    return table
+    bits = f"{8 * total / weights:.2f}"
+    rows.append(("all", "", f"{total / 1e6:.2f}", f"{weights / 1e6:.2f}", bits))
+    print_table(("file", "stored as", "MB", "million weights", "bits per weight"), rows)
 
 
 def memory_need(manifest: Manifest, options: RuntimeOptions) -> dict[str, float]:

@@ -16,30 +16,33 @@ from numpy.typing import NDArray
 from .config import BackboneConfig
 from .errors import MimoEdgeError
 
-__all__ = ["TokenEmbeddings"]
+__all__ = ["TokenEmbeddings", "row_bytes"]
 
 
 class TokenEmbeddings:
     """The table [vocabulary, hidden] in the GGUF's number type."""
 
     def __init__(self, path: Path, config: BackboneConfig) -> None:
-        try:
-            self._type = gguf.GGMLQuantizationType[config.embedding_type]
-        except KeyError as error:
+        if config.embedding_type not in gguf.GGMLQuantizationType.__members__:
             raise MimoEdgeError(
                 f"{path}: unknown number type {config.embedding_type!r}; convert again."
-            ) from error
-        block, size = gguf.GGML_QUANT_SIZES[self._type]
-        row_bytes = config.hidden_size // block * size
+            )
+        self._type = gguf.GGMLQuantizationType[config.embedding_type]
         self._table = np.memmap(
             path,
             dtype=np.uint8,
             mode="r",
             offset=config.embedding_offset,
-            shape=(config.vocab_size, row_bytes),
+            shape=(config.vocab_size, row_bytes(config)),
         )
 
     def rows(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         """Ids int32 [n] → float32 [n, hidden]."""
         raw = np.ascontiguousarray(self._table[tokens])
         return np.asarray(gguf.dequantize(raw, self._type), dtype=np.float32)
+
+
+def row_bytes(config: BackboneConfig) -> int:
+    """Bytes of one token's row in the GGUF."""
+    block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[config.embedding_type]]
+    return int(config.hidden_size // block * size)
