@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -51,6 +51,8 @@ GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_d
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
+_CHECKSUM = "checksum"
+"""Key of `manifest.json` that is no field: an edited number would surface anywhere later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,8 +186,10 @@ class Manifest:
     files: tuple[BundleFile, ...]
 
     def to_json(self) -> str:
-        """The manifest as it is written to disk."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+        """The manifest as it is written to disk, with a checksum against edits."""
+        values = asdict(self)
+        values[_CHECKSUM] = _checksum(values)
+        return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
     def fingerprint(self) -> str:
         """A hash of the files' hashes: equal for bundles that compute the same."""
@@ -275,12 +279,14 @@ def load_manifest(bundle: Path) -> Manifest:
         raw = json.loads(path.read_bytes())
     except ValueError as error:
         raise MimoEdgeError(f"{path} is not valid JSON ({error}); convert again.") from error
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    raw = raw if isinstance(raw, dict) else {}
+    version = raw.get("schema_version")
     if version != SCHEMA_VERSION:
         raise MimoEdgeError(
             f"{path} has schema version {version!r} and this mimo_edge reads "
             f"{SCHEMA_VERSION}; convert the checkpoint again with this version."
         )
+    checksum = raw.pop(_CHECKSUM, None)
     try:
         manifest = TypeAdapter(Manifest).validate_json(json.dumps(raw))
     except ValidationError as error:
@@ -289,9 +295,20 @@ def load_manifest(bundle: Path) -> Manifest:
         raise MimoEdgeError(
             f"{path}: {where}: {first['msg']}; restore the file or convert again."
         ) from error
+    if checksum != _checksum(raw):
+        raise MimoEdgeError(
+            f"{path} was edited or is damaged (its checksum differs); restore the file or "
+            "convert again."
+        )
     for file in manifest.files:
         check_file(bundle, file)
     return manifest
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    """SHA-256 of the manifest's values, however they are laid out in the file."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_file(bundle: Path, file: BundleFile) -> None:
