@@ -51,6 +51,8 @@ GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_d
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
+_MOST_THREADS = 512
+"""What ggml is built for (GGML_MAX_N_THREADS)."""
 _CHECKSUM = "checksum"
 """Key of `manifest.json` that is no field: an edited number would surface anywhere later."""
 
@@ -216,8 +218,10 @@ class RuntimeOptions:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        if self.threads < 0:
-            raise MimoEdgeError(f"--threads is {self.threads}; give 0 (all cores) or more.")
+        if not 0 <= self.threads <= _MOST_THREADS:
+            raise MimoEdgeError(
+                f"--threads is {self.threads}; give 0 (all cores) to {_MOST_THREADS}."
+            )
         if self.context < 16:
             raise MimoEdgeError(f"--ctx is {self.context}; give at least 16 positions.")
         if self.gpu_layers < -1:

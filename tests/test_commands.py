@@ -1,0 +1,136 @@
+"""Commands about bundles, as a user runs them: convert, info, compare, bench, the demo chat."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.golden.folder import Golden
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*arguments: object, module: str = "mimo_edge") -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, from the root of the checkout."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("module", ("convert", "mimo_edge"))
+def test_convert_prints_files_and_verifies(golden: Golden, tmp_path: Path, module: str) -> None:
+    out = tmp_path / "bundle"
+    command = ("convert",) if module == "mimo_edge" else ()
+    options = ("--model", golden.model, "--tokenizer", golden.tokenizer, "--out", out)
+    done = run(*command, *options, "--threads", 1, module=module)
+    assert done.returncode == 0, done.stderr
+    assert "backbone.gguf" in done.stdout and "q4_k_m" in done.stdout
+    assert "every part loads and runs" in done.stdout
+    assert "quantizing the backbone" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+    again = run(*command, *options, module=module)
+    assert again.returncode == 1
+    assert again.stderr.startswith("mimo-edge: ") and "--force" in again.stderr
+    assert len(again.stderr.splitlines()) == 1
+
+
+def test_convert_help_lists_sizes_of_the_released_model() -> None:
+    text = run("--help", module="convert").stdout
+    for recipe in ("reference", "quality", "default", "small"):
+        assert f"\n  {recipe} " in text
+    assert "q4_k_m" in text and "6.59" in text
+
+
+def test_info(default_bundle: Path) -> None:
+    done = run("info", default_bundle, "--verify")
+    assert done.returncode == 0, done.stderr
+    assert "24000 Hz" in done.stdout and "160 ms" in done.stdout
+    assert "every file has the hash" in done.stdout and "this machine" in done.stdout
+    record = json.loads(run("info", default_bundle, "--json").stdout)
+    assert record["manifest"]["recipe"] == "default"
+
+
+def test_info_finds_a_changed_byte(default_bundle: Path, tmp_path: Path) -> None:
+    """Of a place that the quick check at loading does not look at."""
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for path in default_bundle.iterdir():
+        (bundle / path.name).write_bytes(path.read_bytes())
+    data = bundle / "backbone.gguf"
+    changed = bytearray(data.read_bytes())
+    changed[len(changed) // 2 + 10_000] ^= 1
+    data.write_bytes(changed)
+    done = run("info", bundle, "--verify")
+    assert done.returncode == 1 and "another hash" in done.stderr
+
+
+def test_compare(reference_bundle: Path, default_bundle: Path, golden: Golden) -> None:
+    clip = golden.folder / "audio" / "short.wav"
+    done = run(
+        *("compare", reference_bundle, default_bundle, "--reference", reference_bundle),
+        *("--audio", clip, "--json", "--threads", 1),
+    )
+    assert done.returncode == 0, done.stderr
+    exact, quantized = map(json.loads, done.stdout.splitlines())
+    assert exact["codes"] == [1.0] * len(exact["codes"])
+    assert exact["patch_codes"] == 1.0 and exact["waveform"] == exact["embeddings"] == 0.0
+    assert exact["hidden"] < 0.01  # 16-bit KV cache and flash attention, as shipped
+    assert exact["hidden"] < quantized["hidden"]
+    assert 0 < quantized["waveform"] < 0.1 and 0 < quantized["embeddings"] < 0.2
+    assert quantized["megabytes"] < exact["megabytes"]
+
+
+def test_compare_refuses_another_checkpoint(
+    reference_bundle: Path, default_bundle: Path, golden: Golden, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in default_bundle.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["source"][0]["sha256"] = "0" * 64
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    clip = golden.folder / "audio" / "short.wav"
+    done = run("compare", other, "--reference", reference_bundle, "--audio", clip)
+    assert done.returncode == 1 and "same checkpoint" in done.stderr
+
+
+def test_bench(default_bundle: Path) -> None:
+    done = run("bench", default_bundle, "--runs", 1, "--json", "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(records) == 6
+    assert all(record["seconds"] > 0 and record["bandwidth"] > 0 for record in records)
+    backbone = next(r for r in records if r["stage"].startswith("speak: backbone"))
+    assert 0 < backbone["bytes_read"] < (default_bundle / "backbone.gguf").stat().st_size + 1e6
+
+
+def test_chat_over_files(default_bundle: Path, golden: Golden, tmp_path: Path) -> None:
+    """`python -m mimo_edge.chat`: an answer per question, a transcript, and memory."""
+    out = tmp_path / "answers"
+    # Random weights do not always speak; six turns practically do.
+    clips = [golden.folder / "audio" / f"{name}.wav" for name in ("question", "short")] * 3
+    done = run(
+        *("--model", default_bundle, *(part for clip in clips for part in ("--input", clip))),
+        *("--output", out, "--seed", 7, "--max-new-tokens", 60, "--threads", 1),
+        module="mimo_edge.chat",
+    )
+    assert done.returncode == 0, done.stderr
+    turns = [json.loads(line) for line in (out / "transcript.jsonl").read_text().splitlines()]
+    assert [turn["turn"] for turn in turns] == [1, 2, 3, 4, 5, 6]
+    assert turns[1]["stats"]["cached_positions"] > turns[0]["stats"]["prompt_positions"]
+    spoken = [turn for turn in turns if turn["audio"]]
+    assert spoken
+    for turn in spoken:
+        seconds = soundfile.info(out / turn["audio"]).duration
+        assert seconds == pytest.approx(turn["stats"]["audio_seconds"])
+
+
+def test_chat_without_input_says_what_to_do(default_bundle: Path) -> None:
+    done = run("--model", default_bundle, module="mimo_edge.chat")
+    assert done.returncode == 1 and "--input" in done.stderr
