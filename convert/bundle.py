@@ -48,6 +48,9 @@ __all__ = ["Progress", "Source", "check_target", "convert", "open_source"]
 
 _LOGGER = logging.getLogger(__name__)
 
+_LITTLE_SPACE = 64 << 20
+"""Bytes free, under which a failed write is blamed on the disk."""
+
 Progress = Callable[[str, int, int], None]
 """Told the stage, the bytes done and the bytes in all."""
 
@@ -193,6 +196,7 @@ def _write_graph(
     _LOGGER.debug("writing %s as %s", name, precision)
     path = work / f"{name}.onnx"
     graph.save(path, advance)
+    tell(f"writing {name}", total, total)  # the smallest tensors lie in the graph, unannounced
     return {path.name: 0, f"{path.name}.data": sum(w.parameters() for w in weights.values())}
 
 
@@ -326,12 +330,15 @@ def _working_folder(work: Path, out: Path) -> Iterator[None]:
         work.mkdir()
         yield
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        # NumPy's short writes carry no errno.
+        if error.errno == errno.ENOSPC or (
+            error.errno is None and shutil.disk_usage(out.parent).free < _LITTLE_SPACE
+        ):
             raise MimoEdgeError(
                 f"the disk of {out.parent} is full; free some and run the same command again."
             ) from error
         raise MimoEdgeError(
-            f"{error.filename or out} cannot be written ({error.strerror}); "
+            f"{error.filename or out} cannot be written ({error.strerror or error}); "
             "choose another --out or mend its permissions."
         ) from error
     finally:
@@ -344,5 +351,10 @@ def _put_in_place(work: Path, out: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     if out.exists():
         out.rename(aside)
-    work.rename(out)
+    try:
+        work.rename(out)
+    except BaseException:
+        if aside.exists():
+            aside.rename(out)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
