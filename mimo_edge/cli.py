@@ -56,7 +56,7 @@ def transcribe(audio: tuple[str, ...], instruction: str | None, **values: Any) -
             )
             console.text(answer.text)
             console.record(task="transcribe", input=path, **answer_record(answer))
-            if values.get("verbose"):
+            if console.verbose:
                 console.note(describe(answer))
 
 

@@ -46,7 +46,7 @@ def read(path: Path, manifest: Manifest) -> NDArray[np.int64]:
         with np.load(path, allow_pickle=False) as file:
             codes = file["codes"].astype(np.int64)
             sizes, rate = file["codebook_sizes"], int(file["sample_rate"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise MimoEdgeError(
             f"{path} is not a file of codes ({error}); make one with `mimo-edge encode`."
         ) from error

@@ -36,6 +36,8 @@ class Console:
         self._live = sys.stdout.isatty() and not as_json
         self._notes = RichConsole(stderr=True, highlight=False)
         self._streamed = False
+        self.verbose = verbose > 0
+        """Whether to say more than the result."""
         if verbose:
             level = logging.DEBUG if verbose > 1 else logging.INFO
             logging.basicConfig(level=level, format="%(name)s: %(message)s")

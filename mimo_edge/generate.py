@@ -43,6 +43,8 @@ class GenerationOptions:
         """Refuse values without a meaning."""
         if self.max_new_tokens < 1:
             raise MimoEdgeError(f"--max-new-tokens is {self.max_new_tokens}; give at least 1.")
+        if self.seed is not None and self.seed < 0:
+            raise MimoEdgeError(f"--seed is {self.seed}; give 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)
