@@ -145,13 +145,11 @@ def write_audio(path: Path, samples: NDArray[np.float32], rate: int) -> None:
     if kind[1] == "OPUS" and rate not in (8000, 12000, 16000, 24000, 48000):
         samples, rate = resample(samples, rate, 48000), 48000
     data = np.clip(samples, -1.0, 1.0)
+    # Encoded in memory: of a full disk or a missing folder libsndfile says "System error".
+    encoded = io.BytesIO()
+    soundfile.write(encoded, data, rate, format=kind[0], subtype=kind[1])
     with atomic_path(path) as partial:
-        try:
-            soundfile.write(partial, data, rate, format=kind[0], subtype=kind[1])
-        except soundfile.SoundFileError as error:
-            raise MimoEdgeError(
-                f"{path} cannot be written ({_reason(error)}); check the folder and the free disk."
-            ) from error
+        partial.write_bytes(encoded.getbuffer())
 
 
 def check_audio_name(path: Path) -> tuple[str, str]:

@@ -142,21 +142,31 @@ class Session:
             head = json.loads(arrays["head"].tobytes())
             if head["format"] != _FORMAT:
                 raise ValueError(f"its format is {head['format']!r}")
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            bundle, model = head["bundle"], head["model"]
+            reply, system = head["reply"], head["system"]
+            turns = [
+                Turn(
+                    request=_fetch(arrays, f"turn{index}.request"),
+                    answer=_fetch(arrays, f"turn{index}.answer"),
+                )
+                for index in range(head["turns"])
+            ]
+            state = arrays["cache.state"].tobytes() if "cache.state" in arrays else None
+            cached = _fetch(arrays, "cache")
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise MimoEdgeError(
                 f"{path} is not a saved session ({error}); give a file that --save-session wrote."
             ) from error
-        if head["bundle"] != engine.manifest.fingerprint():
+        if bundle != engine.manifest.fingerprint():
             raise MimoEdgeError(
-                f"{path} was saved with another bundle ({head['model']}); load it with that one."
+                f"{path} was saved with another bundle ({model}); load it with that one."
             )
-        session = cls(engine, reply=head["reply"], system=head["system"], voice=arrays.get("voice"))
-        for index in range(head["turns"]):
-            request = _fetch(arrays, f"turn{index}.request")
-            answer = _fetch(arrays, f"turn{index}.answer")
-            session.turns.append(Turn(request=request, answer=answer))
-        if "cache.state" in arrays:
-            session._cache.restore(arrays["cache.state"].tobytes(), _fetch(arrays, "cache"))
+        session = cls(
+            engine, reply=reply, system=system, voice=arrays.get("voice"), overrides=overrides
+        )
+        session.turns += turns
+        if state is not None:
+            session._cache.restore(state, cached)
         return session
 
     def close(self) -> None:
