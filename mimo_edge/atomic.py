@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import MimoEdgeError
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "check_folder"]
+
+
+def check_folder(path: Path) -> None:
+    """Raise MimoEdgeError unless the file could be made; ask before a long computation."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise MimoEdgeError(f"{path} cannot be written: there is no folder {folder}; make it.")
+    if not os.access(folder, os.W_OK):
+        raise MimoEdgeError(
+            f"{path} cannot be written: {folder} is not writable for this user; choose another."
+        )
 
 
 @contextlib.contextmanager

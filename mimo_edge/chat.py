@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .atomic import check_folder
 from .audio import check_audio_name, write_audio
 from .console import Console, answer_record, describe, run_command
 from .engine import Answer
@@ -77,6 +78,8 @@ def chat(
     system, voice = values.pop("system"), values.pop("voice")
     if output is not None:
         _make_folder(output)
+    if save_session is not None:
+        check_folder(save_session)
     with (
         model_from(console, values) as model,
         _open_session(model, load_session, reply, system, voice, overrides) as session,

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from . import codes_file
+from .atomic import check_folder
 from .audio import check_audio_name, write_audio
 from .bench import bench
 from .chat import chat
@@ -31,7 +32,18 @@ from .options import (
 __all__ = ["cli", "main"]
 
 AUDIO = click.Path(path_type=str, allow_dash=True)
-OUTPUT = click.Path(path_type=Path, dir_okay=False)
+
+
+class _OutputFile(click.Path):
+    """A file to write, whose folder is looked at before any work is done."""
+
+    def convert(self, *args: Any, **extra: Any) -> Any:
+        path: Any = super().convert(*args, **extra)
+        check_folder(path)
+        return path
+
+
+OUTPUT = _OutputFile(path_type=Path, dir_okay=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -127,7 +127,10 @@ def describe(answer: Answer) -> str:
 
 
 def run_command(command: click.Command, argv: list[str] | None = None) -> NoReturn:
-    """Run a command and exit: 0, 1 with one sentence, 2 for wrong usage, 130 for Ctrl-C."""
+    """Run a command and exit: 0, 1 with one sentence, 2 for wrong usage, 130 for Ctrl-C.
+
+    If the reader of a pipe has enough (`| head`), click ends the program with 1 and in silence.
+    """
     # Whoever stops the program is to find nothing half-written: a kill unwinds like Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -139,11 +142,6 @@ def run_command(command: click.Command, argv: list[str] | None = None) -> NoRetu
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted", _INTERRUPTED)
-    except BrokenPipeError:
-        # The reader (`| head`) has enough. Nothing more may be written, not even at exit.
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
-        sys.exit(0)
     except MemoryError:
         _fail("out of memory; give a smaller --ctx or close other programs.", 1)
     sys.exit(status if isinstance(status, int) else 0)

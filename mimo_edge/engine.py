@@ -114,16 +114,32 @@ class Engine:
         """Audio → patches int64 [patches, group, channels].
 
         Raises:
-            MimoEdgeError: the audio cannot be read, or it is silent.
+            MimoEdgeError: the audio cannot be read, is silent, or does not fit the context.
         """
         samples = read_audio(audio, self.manifest.audio)
-        peak = float(np.abs(samples).max())
-        if peak < _SILENCE:
+        if self.is_silent(samples):
             raise MimoEdgeError(
-                f"the recording is silent (peak {peak:.6f} of 1); "
+                f"the recording is silent (peak {np.abs(samples).max():.6f} of 1); "
                 "check that the microphone was not muted."
             )
+        self._check_length(len(samples))
         return to_patches(self.audio_tokenizer.encode(samples), self.manifest.patch)
+
+    @staticmethod
+    def is_silent(samples: NDArray[np.float32]) -> bool:
+        """Whether a recording holds nothing to listen to."""
+        return float(np.abs(samples).max()) < _SILENCE
+
+    def _check_length(self, samples: int) -> None:
+        """Refuse what cannot fit before the encoder works minutes for nothing."""
+        config, group = self.manifest.audio, self.manifest.patch.group_size
+        patches = samples // (config.encode_stride * config.hop_length * group)
+        if patches > self.backbone.context:
+            raise MimoEdgeError(
+                f"the recording of {samples / config.sample_rate:.0f} s takes {patches} positions "
+                f"and the context holds {self.backbone.context}; give a larger one with --ctx "
+                f"(at most {self.manifest.backbone.max_positions}) or shorter audio."
+            )
 
     def stream(
         self,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from .audio import AudioInput, read_audio, split_at_quiet
 from .config import Manifest, RuntimeOptions
 from .engine import Answer, Engine, OnText
 from .errors import MimoEdgeError
-from .events import Event
+from .events import Event, TurnStats
 from .prompts import Reply
 from .session import Session
 from .tasks import Overrides, Task, task
@@ -67,8 +67,11 @@ class MimoAudio:
     ) -> Answer:
         """Speech to text. More than 30 s are taken in parts, cut at quiet places."""
         samples = read_audio(audio, self.manifest.audio)
+        parts = split_at_quiet(samples, self.sample_rate, _LONGEST_TRANSCRIPT_S)
+        # Half a minute of silence in a long recording is no mistake; nothing else is one.
+        heard = [part for part in parts if not self._engine.is_silent(part)]
         answers: list[Answer] = []
-        for part in split_at_quiet(samples, self.sample_rate, _LONGEST_TRANSCRIPT_S):
+        for part in heard or parts[:1]:
             if answers and on_text:
                 on_text(" ")
             pieces = (
@@ -77,8 +80,7 @@ class MimoAudio:
                 else prompts.transcribe(self._engine.listen(part))
             )
             answers.append(self.run(task("transcribe", pieces, overrides), on_text=on_text))
-        text = " ".join(answer.text for answer in answers if answer.text)
-        return replace(answers[-1], text=text)
+        return _join(answers)
 
     def speak(
         self,
@@ -192,3 +194,18 @@ class MimoAudio:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+
+def _join(answers: Sequence[Answer]) -> Answer:
+    """One answer of the answers to the parts of a recording: counts and times add up."""
+    stats = {
+        field.name: sum(getattr(answer.stats, field.name) for answer in answers)
+        for field in fields(TurnStats)
+    }
+    cut = [answer.reason for answer in answers if answer.reason != "stop"]
+    return replace(
+        answers[-1],
+        text=" ".join(answer.text for answer in answers if answer.text),
+        reason=cut[0] if cut else "stop",
+        stats=TurnStats(**stats),
+    )
