@@ -16,8 +16,8 @@ demo: $(VENV)/installed
 	  --model $(GOLDEN)/checkpoint/MiMo-Audio-7B-Instruct \
 	  --tokenizer $(GOLDEN)/checkpoint/MiMo-Audio-Tokenizer \
 	  --out models/tiny
-	$(VENV_BIN)/python -m mimo_edge.chat --model models/tiny --seed 7 \
-	  --max-new-tokens 200 \
+	$(VENV_BIN)/python -m mimo_edge.chat --model models/tiny --seed 2 \
+	  --temperature 1 --max-new-tokens 200 \
 	  --input $(GOLDEN)/audio/question.wav --input $(GOLDEN)/audio/short.wav \
 	  --output $(DEMO_OUT)
 	@echo
