@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console as RichConsole
+from rich.status import Status
 from rich.table import Table
 
 from .engine import Answer, OnText
@@ -24,6 +25,9 @@ from .errors import MimoEdgeError
 __all__ = ["Console", "answer_record", "describe", "print_table", "run_command"]
 
 _PIPE_WIDTH = 200
+_CONTROL = dict.fromkeys({*range(32), 127} - {ord("\n"), ord("\t")})
+"""Characters that a terminal would obey rather than show, if a model ever makes them."""
+
 _INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended, as shells count it."""
 
@@ -35,6 +39,7 @@ class Console:
         self.as_json = as_json
         self._live = sys.stdout.isatty() and not as_json
         self._notes = RichConsole(stderr=True, highlight=False)
+        self._status: Status | None = None
         self._streamed = False
         self.verbose = verbose > 0
         """Whether to say more than the result."""
@@ -46,8 +51,9 @@ class Console:
     def busy(self, what: str) -> Iterator[None]:
         """Show that something takes its time; only on a terminal."""
         if self._notes.is_terminal and not self.as_json:
-            with self._notes.status(what):
+            with self._notes.status(what) as self._status:
                 yield
+            self._status = None
         else:
             yield
 
@@ -65,7 +71,7 @@ class Console:
         if self._streamed:
             click.echo()
         elif not self.as_json:
-            click.echo(text)
+            click.echo(text.translate(_CONTROL) if sys.stdout.isatty() else text)
         self._streamed = False
 
     def record(self, **values: Any) -> None:
@@ -74,8 +80,11 @@ class Console:
             click.echo(json.dumps(values, ensure_ascii=False, default=str))
 
     def _stream_text(self, text: str) -> None:
+        if self._status is not None:
+            # It would overwrite the line that the text is on.
+            self._status.stop()
         self._streamed = True
-        click.echo(text, nl=False)
+        click.echo(text.translate(_CONTROL), nl=False)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
