@@ -281,7 +281,7 @@ def load_manifest(bundle: Path) -> Manifest:
         )
     try:
         raw = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MimoEdgeError(f"{path} is not valid JSON ({error}); convert again.") from error
     raw = raw if isinstance(raw, dict) else {}
     version = raw.get("schema_version")

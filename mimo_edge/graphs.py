@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -25,7 +26,9 @@ logger = logging.getLogger(__name__)
 
 _DTYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 _NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
-_QUIET = 3  # onnxruntime's severity "error"
+_QUIET = 4  # onnxruntime's severity "fatal": its errors are raised, and told by us
+_STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_LONGEST_REASON = 240
 
 
 class Graph:
@@ -57,8 +60,7 @@ class Graph:
             )
         except Exception as error:  # onnxruntime's exception classes share no base of their own
             raise MimoEdgeError(
-                f"{path} does not load ({_first_line(error)}); copy the bundle again or "
-                "convert again."
+                f"{path} does not load ({_reason(error)}); copy the bundle again or convert again."
             ) from error
         graph = cls(name, session)
         graph._check(path, _contract(name), _dimensions(manifest))
@@ -204,5 +206,7 @@ def _fits(found: Sequence[Any], expected: Sequence[Any]) -> bool:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _reason(error: Exception) -> str:
+    """What onnxruntime says, without the C++ signatures and status codes before it."""
+    lines = _STATUS.split(str(error))[-1].strip().splitlines() or [""]
+    return lines[0].rstrip(".")[:_LONGEST_REASON] or type(error).__name__

@@ -92,7 +92,7 @@ class PatchDecoder:
 def _matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise MimoEdgeError(f"{path} does not load ({error}); convert again.") from error
     if array.shape != shape or array.dtype != np.float32:
         raise MimoEdgeError(
