@@ -16,9 +16,11 @@ from mimo_edge.console import Console
 from mimo_edge.info import print_files
 from mimo_edge.options import console_from, output_options
 
+from .backbone import BACKBONE_TYPES
 from .bundle import check_target, convert, open_source
 from .hub import resolve
-from .recipes import RECIPES, get_recipe, part_sizes
+from .linear import PRECISIONS
+from .recipes import RECIPES, change_recipe, get_recipe, part_sizes
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
 
 __all__ = ["convert_command"]
@@ -35,7 +37,9 @@ def _recipe_help() -> str:
         cells = (f"{sizes[name] / 1e9:.2f} {stored[name]}" for name in columns)
         total = sum(sizes.values()) / 1e9
         lines.append(f"{recipe.name:<10}{total:>6.2f}  " + "".join(f"{c:>15}" for c in cells))
-    lines += ["\b", *(f"{recipe.name}: {recipe.purpose}" for recipe in RECIPES)]
+    lines += ["\b", *(f"{recipe.name}: {recipe.purpose}" for recipe in RECIPES), "\b"]
+    lines.append(f"Precisions of the backbone: {', '.join(BACKBONE_TYPES)}")
+    lines.append(f"Precisions of the graphs: {', '.join(PRECISIONS)} (w8, w4: weights only)")
     return "\n".join(lines)
 
 
@@ -61,6 +65,13 @@ class _WithRecipes(click.Command):
     help="Precision of every part; see below.",
 )
 @click.option(
+    "--precision",
+    "changes",
+    multiple=True,
+    metavar="PART=PRECISION",
+    help="Another precision for a part of the recipe, for example backbone=q5_k_m.",
+)
+@click.option(
     "--imatrix",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Importance matrix for the backbone's quantization (llama-imatrix).",
@@ -75,6 +86,7 @@ def convert_command(
     tokenizer: str,
     out: Path,
     recipe_name: str,
+    changes: tuple[str, ...],
     imatrix: Path | None,
     name: str | None,
     force: bool,
@@ -88,7 +100,7 @@ def convert_command(
     under 4 GB of memory, whatever the model's size.
     """
     console = console_from(values)
-    recipe = get_recipe(recipe_name)
+    recipe = change_recipe(get_recipe(recipe_name), changes)
     check_target(out, force=force)
     source = open_source(
         resolve(model, kind="model", offline=offline),

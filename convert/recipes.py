@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,13 @@ from .audio_encoder import build_audio_encoder
 from .backbone import BACKBONE_TYPES, expected_backbone_tensors
 from .configs import AudioTokenizerConfig, LanguageModelConfig
 from .graph_builder import GraphBuilder
-from .linear import Precision, Weights
+from .linear import PRECISIONS, Precision, Weights
 from .patch_decoder import build_patch_decoder
 from .patch_encoder import build_patch_encoder
 from .tensors import ShapesOnly, audio_tensors, patch_tensors
 from .vocoder import build_vocoder
 
-__all__ = ["RECIPES", "Recipe", "build_graph", "get_recipe", "part_sizes"]
+__all__ = ["RECIPES", "Recipe", "build_graph", "change_recipe", "get_recipe", "part_sizes"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +98,29 @@ def get_recipe(name: str) -> Recipe:
             return recipe
     names = ", ".join(recipe.name for recipe in RECIPES)
     raise MimoEdgeError(f"there is no recipe {name!r}; choose one of {names}.")
+
+
+def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+    """A recipe with other precisions for some parts, each written `part=precision`.
+
+    Raises:
+        MimoEdgeError: there is no such part or no such precision for it.
+    """
+    for change in changes:
+        part, _, precision = change.partition("=")
+        if part not in recipe.precisions():
+            raise MimoEdgeError(
+                f"--precision {change}: there is no part {part!r}; "
+                f"give one of {', '.join(recipe.precisions())}, as in backbone=q5_k_m."
+            )
+        known = tuple(BACKBONE_TYPES) if part == "backbone" else PRECISIONS
+        if precision not in known:
+            raise MimoEdgeError(
+                f"--precision {change}: {part} is stored as one of {', '.join(known)}."
+            )
+        fields: dict[str, Any] = {part: precision, "name": f"{recipe.name}, {change}"}
+        recipe = replace(recipe, **fields)
+    return recipe
 
 
 def build_graph(

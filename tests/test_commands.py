@@ -46,6 +46,19 @@ def test_convert_help_lists_sizes_of_the_released_model() -> None:
     assert "q4_k_m" in text and "6.59" in text
 
 
+def test_convert_with_other_precisions(golden: Golden, tmp_path: Path) -> None:
+    source = ("--model", golden.model, "--tokenizer", golden.tokenizer, "--threads", 1)
+    changes = ("--precision", "backbone=q5_k_m", "--precision", "patch_decoder=w8")
+    done = run(*source, *changes, "--out", tmp_path / "bundle", module="convert")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    assert manifest["recipe"] == "default, backbone=q5_k_m, patch_decoder=w8"
+    assert manifest["precisions"]["backbone"] == "q5_k_m"
+    for wrong in ("backbone=q9", "vocoder=q4_0", "backbones=f16", "f16"):
+        done = run(*source, "--precision", wrong, "--out", tmp_path / "x", module="convert")
+        assert done.returncode == 1 and f"--precision {wrong}: " in done.stderr
+
+
 def test_info(default_bundle: Path) -> None:
     done = run("info", default_bundle, "--verify")
     assert done.returncode == 0, done.stderr
