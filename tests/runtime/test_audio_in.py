@@ -1,0 +1,221 @@
+"""Every kind of recording is heard, or refused in one sentence."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mimo_edge.audio import read_audio
+from mimo_edge.errors import MimoEdgeError
+from mimo_edge.model import MimoAudio
+from mimo_edge.tasks import Overrides
+
+from tests.tools.memory import peak_anonymous
+
+from .conftest import QUICK, Command
+
+RATE = 24_000
+SHORT = Overrides(max_new_tokens=4)
+
+
+def tone(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
+    """440 Hz at half amplitude, the channels in phase."""
+    wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)
+    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
+
+
+def write(path: Path, samples: np.ndarray, rate: int, **options: str) -> Path:
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+def not_a_number(path: Path) -> Path:
+    samples = tone(1, RATE)
+    samples[1000] = np.nan
+    return write(path, samples, RATE, subtype="FLOAT")
+
+
+def infinite(path: Path) -> Path:
+    samples = tone(1, RATE)
+    samples[1000] = np.inf
+    return write(path, samples, RATE, subtype="FLOAT")
+
+
+def content(data: bytes) -> object:
+    def make(path: Path) -> Path:
+        path.write_bytes(data)
+        return path
+
+    return make
+
+
+BAD = {
+    "0 bytes": (content(b""), "is empty (0 bytes)"),
+    "text": (content(b"This is not a sound file.\n" * 20), "is not a sound file"),
+    "header alone": (content(b"RIFF\x24\x00\x00\x00WAVE"), "is not a sound file"),
+    "10 ms": (lambda path: write(path, tone(0.01, RATE), RATE), "holds 10 ms of sound"),
+    "no samples": (lambda path: write(path, tone(0, RATE), RATE), "holds 0 ms of sound"),
+    "silence": (lambda path: write(path, 0 * tone(1, RATE), RATE), "is silent"),
+    "NaN": (not_a_number, "NaN or infinite"),
+    "infinity": (infinite, "NaN or infinite"),
+    "missing": (lambda path: path, "is not a file"),
+    "a folder": (lambda path: path.mkdir() or path, "is not a file"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_recordings_get_one_sentence(command: Command, tmp_path: Path, kind: str) -> None:
+    make, complaint = BAD[kind]
+    sentence = command("transcribe", make(tmp_path / "bad.wav"), *QUICK).sentence
+    assert complaint in sentence
+    if kind != "silence":
+        assert "bad.wav" in sentence
+
+
+@pytest.mark.parametrize("task", ["ask", "speak", "chat", "continue", "encode", "few-shot"])
+def test_every_command_refuses_alike(command: Command, tmp_path: Path, task: str) -> None:
+    bad, out = tmp_path / "bad.wav", tmp_path / "out"
+    bad.write_bytes(b"")
+    arguments = {
+        "ask": (bad, "What is it?"),
+        "speak": ("Hello.", "--style", "calm", "--voice", bad, "-o", out.with_suffix(".wav")),
+        "chat": ("--input", bad, "--output", out),
+        "continue": (bad, "-o", out.with_suffix(".wav")),
+        "encode": (bad, "-o", out.with_suffix(".npz")),
+        "few-shot": (
+            *(bad, "--instruction", "Repeat.", "--example", bad, bad, "Hello."),
+            *("-o", out.with_suffix(".wav")),
+        ),
+    }
+    options = QUICK if task != "encode" else ("--threads", "1")
+    assert "is empty (0 bytes)" in command(task, *arguments[task], *options).sentence
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path != bad]
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "channels"),
+    [
+        ("a.wav", 8000, 2),
+        ("a.wav", 11025, 1),
+        ("a.wav", 44100, 1),
+        ("a.wav", 96000, 6),
+        ("a.flac", 48000, 2),
+        ("a.mp3", 44100, 2),
+        ("a.ogg", 22050, 1),
+        ("a.aiff", 24000, 1),
+    ],
+)
+def test_rates_channels_and_formats(
+    model: MimoAudio, tmp_path: Path, name: str, rate: int, channels: int
+) -> None:
+    path = write(tmp_path / name, tone(1.5, rate, channels), rate)
+    samples = read_audio(path, model.manifest.audio)
+    assert samples.dtype == np.float32 and samples.ndim == 1
+    assert abs(len(samples) - 1.5 * RATE) <= 0.05 * RATE  # MP3 pads at both ends
+    middle = samples[RATE // 2 : RATE]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert abs(spectrum.argmax() * RATE / len(middle) - 440) <= 3
+    assert abs(np.abs(middle).max() - 0.5) <= 0.05
+    assert model.transcribe(path, overrides=SHORT).stats.prompt_positions > 0
+
+
+def test_stereo_is_mixed_not_cut(model: MimoAudio, tmp_path: Path) -> None:
+    both = tone(1, RATE, 2)
+    both[:, 0] = 0
+    samples = read_audio(write(tmp_path / "right.wav", both, RATE), model.manifest.audio)
+    np.testing.assert_allclose(samples, both[:, 1] / 2, atol=1e-4)
+
+
+def test_the_name_says_nothing_about_the_format(model: MimoAudio, tmp_path: Path) -> None:
+    path = write(tmp_path / "sound.wav", tone(1, RATE), RATE, format="FLAC")
+    assert len(read_audio(path, model.manifest.audio)) == RATE
+
+
+def test_standard_input(command: Command, clips: dict[str, Path]) -> None:
+    from_file = command("transcribe", clips["short"], *QUICK)
+    piped = command("transcribe", "-", *QUICK, stdin=clips["short"].read_bytes())
+    assert piped.status == from_file.status == 0
+    assert piped.out == from_file.out
+    assert command("transcribe", "-", *QUICK).sentence == (
+        "mimo-edge: standard input is empty (0 bytes); record it again."
+    )
+    sentence = command("transcribe", "-", *QUICK, stdin=b"no sound").sentence
+    assert "standard input is not a sound file" in sentence
+
+
+def test_python_takes_streams_and_arrays(model: MimoAudio, clips: dict[str, Path]) -> None:
+    config = model.manifest.audio
+    samples, _ = soundfile.read(clips["short"], dtype="float32")
+    expected = read_audio(clips["short"], config)
+    np.testing.assert_array_equal(read_audio(samples, config), expected)
+    stream = io.BytesIO(clips["short"].read_bytes())
+    np.testing.assert_array_equal(read_audio(stream, config), expected)
+    for wrong, complaint in (
+        (tone(1, RATE, 2), r"shape \(24000, 2\)"),
+        (np.full(RATE, np.nan, dtype=np.float32), "NaN"),
+        (np.zeros(0, dtype=np.float32), "0 ms"),
+        (np.zeros(RATE, dtype=np.float32), "silent"),
+    ):
+        with pytest.raises(MimoEdgeError, match=complaint):
+            model.transcribe(wrong)
+    with pytest.raises(MimoEdgeError, match="the stream is not a sound file"):
+        read_audio(io.BytesIO(b"no sound"), config)
+
+
+def test_a_silent_half_minute_in_a_long_recording(model: MimoAudio) -> None:
+    """It is left out; only a recording without any sound is refused."""
+    loud = tone(20, RATE)[:, 0]
+    recording = np.concatenate([loud, np.zeros(70 * RATE, dtype=np.float32), loud])
+    heard: list[str] = []
+    answer = model.transcribe(recording, overrides=SHORT, on_text=heard.append)
+    assert answer.reason == "length"
+    # Parts of 30 s or less at 6.25 patches a second, with a dozen positions of prompt each.
+    assert 40 * 6.25 < answer.stats.prompt_positions < 120 * 6.25
+    with pytest.raises(MimoEdgeError, match="silent"):
+        model.transcribe(np.zeros(70 * RATE, dtype=np.float32))
+
+
+@pytest.fixture(scope="module")
+def twenty_minutes(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    samples, rate = soundfile.read(clips["question"], dtype="float32")
+    path = tmp_path_factory.mktemp("long") / "long.flac"
+    return write(path, np.resize(samples, 1200 * rate), rate)
+
+
+@pytest.mark.parametrize("task", ["ask", "continue", "chat", "speak"])
+def test_twenty_minutes_do_not_fit_a_question(
+    command: Command, twenty_minutes: Path, tmp_path: Path, task: str
+) -> None:
+    """Refused by its length, before minutes of work for nothing."""
+    arguments = {
+        "ask": ("What is it?",),
+        "continue": ("-o", tmp_path / "a.wav"),
+        "chat": ("--output", tmp_path / "chat"),
+        "speak": ("-o", tmp_path / "a.wav", "--style", "calm", "--voice"),
+    }[task]
+    first = {"chat": ("--input",), "speak": ("Hello.", *arguments)}.get(task, ())
+    rest = () if task == "speak" else arguments
+    sentence = command(task, *first, twenty_minutes, *rest, *QUICK).sentence
+    assert "the recording of 1200 s takes 7500 positions" in sentence
+    assert "the context holds 4096" in sentence and "--ctx" in sentence
+
+
+@pytest.mark.slow
+def test_twenty_minutes_are_transcribed_in_parts(
+    default_bundle: Path, twenty_minutes: Path
+) -> None:
+    """In bounded memory: measured 294 MB, 115 MB of them samples."""
+    import sys
+
+    if not sys.platform.startswith("linux"):
+        pytest.skip("anonymous memory is read from /proc")
+    arguments = ["--model", str(default_bundle), "--threads", "1", "--max-new-tokens", "4"]
+    command = [sys.executable, "-m", "mimo_edge", "transcribe", str(twenty_minutes), *arguments]
+    status, peak = peak_anonymous(command)
+    assert status == 0
+    assert peak < 500e6
