@@ -28,6 +28,8 @@ from .tasks import Overrides
 
 __all__ = ["chat"]
 
+_TRANSCRIPT = "transcript.jsonl"
+
 
 @click.command()
 @click.option(
@@ -84,7 +86,8 @@ def chat(
         model_from(console, values) as model,
         _open_session(model, load_session, reply, system, voice, overrides) as session,
     ):
-        for number, path in enumerate(inputs, start=1):
+        first = _turns_in(output) + 1 if load_session and output else 1
+        for number, path in enumerate(inputs, start=first):
             question = model.transcribe(path).text if transcribe else None
             with console.busy("thinking"):
                 answer = session.ask(path, reply=reply, on_text=console.live_text())
@@ -135,7 +138,7 @@ def _report(
         **answer_record(answer),
     }
     if output is not None:
-        with (output / "transcript.jsonl").open("a" if number > 1 else "w", encoding="utf-8") as f:
+        with (output / _TRANSCRIPT).open("a" if number > 1 else "w", encoding="utf-8") as f:
             f.write(json.dumps(record, ensure_ascii=False) + "\n")
     console.note((f"{written}: " if written else "") + describe(answer))
     console.record(**record)
@@ -147,6 +150,12 @@ def _write_answer(answer: Answer, number: int, output: Path | None, suffix: str)
     path = output / f"answer-{number}.{suffix}"
     write_audio(path, answer.audio, answer.sample_rate)
     return path
+
+
+def _turns_in(output: Path) -> int:
+    """Turns of the conversation that the folder holds already; a continued one adds to them."""
+    transcript = output / _TRANSCRIPT
+    return len(transcript.read_text("utf-8").splitlines()) if transcript.is_file() else 0
 
 
 def _make_folder(folder: Path) -> None:
