@@ -14,7 +14,6 @@ from mimo_edge.audio import read_audio
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
-
 from tests.tools.memory import peak_anonymous
 
 from .conftest import QUICK, Command
@@ -210,7 +209,6 @@ def test_twenty_minutes_are_transcribed_in_parts(
     default_bundle: Path, twenty_minutes: Path
 ) -> None:
     """In bounded memory: measured 294 MB, 115 MB of them samples."""
-    import sys
 
     if not sys.platform.startswith("linux"):
         pytest.skip("anonymous memory is read from /proc")
