@@ -17,11 +17,12 @@ from mimo_edge.info import print_files
 from mimo_edge.options import console_from, output_options
 
 from .backbone import BACKBONE_TYPES
-from .bundle import check_target, convert, open_source
+from .bundle import check_target, convert
 from .hub import resolve
 from .linear import PRECISIONS
 from .recipes import RECIPES, change_recipe, get_recipe, part_sizes
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
+from .source import open_source
 
 __all__ = ["convert_command"]
 

@@ -37,7 +37,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import are_symlinks_supported, http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
-from mimo_edge.config import file_sha256
+from mimo_edge.bundle_files import file_sha256
 from mimo_edge.errors import MimoEdgeError
 
 from .checkpoint import CONFIG_FILE, INDEX_FILE, TEXT_TOKENIZER_FILES

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from .audio import AudioInput, read_audio
 from .audio_tokenizer import AudioTokenizer
 from .backbone import Backbone
+from .bundle_files import load_manifest
 from .cache import PositionCache
-from .config import BACKBONE_FILE, Manifest, RuntimeOptions, load_manifest
+from .config import BACKBONE_FILE, Manifest, RuntimeOptions
 from .errors import MimoEdgeError
 from .events import Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .generate import Stages, stream

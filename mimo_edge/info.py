@@ -10,7 +10,8 @@ import click
 import psutil
 
 from .backbone import gpu_layers
-from .config import Manifest, RuntimeOptions, file_sha256, load_manifest
+from .bundle_files import file_sha256, load_manifest
+from .config import Manifest, RuntimeOptions
 from .console import print_table
 from .errors import MimoEdgeError
 from .options import console_from, find_bundle, output_options

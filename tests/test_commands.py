@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from mimo_edge.bundle_files import load_manifest
 from tests.golden.folder import Golden
 
 ROOT = Path(__file__).parent.parent
@@ -105,9 +107,10 @@ def test_compare_refuses_another_checkpoint(
     other.mkdir()
     for path in default_bundle.iterdir():
         (other / path.name).write_bytes(path.read_bytes())
-    manifest = json.loads((other / "manifest.json").read_text())
-    manifest["source"][0]["sha256"] = "0" * 64
-    (other / "manifest.json").write_text(json.dumps(manifest))
+    manifest = load_manifest(other)
+    source = replace(manifest.source[0], sha256="0" * 64)
+    manifest = replace(manifest, source=(source, *manifest.source[1:]))
+    (other / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     clip = golden.folder / "audio" / "short.wav"
     done = run("compare", other, "--reference", reference_bundle, "--audio", clip)
     assert done.returncode == 1 and "same checkpoint" in done.stderr

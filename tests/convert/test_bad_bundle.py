@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mimo_edge.bundle_files import file_sample, file_sha256, load_manifest
 from mimo_edge.config import (
     BACKBONE_FILE,
     CODE_EMBEDDINGS_FILE,
@@ -20,9 +21,6 @@ from mimo_edge.config import (
     BundleFile,
     Manifest,
     RuntimeOptions,
-    file_sample,
-    file_sha256,
-    load_manifest,
 )
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio

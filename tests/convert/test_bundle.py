@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from convert import bundle as bundle_module
-from mimo_edge.config import MANIFEST_FILE, Manifest, RuntimeOptions, file_sha256, load_manifest
+from mimo_edge.bundle_files import file_sha256, load_manifest
+from mimo_edge.config import MANIFEST_FILE, Manifest, RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from tests.tools.bundles import convert_checkpoint

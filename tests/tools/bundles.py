@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from convert.bundle import convert, open_source
+from convert.bundle import convert
 from convert.recipes import get_recipe
+from convert.source import open_source
 
 __all__ = ["convert_checkpoint"]
 

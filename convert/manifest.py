@@ -1,0 +1,133 @@
+"""The manifest of a bundle from the checkpoints' configs and the files that were written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+
+from mimo_edge.bundle_files import file_sample, file_sha256
+from mimo_edge.config import (
+    BACKBONE_FILE,
+    SCHEMA_VERSION,
+    AudioConfig,
+    BackboneConfig,
+    BundleFile,
+    Manifest,
+    PatchConfig,
+    SourceFile,
+)
+
+from .configs import AudioTokenizerConfig, LanguageModelConfig
+from .gguf_file import Progress
+from .recipes import Recipe
+from .source import Source
+
+__all__ = ["make_manifest"]
+
+
+def make_manifest(
+    source: Source,
+    work: Path,
+    recipe: Recipe,
+    name: str,
+    parameters: dict[str, int],
+    tell: Progress,
+) -> Manifest:
+    """Describe the files in `work`; `parameters` is how many weights each of them holds."""
+    checkpoints = (source.language_checkpoint, source.audio_checkpoint)
+    paths = [path for checkpoint in checkpoints for path in checkpoint.source_files()]
+    written = [work / file for file in parameters if (work / file).is_file()]
+    total = sum(path.stat().st_size for path in (*paths, *written))
+    done = 0
+
+    def hashed(path: Path) -> str:
+        return file_sha256(path, advance)
+
+    def advance(size: int) -> None:
+        nonlocal done
+        done += size
+        tell("hashing", done, total)
+
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=name,
+        recipe=recipe.name,
+        precisions=recipe.precisions(),
+        source=tuple(
+            SourceFile(
+                name=f"{path.parent.name}/{path.name}",
+                size=path.stat().st_size,
+                sha256=hashed(path),
+            )
+            for path in paths
+        ),
+        audio=_audio_config(source.audio),
+        patch=_patch_config(source.language),
+        backbone=_backbone_config(source.language, work / BACKBONE_FILE),
+        special_tokens=dict(source.text.special_tokens),
+        files=tuple(
+            BundleFile(
+                name=path.name,
+                size=path.stat().st_size,
+                sha256=hashed(path),
+                sample=file_sample(path),
+                parameters=parameters[path.name],
+            )
+            for path in written
+        ),
+    )
+
+
+def _audio_config(audio: AudioTokenizerConfig) -> AudioConfig:
+    left, right = (
+        -1 if side < 0 else side * audio.vocoder_num_layers for side in audio.vocoder_window
+    )
+    return AudioConfig(
+        sample_rate=audio.sampling_rate,
+        n_fft=audio.nfft,
+        window_size=audio.window_size,
+        hop_length=audio.hop_length,
+        n_mels=audio.n_mels,
+        f_min=audio.fmin,
+        f_max=audio.fmax,
+        d_model=audio.d_model,
+        num_quantizers=audio.num_quantizers,
+        codebook_sizes=audio.codebook_sizes,
+        encode_stride=audio.stride_size * audio.avg_pooler,
+        decode_stride=audio.decoder_stride_size * audio.avg_pooler,
+        vocoder_left=left,
+        vocoder_right=right,
+        decoder_layers=audio.decoder_layers,
+        decoder_heads=audio.decoder_attention_heads,
+        decoder_head_dim=audio.d_model // audio.decoder_attention_heads,
+    )
+
+
+def _patch_config(language: LanguageModelConfig) -> PatchConfig:
+    return PatchConfig(
+        group_size=language.group_size,
+        channels=language.audio_channels,
+        vocab_sizes=language.speech_vocab_sizes,
+        empty_ids=language.speech_empty_ids,
+        delays=language.delays,
+        local_dim=language.local_dim,
+        local_layers=language.local_layers,
+        local_heads=language.local_attn_heads,
+    )
+
+
+def _backbone_config(language: LanguageModelConfig, path: Path) -> BackboneConfig:
+    """With the place of the token embeddings, which the runtime reads straight from the file."""
+    tensors = gguf.GGUFReader(path).tensors
+    embedding = next(tensor for tensor in tensors if tensor.name == "token_embd.weight")
+    return BackboneConfig(
+        vocab_size=language.vocab_size,
+        hidden_size=language.hidden_size,
+        layers=language.num_hidden_layers,
+        kv_heads=language.num_key_value_heads,
+        head_dim=language.head_dim,
+        max_positions=language.max_position_embeddings,
+        embedding_type=embedding.tensor_type.name,
+        embedding_offset=int(embedding.data_offset),
+    )

@@ -1,0 +1,110 @@
+"""The files of a bundle: reading and checking the manifest, hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from .config import CHECKSUM_KEY, MANIFEST_FILE, SCHEMA_VERSION, BundleFile, Manifest
+from .errors import MimoEdgeError
+
+__all__ = ["check_file", "file_sample", "file_sha256", "load_manifest"]
+
+_SAMPLES, _SAMPLE_BYTES = 16, 4096
+
+
+def file_sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file, read in pieces; `progress` is told the bytes of each piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 22):
+            digest.update(piece)
+            if progress:
+                progress(len(piece))
+    return digest.hexdigest()
+
+
+def file_sample(path: Path) -> str:
+    """SHA-256 over 16 blocks of 4 KiB, evenly spread from the first to the last byte.
+
+    It tells the files of two bundles apart without reading gigabytes.
+    """
+    size = path.stat().st_size
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for index in range(_SAMPLES):
+            stream.seek(max(0, size - _SAMPLE_BYTES) * index // (_SAMPLES - 1))
+            digest.update(stream.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def load_manifest(bundle: Path) -> Manifest:
+    """Read and check `manifest.json` and the files it lists (size, and a sample of each).
+
+    Raises:
+        MimoEdgeError: the folder is no bundle, the manifest is of another
+            schema or does not validate, or a file is missing or not the listed one.
+    """
+    path = bundle / MANIFEST_FILE
+    if not bundle.is_dir():
+        raise MimoEdgeError(
+            f"{bundle} is not a folder; give the folder of a bundle, "
+            "made with `mimo-edge convert --model … --tokenizer … --out FOLDER`."
+        )
+    if not path.is_file():
+        raise MimoEdgeError(
+            f"{bundle} holds no {MANIFEST_FILE}, so it is not a finished bundle; "
+            "convert the checkpoint into it with `mimo-edge convert`."
+        )
+    try:
+        raw = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise MimoEdgeError(f"{path} is not valid JSON ({error}); convert again.") from error
+    raw = raw if isinstance(raw, dict) else {}
+    version = raw.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise MimoEdgeError(
+            f"{path} has schema version {version!r} and this mimo_edge reads "
+            f"{SCHEMA_VERSION}; convert the checkpoint again with this version."
+        )
+    checksum = raw.pop(CHECKSUM_KEY, None)
+    try:
+        manifest = TypeAdapter(Manifest).validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise MimoEdgeError(
+            f"{path}: {where}: {first['msg']}; restore the file or convert again."
+        ) from error
+    if checksum != checksum(raw):
+        raise MimoEdgeError(
+            f"{path} was edited or is damaged (its checksum differs); restore the file or "
+            "convert again."
+        )
+    for file in manifest.files:
+        check_file(bundle, file)
+    return manifest
+
+
+def check_file(bundle: Path, file: BundleFile) -> None:
+    """Raise MimoEdgeError unless the file is there, inside the bundle, and the listed one."""
+    path = bundle / file.name
+    if Path(file.name).name != file.name:
+        raise MimoEdgeError(f"{bundle}: the manifest names {file.name!r}, outside the bundle.")
+    if not path.is_file():
+        raise MimoEdgeError(f"{path} is missing; copy the whole bundle or convert again.")
+    size = path.stat().st_size
+    if size != file.size:
+        raise MimoEdgeError(
+            f"{path} has {size} bytes instead of {file.size}: it is truncated or from "
+            "another bundle; copy it again or convert again."
+        )
+    if file_sample(path) != file.sample:
+        raise MimoEdgeError(
+            f"{path} is not the file that the manifest describes: it is damaged or from "
+            "another bundle; copy it again or convert again."
+        )
