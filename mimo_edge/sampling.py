@@ -16,6 +16,9 @@ from .errors import MimoEdgeError
 
 __all__ = ["GREEDY", "SamplerOptions", "candidates", "sample"]
 
+_COLDEST = 0.001
+"""Below it the scores may overflow float32; at it the most likely id is drawn already."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerOptions:
@@ -31,10 +34,10 @@ class SamplerOptions:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        if not self.temperature > 0:
+        if not self.temperature >= _COLDEST:
             raise MimoEdgeError(
-                f"temperature is {self.temperature}; it must be above 0 "
-                "(for the most likely text, give 0.01)."
+                f"temperature is {self.temperature}; it must be at least {_COLDEST} "
+                "(for the most likely text, give that)."
             )
         if not 0 < self.top_p <= 1:
             raise MimoEdgeError(f"top-p is {self.top_p}; it must be above 0 and at most 1.")
