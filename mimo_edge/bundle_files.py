@@ -71,7 +71,7 @@ def load_manifest(bundle: Path) -> Manifest:
             f"{path} has schema version {version!r} and this mimo_edge reads "
             f"{SCHEMA_VERSION}; convert the checkpoint again with this version."
         )
-    checksum = raw.pop(CHECKSUM_KEY, None)
+    stated = raw.pop(CHECKSUM_KEY, None)
     try:
         manifest = TypeAdapter(Manifest).validate_json(json.dumps(raw))
     except ValidationError as error:
@@ -80,7 +80,7 @@ def load_manifest(bundle: Path) -> Manifest:
         raise MimoEdgeError(
             f"{path}: {where}: {first['msg']}; restore the file or convert again."
         ) from error
-    if checksum != checksum(raw):
+    if stated != checksum(raw):
         raise MimoEdgeError(
             f"{path} was edited or is damaged (its checksum differs); restore the file or "
             "convert again."
