@@ -9,7 +9,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from .config import CHECKSUM_KEY, MANIFEST_FILE, SCHEMA_VERSION, BundleFile, Manifest
+from .config import (
+    CHECKSUM_KEY,
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    BundleFile,
+    Manifest,
+    checksum,
+)
 from .errors import MimoEdgeError
 
 __all__ = ["check_file", "file_sample", "file_sha256", "load_manifest"]
