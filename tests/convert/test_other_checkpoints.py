@@ -37,7 +37,8 @@ from tests.tools.random_checkpoint import Checkpoint, make_checkpoint
 AUDIO = Path(__file__).parents[1] / "data" / "golden" / "audio"
 EXACT = RuntimeOptions(threads=1, context=512, kv_type="f32", flash_attention=False, device="cpu")
 QUICK = Overrides(max_new_tokens=24, seed=1)
-MOST_STEPS = 24
+OTHERS = [recipe.name for recipe in RECIPES if recipe.name not in ("reference", "default")]
+MOST_STEPS = 16
 STOPS = ("<|endoftext|>", "<|im_end|>", "<|eostm|>")
 MADE_RATES = {"second": 16000, "bare": 24000}
 
@@ -286,7 +287,7 @@ def test_streamed_speech(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "recipe", [recipe.name for recipe in RECIPES if recipe.name != "reference"]
+    "recipe", ["default", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)]
 )
 def test_every_recipe_converts_and_runs(case: Case, tmp_path: Path, recipe: str) -> None:
     checkpoint = case.checkpoint
