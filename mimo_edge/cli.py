@@ -29,7 +29,7 @@ from .options import (
     sampling_options,
 )
 
-__all__ = ["cli", "main"]
+__all__ = ["ConvertCommand", "cli", "main"]
 
 AUDIO = click.Path(path_type=str, allow_dash=True)
 
@@ -224,28 +224,31 @@ def _write_speech(console: Console, answer: Answer, output: Path, task: str) -> 
     console.record(task=task, output=output, **answer_record(answer))
 
 
-class _Convert(click.Command):
+class ConvertCommand(click.Command):
     """`mimo-edge convert`, loaded only when it is used: it needs more packages."""
 
     def _real(self) -> click.Command:
-        missing = [name for name in ("safetensors", "onnx_ir") if find_spec(name) is None]
-        if missing:
-            raise MimoEdgeError(
-                f"converting needs {' and '.join(missing)}; install them with "
-                "`pip install 'mimo-edge[convert]'`."
-            )
         packaged = find_spec("mimo_edge.convert") is not None
-        module = importlib.import_module("mimo_edge.convert.cli" if packaged else "convert.cli")
+        try:
+            module = importlib.import_module("mimo_edge.convert.cli" if packaged else "convert.cli")
+        except ModuleNotFoundError as error:
+            raise MimoEdgeError(
+                f"converting needs the package {error.name}; install all that it needs with "
+                "`pip install 'mimo-edge[convert]'`."
+            ) from error
         command: click.Command = module.convert_command
         return command
 
     def main(self, *args: Any, **extra: Any) -> Any:
+        """As a program of its own."""
         return self._real().main(*args, **extra)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """With the real command's options."""
         return self._real().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """The real command."""
         return self._real().invoke(ctx)
 
 
@@ -253,7 +256,7 @@ cli.add_command(bench)
 cli.add_command(chat)
 cli.add_command(info)
 cli.add_command(compare)
-cli.add_command(_Convert("convert", short_help="Turn a checkpoint into a bundle."))
+cli.add_command(ConvertCommand("convert", short_help="Turn a checkpoint into a bundle."))
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
