@@ -77,6 +77,7 @@ class Backbone:
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers(options)
+        params.use_extra_bufts = options.repack
         model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
             raise MimoEdgeError(

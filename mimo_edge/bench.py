@@ -54,11 +54,14 @@ class Timing:
 @click.option("--threads", default=0, show_default="all cores", help="Processor threads.")
 @click.option("--runs", default=5, show_default=True, help="Of every stage; the median counts.")
 @click.option("--ctx", default=1024, show_default=True, help="Positions of a conversation.")
+@click.option("--repack", is_flag=True, help="Measure with repacked weights.")
 @output_options
-def bench(bundle: Path | None, threads: int, runs: int, ctx: int, **values: Any) -> None:
+def bench(
+    bundle: Path | None, threads: int, runs: int, ctx: int, repack: bool, **values: Any
+) -> None:
     """Measure how fast BUNDLE runs on this machine, and how close to its limit."""
     console = console_from(values)
-    options = RuntimeOptions(threads=threads, context=ctx)
+    options = RuntimeOptions(threads=threads, context=ctx, repack=repack)
     with console.busy("measuring"):
         bandwidth = measure_bandwidth(options.thread_count())
         engine = Engine.load(find_bundle(bundle), options)

@@ -210,6 +210,9 @@ class RuntimeOptions:
     """Number type of the KV cache."""
     flash_attention: bool | None = None
     """None: llama.cpp decides."""
+    repack: bool = False
+    """Copy the backbone's weights into the layout that the processor multiplies fastest.
+    Without it they stay where the file is mapped, and no second copy of them exists."""
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""

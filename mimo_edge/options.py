@@ -56,6 +56,7 @@ model_options = _decorate(
         help="Where the backbone runs.",
     ),
     click.option("--gpu-layers", default=-1, show_default="all", help="Layers on the GPU."),
+    click.option("--repack", is_flag=True, help="Faster prompts for a second copy of the weights."),
 )
 
 sampling_options = _decorate(
@@ -103,6 +104,7 @@ def model_from(console: Console, values: dict[str, Any]) -> MimoAudio:
         context=values.pop("ctx"),
         device=values.pop("device"),
         gpu_layers=values.pop("gpu_layers"),
+        repack=values.pop("repack"),
     )
     with console.busy(f"loading {path}"):
         return MimoAudio.load(path, options)
