@@ -1,0 +1,217 @@
+"""Files that appear whole, files of codes, samples of files, options, contracts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mimo_edge import codes_file
+from mimo_edge.atomic import atomic_path, check_folder
+from mimo_edge.bundle_files import file_sample, load_manifest
+from mimo_edge.config import Manifest, RuntimeOptions
+from mimo_edge.errors import MimoEdgeError
+from mimo_edge.graphs import Graph
+from mimo_edge.model import MimoAudio
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_an_exception_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "a.txt"
+    for before in (None, "older"):
+        if before:
+            path.write_text(before)
+        with pytest.raises(error), atomic_path(path) as partial:
+            assert partial.parent == path.parent and partial.suffix == ".txt"
+            partial.write_text("half")
+            raise error
+        assert [p.read_text() for p in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic_path(path) as partial:
+        partial.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
+
+
+def test_errors_of_the_system_are_sentences(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "a.txt"
+    with pytest.raises(MimoEdgeError, match="cannot be written"), atomic_path(path) as partial:
+        partial.write_text("nowhere")
+    with pytest.raises(MimoEdgeError, match="there is no folder"):
+        check_folder(path)
+    check_folder(Path("a.txt"))
+
+
+def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
+    if sys.platform == "win32" or os.geteuid() == 0:
+        pytest.skip("everything is writable for this user")
+    tmp_path.chmod(0o500)
+    with pytest.raises(MimoEdgeError, match="not writable"):
+        check_folder(tmp_path / "a.txt")
+    tmp_path.chmod(0o700)
+
+
+def test_a_folder_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").mkdir()
+    with (
+        pytest.raises(MimoEdgeError, match="cannot be written"),
+        atomic_path(tmp_path / "a.txt") as partial,
+    ):
+        partial.write_text("x")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.fixture
+def codes(model: MimoAudio, clips: dict[str, Path]) -> np.ndarray:
+    return model.encode(clips["short"])
+
+
+def test_codes_round_trip(model: MimoAudio, codes: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    codes_file.write(path, codes, model.manifest)
+    found = codes_file.read(path, model.manifest)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found, codes)
+    # What the model generates has fewer codebooks.
+    codes_file.write(path, codes[:, :8], model.manifest)
+    np.testing.assert_array_equal(codes_file.read(path, model.manifest), codes[:, :8])
+
+
+@pytest.mark.parametrize("change", ["rate", "sizes", "channels"])
+def test_codes_of_another_model(
+    model: MimoAudio, codes: np.ndarray, tmp_path: Path, change: str
+) -> None:
+    path, manifest = tmp_path / "a.npz", model.manifest
+    other: Manifest = manifest
+    if change == "rate":
+        other = replace(manifest, audio=replace(manifest.audio, sample_rate=16_000))
+    elif change == "sizes":
+        other = replace(manifest, audio=replace(manifest.audio, codebook_sizes=(512,) * 20))
+    else:
+        codes = codes[:, :4]
+    codes_file.write(path, codes, other)
+    with pytest.raises(MimoEdgeError, match="this model decodes 8 codebooks"):
+        codes_file.read(path, manifest)
+
+
+def test_files_that_hold_no_codes(model: MimoAudio, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+
+    def refused() -> None:
+        with pytest.raises(MimoEdgeError, match="is not a file of codes"):
+            codes_file.read(path, model.manifest)
+
+    refused()
+    for data in (b"", b"text", b"PK\x03\x04"):
+        path.write_bytes(data)
+        refused()
+    for save in (
+        lambda file: np.save(file, np.zeros((3, 8))),
+        lambda file: np.savez(file, other=np.zeros(3)),
+        lambda file: np.savez(file, codes=np.array([{}], dtype=object)),
+    ):
+        with path.open("wb") as file:
+            save(file)
+        refused()
+
+
+@pytest.mark.parametrize("wrong", [-1, 1024, 5000])
+def test_codes_outside_their_codebook(model: MimoAudio, codes: np.ndarray, wrong: int) -> None:
+    codes = codes.copy()
+    codes[3, 2] = wrong
+    with pytest.raises(MimoEdgeError, match=f"code {wrong} at step 3 of codebook 2 is outside"):
+        model.decode(codes)
+
+
+def test_codes_of_another_shape(model: MimoAudio, codes: np.ndarray) -> None:
+    for shape in (codes[:, :4], codes[:, 0:0]):
+        with pytest.raises(MimoEdgeError, match="this model decodes"):
+            model.decode(shape)
+    assert not len(model.decode(codes[:0]))
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 4096, 4097, 65_536, 1_000_000])
+def test_samples_of_files(tmp_path: Path, size: int) -> None:
+    """A change at either end is seen, and any change in a small file; the length too."""
+    path = tmp_path / "a.bin"
+    data = bytearray(np.random.default_rng(0).bytes(size))
+    path.write_bytes(data)
+    before = file_sample(path)
+    assert file_sample(path) == before
+    for place in {0, size // 2, size - 1} if 0 < size <= 65_536 else {0, size - 1} if size else ():
+        changed = bytearray(data)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        assert file_sample(path) != before
+    path.write_bytes(data + b"x")
+    assert file_sample(path) != before
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"threads": -1}, {"threads": 513}, {"context": 15}, {"context": -1}, {"gpu_layers": -2}],
+)
+def test_options_without_a_meaning(values: dict[str, int]) -> None:
+    with pytest.raises(MimoEdgeError, match="--"):
+        RuntimeOptions(**values)
+
+
+def test_threads() -> None:
+    assert RuntimeOptions(threads=3).thread_count() == 3
+    assert 1 <= RuntimeOptions().thread_count() <= (os.cpu_count() or 1)
+
+
+def test_a_context_beyond_the_model(default_bundle: Path) -> None:
+    with pytest.raises(MimoEdgeError, match="knows at most 8192 positions"):
+        MimoAudio.load(default_bundle, RuntimeOptions(context=8193))
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "name"),
+    [
+        ("patch", {"channels": 7}, "patch_encoder"),
+        ("patch", {"local_layers": 3}, "patch_decoder"),
+        ("patch", {"vocab_sizes": (10,)}, "patch_decoder"),
+        ("backbone", {"hidden_size": 64}, "patch_encoder"),
+        ("audio", {"n_mels": 80}, "vocoder"),
+        ("audio", {"n_mels": 80}, "audio_encoder"),
+        ("audio", {"decoder_head_dim": 2}, "audio_decoder"),
+    ],
+)
+def test_contracts_of_graphs(
+    default_bundle: Path, part: str, values: dict[str, Any], name: str
+) -> None:
+    """A graph that does not fit the manifest is named, with what is wrong about it."""
+    manifest = load_manifest(default_bundle)
+    manifest = replace(manifest, **{part: replace(getattr(manifest, part), **values)})
+    with pytest.raises(MimoEdgeError, match="instead of float32|instead of int64") as caught:
+        Graph.load(default_bundle, name, manifest, threads=1)
+    assert f"{name}.onnx: " in str(caught.value)
+
+
+def test_a_graph_under_the_name_of_another(default_bundle: Path, tmp_path: Path) -> None:
+    manifest = load_manifest(default_bundle)
+    for other in ("patch_encoder", "vocoder"):
+        shutil.copyfile(default_bundle / f"{other}.onnx", tmp_path / "patch_decoder.onnx")
+        data = f"{other}.onnx.data"
+        shutil.copyfile(default_bundle / data, tmp_path / data)
+        with pytest.raises(MimoEdgeError, match=r"patch_decoder.onnx has (no|an unknown) input"):
+            Graph.load(tmp_path, "patch_decoder", manifest, threads=1)
+
+
+def test_a_closed_graph_says_so(default_bundle: Path) -> None:
+    with Graph.load(
+        default_bundle, "patch_encoder", load_manifest(default_bundle), threads=1
+    ) as graph:
+        assert graph.outputs
+    with pytest.raises(RuntimeError, match="patch_encoder is closed"):
+        graph.run({"codes": np.zeros((1, 4, 8), dtype=np.int64)})

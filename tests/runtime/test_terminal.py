@@ -1,0 +1,167 @@
+"""Terminals, pipes and signals: what only a process of its own can show."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from .conftest import QUICK
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "mimo_edge")
+LONG = ("--threads", "1", "--max-new-tokens", "7000", "--ctx", "8192", "--seed", "1")
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty and no SIGINT")
+
+
+@pytest.fixture
+def environment(default_bundle: Path) -> dict[str, str]:
+    return {**os.environ, "MIMO_EDGE_MODEL": str(default_bundle), "TERM": "xterm"}
+
+
+def on_terminal(
+    arguments: tuple[object, ...], environment: dict[str, str]
+) -> Iterator[tuple[bytes, subprocess.Popen[bytes]]]:
+    """Pieces that a command on a terminal prints, standard error included, as they come."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        **dict.fromkeys(("stdin", "stdout", "stderr"), theirs),
+        cwd=ROOT,
+        env=environment,
+    )
+    os.close(theirs)
+    try:
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # The other side is closed: Linux says EIO.
+                piece = b""
+            if not piece:
+                break
+            yield piece, process
+    finally:
+        process.wait(timeout=60)
+        os.close(ours)
+
+
+@posix
+@pytest.mark.parametrize("task", ["text", "transcribe", "chat"])
+def test_text_is_live_on_a_terminal(
+    environment: dict[str, str], clips: dict[str, Path], task: str
+) -> None:
+    """It comes in pieces, and nothing later erases its line."""
+    arguments = {
+        "text": ("Hello there.",),
+        "transcribe": (clips["short"],),
+        "chat": ("--input", clips["short"], "--text-only"),
+    }[task]
+    options = ("--threads", "1", "--max-new-tokens", "200", "--seed", "4", "--ctx", "512")
+    plain = subprocess.run(
+        [*COMMAND, task, *map(str, arguments), *options],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        timeout=60,
+    )
+    assert plain.returncode == 0 and b"\x1b" not in plain.stdout + plain.stderr
+    pieces, processes = zip(*on_terminal((task, *arguments, *options), environment), strict=True)
+    assert processes[0].returncode == 0
+    shown = b"".join(pieces)
+    # Everything that moves the cursor belongs to the spinners before the text.
+    text = shown[shown.rfind(b"\x1b[2K") + 4 :].decode().replace("\r\n", "\n").strip()
+    expected = "".join(c for c in plain.stdout.decode() if c.isprintable() or c in "\n\t")
+    printed = "".join(c for c in text if c.isprintable() or c in "\n\t")
+    assert printed.split("\n")[0].strip() == expected.strip().split("\n")[0].strip()
+    assert len(pieces) > 5
+
+
+@posix
+def test_a_reader_that_leaves(environment: dict[str, str]) -> None:
+    """`mimo-edge … | head -1`: no complaint about the broken pipe."""
+    many = [f"Line {number}." for number in range(40)]
+    for arguments in (("text", *many, *QUICK), ("info",), ("--help",), ("text", "--help")):
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        complaint = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(timeout=60) in (0, 1)
+        assert not complaint, complaint
+
+
+@pytest.fixture
+def long_clip(clips: dict[str, Path], tmp_path: Path) -> Path:
+    """Ten minutes: the encoder is busy for seconds."""
+    samples, rate = soundfile.read(clips["question"], dtype="float32")
+    path = tmp_path / "in" / "long.flac"
+    path.parent.mkdir()
+    soundfile.write(path, np.resize(samples, 600 * rate), rate)
+    return path
+
+
+@posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("task", ["text", "speak", "chat", "encode", "transcribe"])
+def test_stopping(
+    environment: dict[str, str], tmp_path: Path, long_clip: Path, task: str, name: str
+) -> None:
+    """Stopped in its middle, a command says one word and leaves no file."""
+    out = tmp_path / "out"
+    out.mkdir()
+    arguments = {
+        "text": (*(f"Say {number}." for number in range(500)), "--json", *LONG),
+        "speak": ("Hello.", "--voice", long_clip, "-o", out / "a.wav", *LONG),
+        "chat": ("--input", long_clip, "--output", out, *LONG),
+        "encode": (long_clip, "-o", out / "a.npz", "--threads", "1"),
+        "transcribe": (long_clip, *LONG),
+    }[task]
+    process = subprocess.Popen(
+        [*COMMAND, task, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until_loaded(process, environment["MIMO_EDGE_MODEL"])
+    time.sleep(0.3)
+    assert process.poll() is None, process.communicate()
+    sent = time.monotonic()
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert err.strip() == "mimo-edge: interrupted"
+    assert not list(out.iterdir())
+    assert time.monotonic() - sent < 10
+
+
+def wait_until_loaded(process: subprocess.Popen[str], bundle: str) -> None:
+    """Until the last graph is mapped (Linux), or a time in which it should be."""
+    maps = Path(f"/proc/{process.pid}/maps")
+    if not maps.exists():
+        time.sleep(3)
+        return
+    until = time.monotonic() + 30
+    while time.monotonic() < until and process.poll() is None:
+        if f"{bundle}/hidden_downcast.npy" in maps.read_text():
+            return
+        time.sleep(0.02)
