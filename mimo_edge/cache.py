@@ -51,7 +51,12 @@ class PositionCache:
 
     def append(self, new: Positions) -> BackboneOutput:
         """Evaluate further positions; the output is that of the last one."""
-        output = self._sequence.extend(self._embed(new))
+        try:
+            output = self._sequence.extend(self._embed(new))
+        except BaseException:
+            # Ctrl-C or a full memory between two batches: forget the first of them.
+            self._sequence.truncate(len(self.positions))
+            raise
         self._runs.append(new)
         self.evaluated += len(new)
         return output

@@ -30,7 +30,8 @@ __all__ = ["Session"]
 
 _FORMAT = "mimo_edge session 1"
 _RESERVE = 256
-"""Positions kept free for an answer; when a prompt leaves less, the oldest turn goes."""
+"""Positions kept free for an answer, or a quarter of a small context; when a prompt leaves
+less, the oldest turn goes."""
 
 
 class Session:
@@ -204,7 +205,8 @@ class Session:
 
     def _fit(self, turn: Turn, reply: Reply) -> Task:
         """The task of the next answer; drops the oldest turns while it leaves no room."""
-        room = self._engine.backbone.context - _RESERVE
+        context = self._engine.backbone.context
+        room = context - min(_RESERVE, context // 4)
         while True:
             task = converse(
                 [*self.turns, turn],
