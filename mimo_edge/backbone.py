@@ -22,8 +22,9 @@ from .token_embeddings import TokenEmbeddings
 
 __all__ = ["Backbone", "BackboneOutput", "BackboneSequence"]
 
-_BATCH = 512
-"""Positions that llama.cpp evaluates at once in a prompt."""
+_CPU_BATCH, _GPU_BATCH = 128, 512
+"""Positions that llama.cpp evaluates at once in a prompt. A processor gains little beyond 128,
+and between two batches Ctrl-C is heard."""
 
 _KV_TYPES = {
     "f32": llama_cpp.GGML_TYPE_F32,
@@ -159,13 +160,15 @@ class BackboneSequence:
         """Positions in the cache."""
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = options.context
-        params.n_batch = params.n_ubatch = min(_BATCH, options.context)
+        on_gpu = gpu_layers(options) != 0
+        self._largest_batch = min(_GPU_BATCH if on_gpu else _CPU_BATCH, options.context)
+        params.n_batch = params.n_ubatch = self._largest_batch
         params.n_seq_max = 1
         params.n_threads = params.n_threads_batch = options.thread_count()
         params.type_k = params.type_v = _KV_TYPES[options.kv_type]
         params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
         params.embeddings = False
-        params.offload_kqv = gpu_layers(options) != 0
+        params.offload_kqv = on_gpu
         params.no_perf = True
         redirect_log()
         context = llama_cpp.llama_init_from_model(model, params)
@@ -199,9 +202,9 @@ class BackboneSequence:
                 "shorter audio."
             )
         rows = np.ascontiguousarray(embeddings, dtype=np.float32)
-        index = -1
-        for start in range(0, count, _BATCH):
-            index = self._evaluate(rows[start : start + _BATCH], last=start + _BATCH >= count)
+        index, size = -1, self._largest_batch
+        for start in range(0, count, size):
+            index = self._evaluate(rows[start : start + size], last=start + size >= count)
         return self._output(index)
 
     def truncate(self, length: int) -> None:
