@@ -146,7 +146,7 @@ def test_the_oldest_turns_leave_when_the_context_is_full(
     reference_bundle: Path, clips: dict[str, Path]
 ) -> None:
     """System prompt and voice stay, the newest turns stay, nothing fails."""
-    options = RuntimeOptions(threads=1, context=400, device="cpu")
+    options = RuntimeOptions(threads=1, context=240, device="cpu")
     with (
         MimoAudio.load(reference_bundle, options) as model,
         spoken(model, clips["voice"]) as session,
@@ -156,12 +156,30 @@ def test_the_oldest_turns_leave_when_the_context_is_full(
         for number in range(8):
             end = end_of(session.stream(clips["question" if number % 2 else "short"]))
             kept.append(len(session.turns))
-            assert end.stats.prompt_positions + 256 <= 400
+            assert end.stats.prompt_positions <= 240 * 3 // 4  # A quarter is for the answer.
             ids = text_ids(session)
             assert contains(ids, encode(SYSTEM)) == contains(ids, encode("Your voice")) == 1
         assert max(kept) < 8 and kept[-1] >= 1
         newest = model._engine.listen(clips["question"])
         np.testing.assert_array_equal(session.turns[-1].request, newest)
+
+
+def test_an_answer_ends_where_the_context_does(
+    reference_bundle: Path, clips: dict[str, Path]
+) -> None:
+    """Its reason says so, and the next turn finds room again."""
+    options = RuntimeOptions(threads=1, context=64, device="cpu")
+    with MimoAudio.load(reference_bundle, options) as model:
+        for seed in range(20):  # A random model also ends by itself.
+            overrides = Overrides(max_new_tokens=200, seed=seed)
+            with model.session(reply="text", overrides=overrides) as session:
+                end = end_of(session.stream(clips["tiny"]))
+                if end.reason == "context":
+                    used = end.stats.prompt_positions + len(end.text_ids)
+                    assert used == 64 + 1  # The last one was never evaluated.
+                    assert end_of(session.stream(clips["tiny"])).stats.prompt_positions < 64
+                    return
+    pytest.fail("no seed filled the context")
 
 
 def test_one_turn_that_is_too_long_is_refused_and_the_session_goes_on(

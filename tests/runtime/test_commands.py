@@ -1,0 +1,73 @@
+"""The commands that no other test runs to a good end, with all their options."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from .conftest import QUICK, Command
+
+
+@pytest.mark.parametrize("task", ["few-shot", "continue"])
+def test_speech_of_the_base_model(
+    command: Command, clips: dict[str, Path], tmp_path: Path, task: str
+) -> None:
+    out, clip = tmp_path / "a.flac", clips["short"]
+    arguments = ("--instruction", "Repeat.", "--example", clips["tiny"], clip, "Hello.")
+    result = command(task, clip, *(arguments if task == "few-shot" else ()), "-o", out, *QUICK)
+    # A random model may say nothing; what it says is written.
+    if result.status:
+        assert "answered without speech" in result.sentence and not out.exists()
+    else:
+        assert soundfile.info(out).samplerate == 24_000 and "cached" in result.err
+
+
+def test_chat_writes_answers_and_a_transcript(
+    command: Command, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "folder"
+    files = [part for name in ("question", "short") for part in ("--input", clips[name])]
+    options = ("--output", out, "--format", "ogg", "--system", "Be kind.", "--transcribe")
+    result = command("chat", *files, *options, "--voice", clips["voice"], *QUICK)
+    assert result.status == 0, result.err
+    lines = (out / "transcript.jsonl").read_text("utf-8").splitlines()
+    turns = [json.loads(line) for line in lines]
+    assert [turn["turn"] for turn in turns] == [1, 2]
+    assert turns[1]["stats"]["cached_positions"] > turns[1]["stats"]["evaluated_positions"]
+    written = {path.name for path in out.iterdir()} - {"transcript.jsonl"}
+    assert written == {turn["audio"] for turn in turns if turn["audio"]}
+    assert written <= {"answer-1.ogg", "answer-2.ogg"}
+    for turn in turns:
+        assert turn["text"] in result.out and turn["question"] is not None
+
+
+@pytest.mark.parametrize("way", ["--text-only", "--think"])
+def test_chat_in_text(command: Command, clips: dict[str, Path], tmp_path: Path, way: str) -> None:
+    result = command("chat", "--input", clips["short"], "--output", tmp_path, way, *QUICK)
+    assert result.status == 0, result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["transcript.jsonl"]
+
+
+def test_chat_without_recordings(command: Command) -> None:
+    assert "--input" in command("chat").sentence
+
+
+def test_several_recordings_and_an_instruction(command: Command, clips: dict[str, Path]) -> None:
+    one = command("transcribe", clips["short"], *QUICK)
+    two = command("transcribe", clips["short"], clips["tiny"], *QUICK)
+    other = command("transcribe", clips["short"], "--instruction", "Translate it.", *QUICK)
+    assert two.status == other.status == 0
+    assert two.out.startswith(one.out) and len(two.out) > len(one.out)
+    assert other.out != one.out
+
+
+def test_speech_with_style_and_voice(
+    command: Command, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    out, options = tmp_path / "a.wav", (*QUICK, "--max-new-tokens", "40")
+    for extra in (("--style", "softly"), ("--style-in-text",), ("--voice", clips["voice"])):
+        result = command("speak", "Say softly: hello.", "-o", out, *extra, *options)
+        assert result.status == 0 or "answered without speech" in result.sentence
