@@ -66,7 +66,7 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe(
         name="default",
-        purpose="for a laptop with 8 GB",
+        purpose="4 bits where they cost least; 8 GB of memory with little else running",
         backbone="q4_k_m",
         audio_encoder="w8",
         audio_decoder="w8",
@@ -76,7 +76,7 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe(
         name="small",
-        purpose="the smallest and fastest",
+        purpose="the smallest",
         backbone="iq4_xs",
         audio_encoder="int8",
         audio_decoder="int8",

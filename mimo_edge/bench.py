@@ -67,9 +67,9 @@ def bench(
         engine = Engine.load(find_bundle(bundle), options)
         try:
             timings = measure_stages(engine, runs)
+            resident = psutil.Process().memory_info().rss
         finally:
             engine.close()
-    resident = psutil.Process().memory_info().rss
     for timing in timings:
         console.record(**vars(timing), bandwidth=bandwidth)
     if console.as_json:
