@@ -14,6 +14,7 @@ import pytest
 from convert.checkpoint import Checkpoint
 from convert.hub import resolve
 from mimo_edge.errors import MimoEdgeError
+from tests.tools.full_disk import largest_file
 from tests.tools.hub_server import COMMIT, Hub, hub_server
 from tests.tools.safetensors_files import copy_language_model, write_checkpoint
 
@@ -212,11 +213,6 @@ def test_no_connection(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_no_room(hub: Hub, tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, before[1]))
-    try:
+    with largest_file(1 << 19):
         text = refusal(hub, tmp_path / "home")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "cannot be downloaded" in text and "File too large" in text

@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from convert.configs import LanguageModelConfig
 from convert.quantize import quantize_gguf
 from convert.text_tokenizer import read_text_tokenizer
 from mimo_edge.errors import MimoEdgeError
+from tests.tools.full_disk import largest_file
 from tests.tools.memory import peak_anonymous
 from tests.tools.safetensors_files import LANGUAGE_MODEL, copy_language_model, write_checkpoint
 
@@ -78,17 +77,6 @@ def small_quantize(source: Path) -> None:
         threads=1,
         progress=lambda done, total: None,
     )
-
-
-@contextmanager
-def largest_file(limit: int) -> Iterator[None]:
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_an_interrupt_stops_the_quantizer_at_once(wide: Path, tmp_path: Path) -> None:

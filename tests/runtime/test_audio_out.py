@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ import soxr
 
 from mimo_edge.audio import check_audio_name, write_audio
 from mimo_edge.errors import MimoEdgeError
+from tests.tools.full_disk import largest_file
 
 from .conftest import QUICK, Command
 
@@ -104,35 +103,18 @@ def test_chat_checks_its_outputs_first(
     assert "cannot be made" in command(*base, "--output", blocked / "chat").sentence
 
 
-@pytest.fixture
-def small_files() -> Iterator[int]:
-    """No file may grow beyond this many bytes, as on a disk that gets full."""
-    if sys.platform == "win32":
-        pytest.skip("Windows has no limit on file sizes")
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
-    yield 2000
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("ending", FORMATS)
-def test_a_full_disk_leaves_nothing(
-    voice: np.ndarray, tmp_path: Path, small_files: int, ending: str
-) -> None:
+def test_a_full_disk_leaves_nothing(voice: np.ndarray, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"a.{ending}"
-    with pytest.raises(MimoEdgeError, match="free disk"):
+    with largest_file(2000), pytest.raises(MimoEdgeError, match="free disk"):
         write_audio(path, voice, RATE)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_keeps_the_older_file(
-    voice: np.ndarray, tmp_path: Path, small_files: int
-) -> None:
+def test_a_full_disk_keeps_the_older_file(voice: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     write_audio(path, voice[:100], RATE)
-    with pytest.raises(MimoEdgeError, match="free disk"):
+    with largest_file(2000), pytest.raises(MimoEdgeError, match="free disk"):
         write_audio(path, voice, RATE)
     assert soundfile.info(path).frames == 100
     assert list(tmp_path.iterdir()) == [path]
