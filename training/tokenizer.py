@@ -83,7 +83,7 @@ def phone_labels(phones: list[tuple[str, float]], steps: int) -> np.ndarray:
     names = [PHONES.index(name) if name in PHONES else -100 for name, _ in phones]
     ends = np.array([end for _, end in phones])
     middles = (np.arange(steps) + 0.5) * STEP / SAMPLE_RATE
-    return np.array([*names, 0])[np.searchsorted(ends, middles)]
+    return np.array([*names, -100])[np.searchsorted(ends, middles)]
 
 
 class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -115,7 +115,7 @@ class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
         heard, clean = np.pad(heard, (0, missing)), np.pad(clean, (0, missing))
         begin = int(rng.integers(len(heard) - size + 1))
         shifted = [(name, end - begin / SAMPLE_RATE) for name, end in phones]
-        labels = phone_labels(shifted, math.ceil(size / STEP))
+        labels = phone_labels(shifted, size // STEP + 1)
         return heard[begin : begin + size], clean[begin : begin + size], labels
 
 
@@ -151,7 +151,7 @@ class Trainer:
         self.mel, self.loss = LogMel(mels=CONFIG["n_mels"]), SpectralLoss()
         self.steps, self.rate, self.step, self.path = steps, rate, 0, run / "last.pt"
         parameters = [*self.model.parameters(), *self.phones.parameters()]
-        self.optimizer = torch.optim.AdamW(parameters, betas=(0.8, 0.98), weight_decay=0.01)
+        self.optimizer = torch.optim.AdamW(parameters, betas=(0.8, 0.98), weight_decay=0.01, fused=True)
         if self.path.exists():
             state = torch.load(self.path)
             self.model.load_state_dict(state["model"])
