@@ -32,6 +32,7 @@ PHONES = (
     "uh uw v w y z zh"
 ).split()
 STEP = 960  # samples of one code step
+CODES_FROM = 300  # training step from which vectors are quantized
 CONFIG: dict[str, Any] = {
     "architectures": ["MiMoAudioTokenizer"],
     "model_type": "mimo_audio_tokenizer",
@@ -149,6 +150,7 @@ class Trainer:
         self.model = AudioTokenizer(CONFIG)
         self.phones = nn.ModuleList(nn.Linear(CONFIG["d_model"], len(PHONES)) for _ in range(2))
         self.mel, self.loss = LogMel(mels=CONFIG["n_mels"]), SpectralLoss()
+        self.seen: list[Tensor] = []
         self.steps, self.rate, self.step, self.path = steps, rate, 0, run / "last.pt"
         parameters = [*self.model.parameters(), *self.phones.parameters()]
         self.optimizer = torch.optim.AdamW(parameters, betas=(0.8, 0.98), weight_decay=0.01, fused=True)
@@ -166,6 +168,21 @@ class Trainer:
         torch.save(state, self.path.with_suffix(".new"))
         self.path.with_suffix(".new").rename(self.path)
 
+    def quantize(self, x: Tensor) -> Tensor:
+        """Running sums [N, levels, C]; before the codebooks begin, the vectors themselves.
+
+        An untrained encoder says nearly the same everywhere: k-means on that would leave
+        most codes dead for long.
+        """
+        quantizer = self.model.encoder.quantizer
+        if self.step < CODES_FROM:
+            self.seen = [*self.seen[-19:], x]
+            return x[:, None].expand(-1, len(quantizer.vq.layers), -1)
+        if self.seen:
+            quantizer(torch.cat(self.seen), learn=True)  # k-means
+            self.seen = []
+        return quantizer(x, learn=True).levels
+
     def learn(self, heard: Tensor, clean: Tensor, labels: Tensor) -> dict[str, float]:
         """One step."""
         warm = min(1.0, (self.step + 1) / 200)
@@ -175,7 +192,7 @@ class Trainer:
         encoder = self.model.encoder
         x = encoder(self.mel(heard))
         flat = x.flatten(0, 1)
-        sums = encoder.quantizer(flat.detach(), learn=True).levels
+        sums = self.quantize(flat.detach())
         commitment = (flat[:, None] - sums).square().mean()
         through = flat[:, None] + (sums - flat[:, None]).detach()
         phone = sum(
@@ -196,7 +213,7 @@ class Trainer:
         self.optimizer.step()
         self.step += 1
         report = {"spectral": spectral, "mel": mel, "commit": commitment, "phone": phone}
-        return {key: float(value) for key, value in report.items()} | {"norm": float(norm)}
+        return {key: float(value.detach()) for key, value in report.items()} | {"norm": float(norm)}
 
 
 def main() -> None:
@@ -225,9 +242,10 @@ def main() -> None:
         if trainer.step % 50 == 0:
             figures = "  ".join(f"{key} {value:.3f}" for key, value in mean.items())
             books = trainer.model.encoder.quantizer.vq.layers
-            alive = [int((book.codebook.cluster_size > 1).sum()) for book in books]
+            use = [book.codebook.cluster_size / book.codebook.cluster_size.sum() for book in books]
+            alive = [round(float(torch.special.entr(share).sum().exp())) for share in use]
             pace = (time.monotonic() - began) / 50
-            log.info("step %d  %s  alive %s  %.2f s", trainer.step, figures, alive, pace)
+            log.info("step %d  %s  perplexity %s  %.2f s", trainer.step, figures, alive, pace)
             mean, began = {}, time.monotonic()
         if time.monotonic() - saved > 120 or trainer.step == arguments.steps:
             trainer.save()
