@@ -242,7 +242,8 @@ def main() -> None:
         if trainer.step % 50 == 0:
             figures = "  ".join(f"{key} {value:.3f}" for key, value in mean.items())
             books = trainer.model.encoder.quantizer.vq.layers
-            use = [book.codebook.cluster_size / book.codebook.cluster_size.sum() for book in books]
+            sizes = [book.codebook.cluster_size for book in books]
+            use = [size / size.sum().clamp(min=1) for size in sizes]
             alive = [round(float(torch.special.entr(share).sum().exp())) for share in use]
             pace = (time.monotonic() - began) / 50
             log.info("step %d  %s  perplexity %s  %.2f s", trainer.step, figures, alive, pace)
