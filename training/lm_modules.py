@@ -191,7 +191,9 @@ class LanguageModel(nn.Module):
             patches = self.embed_codes(codes[is_patch])
             full = not self.config["input_full_attention"]
             y = self.input_local_transformer(patches, causal=full)
-            x = x.masked_scatter(is_patch[..., None], self.speech_group_downcast(y.flatten(1)))
+            x = x.masked_scatter(
+                is_patch[..., None], self.speech_group_downcast(y.flatten(1)).to(x.dtype)
+            )
         return x
 
     def patch_logits(self, hidden: Tensor, codes: Tensor) -> list[Tensor]:

@@ -24,7 +24,9 @@ def mel_filters(bins: int, mels: int, rate: int = SAMPLE_RATE) -> Tensor:
 class LogMel:
     """Waveforms [B, samples] → log-mel [B, 1 + samples // hop, mels]."""
 
-    def __init__(self, nfft: int = 960, hop: int = 240, mels: int = 80, floor: float = 1e-7):
+    def __init__(
+        self, nfft: int = 960, hop: int = 240, mels: int = 80, floor: float = 1e-7
+    ) -> None:
         self.nfft, self.hop, self.floor = nfft, hop, floor
         self.window = torch.hann_window(nfft)
         self.filters = mel_filters(nfft // 2 + 1, mels)

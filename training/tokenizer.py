@@ -135,7 +135,9 @@ class SpectralLoss:
             a, b = mel.magnitude(made), mel.magnitude(wanted)
             log_a, log_b = (a @ mel.filters + floor).log(), (b @ mel.filters + floor).log()
             distance = (log_a - log_b).abs().mean()
-            total = total + 5 * distance + 0.1 * ((a + floor).log() - (b + floor).log()).abs().mean()
+            total = (
+                total + 5 * distance + 0.1 * ((a + floor).log() - (b + floor).log()).abs().mean()
+            )
             total = total + (a - b).norm() / (b.norm() + 1e-3)
             if index == 0:
                 reported = distance.detach()
@@ -153,7 +155,9 @@ class Trainer:
         self.seen: list[Tensor] = []
         self.steps, self.rate, self.step, self.path = steps, rate, 0, run / "last.pt"
         parameters = [*self.model.parameters(), *self.phones.parameters()]
-        self.optimizer = torch.optim.AdamW(parameters, betas=(0.8, 0.98), weight_decay=0.01, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            parameters, betas=(0.8, 0.98), weight_decay=0.01, fused=True
+        )
         if self.path.exists():
             state = torch.load(self.path)
             self.model.load_state_dict(state["model"])
