@@ -37,6 +37,7 @@ CONFIG: dict[str, Any] = {
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
+    "head_dim": 64,
     "intermediate_size": 768,
     "local_dim": 160,
     "local_layers": 3,
