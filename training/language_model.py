@@ -128,7 +128,8 @@ class Trainer:
         torch.manual_seed(arguments.seed)
         self.model, self.tokenizer = build_model()
         self.steps, self.rate, self.most = arguments.steps, arguments.rate, arguments.patches
-        self.noise, self.step, self.path = arguments.noise, 0, arguments.run / "last.pt"
+        self.noise, self.bfloat16 = arguments.noise, arguments.bfloat16
+        self.step, self.path = 0, arguments.run / "last.pt"
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=(0.9, 0.98), weight_decay=0.02, fused=True
         )
@@ -182,7 +183,8 @@ class Trainer:
         decay = 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.step / self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * warm * max(decay, 0.02)
-        text_loss, code_loss, each = self.losses(*batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            text_loss, code_loss, each = self.losses(*batch)
         self.optimizer.zero_grad()
         (text_loss + code_loss).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -202,6 +204,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--patches", type=int, default=160, help="spoken patches learned a step")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--noise", type=float, default=0.05, help="share of fine codes disturbed")
+    parser.add_argument("--bfloat16", action="store_true", help="faster where the CPU has it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
