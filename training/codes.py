@@ -102,6 +102,15 @@ class CodeBank:
             at = Condition(lead=at.lead, tail=at.tail, gain_db=at.gain_db)
         return self.lookup(index * 8 + rendering, self.speech.entries[index], at, rng)
 
+    @torch.no_grad()
+    def own(self, index: int) -> np.ndarray:
+        """An answer as the model itself says it: decoded and heard again."""
+        key = index * 8 + 6
+        if key not in self.known:
+            codes = self.answer(index).reshape(1, -1, 8).astype(np.int64)
+            self.keep(key, self.encode(self.model.decode(torch.from_numpy(codes))[0].numpy()))
+        return to_patches(self.known[key])
+
     def noise(self, number: int) -> np.ndarray:
         """No speech at all: hiss of some color and loudness."""
         rng = np.random.default_rng((8, number))

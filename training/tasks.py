@@ -74,9 +74,11 @@ class Tasks:
     def transcribe(self, rng: np.random.Generator) -> Stream:
         """Speech → its words."""
         kinds = ["sequence", "question", "repeat", "answer rms", "answer slt"]
-        index = self.pick(str(rng.choice(kinds, p=[0.55, 0.15, 0.1, 0.1, 0.1])), rng)
+        index = self.pick(str(rng.choice(kinds, p=[0.5, 0.15, 0.1, 0.15, 0.1])), rng)
+        own = self.entries[index]["kind"] == "answer" and rng.random() < 0.5
+        patches = self.bank.own(index) if own else self.heard(index, rng)
         out = self.stream()
-        out.user_speech(self.heard(index, rng), instruction=ASR_INSTRUCTION)
+        out.user_speech(patches, instruction=ASR_INSTRUCTION)
         out.ask_text()
         out.pieces(self.text(index), learn=True)
         out.end_turn(learn=True)
