@@ -17,8 +17,9 @@ from tokenizers import Tokenizer
 
 from training.audio_modules import AudioTokenizer
 from training.generate import Generator, Sampler
-from training.lm_modules import LanguageModel
+from training.lm_modules import LanguageModel, dashes
 from training.mel import LogMel
+from training.sequences import ASR_INSTRUCTION, Stream, to_patches
 
 
 def say(name: str, value: object) -> None:
@@ -74,8 +75,41 @@ def check_language(folder: Path, golden: dict[str, np.ndarray]) -> None:
         )
 
 
+def check_prompts(folder: Path, golden: dict[str, np.ndarray]) -> None:
+    """The training sequences are the released prompts."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    config = json.loads((folder / "config.json").read_text())
+    empty = dashes(config["speech_zeroemb_idx"], 8)
+    clips = {name: to_patches(golden[f"patched/{name}"]) for name in ("question", "short", "voice")}
+    streams = {name: Stream(tokenizer, empty) for name in ("asr", "tts_en", "tts_upper", "s2t")}
+    streams |= {name: Stream(tokenizer, empty) for name in ("dialogue_multi", "text")}
+    streams["asr"].user_speech(clips["question"], ASR_INSTRUCTION)
+    streams["asr"].ask_text()
+    streams["s2t"].user_speech(clips["question"])
+    streams["s2t"].ask_text()
+    streams["tts_en"].tts_prompt("The weather is nice today.")
+    streams["tts_upper"].tts_prompt("HELLO")
+    streams["text"].user_text("Hello there.")
+    streams["text"].ask_text()
+    dialogue = streams["dialogue_multi"]
+    dialogue.voice(clips["voice"])
+    dialogue.user_speech(clips["question"], system="You are a kind guide.")
+    dialogue.ask_speech()
+    answer = "I can not see the weather, tell me your city first."
+    dialogue.spoken(answer, clips["voice"], learn=False)
+    dialogue.end_turn(learn=False)
+    dialogue.user_speech(clips["short"])
+    dialogue.ask_speech()
+    for name, stream in streams.items():
+        wanted = golden[f"prompt/{name}"]
+        codes = np.concatenate(stream.codes).T
+        same = np.array_equal(stream.text, wanted[0, ::4]) and np.array_equal(codes, wanted[1:])
+        say(f"prompt {name} equal", same)
+
+
 if __name__ == "__main__":
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "tests/data/golden")
     numbers = dict(np.load(root / "golden.npz"))
     check_audio(root / "checkpoint/MiMo-Audio-Tokenizer", numbers)
     check_language(root / "checkpoint/MiMo-Audio-7B-Instruct", numbers)
+    check_prompts(root / "checkpoint/MiMo-Audio-7B-Instruct", numbers)
