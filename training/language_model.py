@@ -222,18 +222,19 @@ def main() -> None:
     batches = Batches(arguments, trainer.tokenizer)
     order = range(trainer.step // SORTED, len(batches))
     loader = DataLoader(batches, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4)
-    texts, speech, each = 0.0, 0.0, torch.zeros(len(CODE_WEIGHTS))
+    texts, speech, each, count = 0.0, 0.0, torch.zeros(len(CODE_WEIGHTS)), 0
     saved = began = time.monotonic()
     for group in loader:
         for batch in group:
             text_loss, code_loss, channels = trainer.learn(batch)
             texts, speech, each = texts + text_loss, speech + code_loss, each + channels
+            count += 1
             if trainer.step % 50 == 0:
-                pace = (time.monotonic() - began) / 50
-                detail = " ".join(f"{value / 50:.2f}" for value in each)
-                figures = (trainer.step, texts / 50, speech / 50, detail, pace)
+                pace = (time.monotonic() - began) / count
+                detail = " ".join(f"{value / count:.2f}" for value in each)
+                figures = (trainer.step, texts / count, speech / count, detail, pace)
                 log.info("step %d  text %.4f  codes %.3f  (%s)  %.2f s", *figures)
-                texts, speech, each = 0.0, 0.0, torch.zeros(len(CODE_WEIGHTS))
+                texts, speech, each, count = 0.0, 0.0, torch.zeros(len(CODE_WEIGHTS)), 0
                 began = time.monotonic()
         if time.monotonic() - saved > 120 or trainer.step >= arguments.steps:
             trainer.save()

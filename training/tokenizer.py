@@ -239,19 +239,21 @@ def main() -> None:
     order = range(trainer.step, arguments.steps)
     loader = DataLoader(crops, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4)
     mean: dict[str, float] = {}
+    count = 0
     saved = began = time.monotonic()
     for batch in loader:
         for key, value in trainer.learn(*batch).items():
-            mean[key] = mean.get(key, 0.0) + value / 50
+            mean[key] = mean.get(key, 0.0) + value
+        count += 1
         if trainer.step % 50 == 0:
-            figures = "  ".join(f"{key} {value:.3f}" for key, value in mean.items())
+            figures = "  ".join(f"{key} {value / count:.3f}" for key, value in mean.items())
             books = trainer.model.encoder.quantizer.vq.layers
             sizes = [book.codebook.cluster_size for book in books]
             use = [size / size.sum().clamp(min=1) for size in sizes]
             alive = [round(float(torch.special.entr(share).sum().exp())) for share in use]
-            pace = (time.monotonic() - began) / 50
+            pace = (time.monotonic() - began) / count
             log.info("step %d  %s  perplexity %s  %.2f s", trainer.step, figures, alive, pace)
-            mean, began = {}, time.monotonic()
+            mean, count, began = {}, 0, time.monotonic()
         if time.monotonic() - saved > 120 or trainer.step == arguments.steps:
             trainer.save()
             saved = time.monotonic()
