@@ -147,14 +147,21 @@ class SpectralLoss:
 class Trainer:
     """Model, optimizer and their place in time."""
 
-    def __init__(self, run: Path, steps: int, rate: float, seed: int) -> None:
-        torch.manual_seed(seed)
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        torch.manual_seed(arguments.seed)
         self.model = AudioTokenizer(CONFIG)
         self.phones = nn.ModuleList(nn.Linear(CONFIG["d_model"], len(PHONES)) for _ in range(2))
         self.mel, self.loss = LogMel(mels=CONFIG["n_mels"]), SpectralLoss()
         self.seen: list[Tensor] = []
-        self.steps, self.rate, self.step, self.path = steps, rate, 0, run / "last.pt"
+        self.steps, self.rate = arguments.steps, arguments.rate
+        self.step, self.path = 0, arguments.run / "last.pt"
+        self.decoder_only = arguments.decoder_of is not None
         parameters = [*self.model.parameters(), *self.phones.parameters()]
+        if arguments.decoder_of:
+            parameters = list(self.model.decoder.parameters())
+            state = torch.load(arguments.decoder_of)
+            self.model.load_state_dict(state["model"])
+            self.phones.load_state_dict(state["phones"])
         self.optimizer = torch.optim.AdamW(
             parameters, betas=(0.8, 0.98), weight_decay=0.01, fused=True
         )
@@ -187,36 +194,54 @@ class Trainer:
             self.seen = []
         return quantizer(x, learn=True).levels
 
+    def encoded(self, heard: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Quantized vectors, by a random number of levels, and the encoder's own losses."""
+        x = self.model.encoder(self.mel(heard))
+        flat = x.flatten(0, 1)
+        sums = self.quantize(flat.detach())
+        commitment = (flat[:, None] - sums).square().mean()
+        through = flat[:, None] + (sums - flat[:, None]).detach()
+        phone = torch.stack(
+            [
+                F.cross_entropy(head(through[:, level]), labels.flatten(), ignore_index=-100)
+                for level, head in enumerate(self.phones)
+            ]
+        ).sum()
+        levels = sums.shape[1]
+        used = torch.randint(1, levels + 1, (len(x),))
+        used = torch.where(torch.rand(len(x)) < 0.7, levels, used)
+        rows = used.repeat_interleave(x.shape[1]) - 1
+        chosen = through[torch.arange(len(rows)), rows].unflatten(0, x.shape[:2])
+        return chosen, {"commit": commitment, "phone": 0.5 * phone}
+
+    @torch.no_grad()
+    def disturbed(self, heard: Tensor) -> Tensor:
+        """Quantized vectors with some random fine codes, as a language model samples them."""
+        codes = self.model.encode(self.mel(heard))
+        for level, size in enumerate(CONFIG["codebook_size"]):
+            hit = torch.rand(codes.shape[:2]) < 0.01 * level
+            codes[..., level][hit] = torch.randint(size, (int(hit.sum()),))
+        return self.model.encoder.quantizer.decode(codes)
+
     def learn(self, heard: Tensor, clean: Tensor, labels: Tensor) -> dict[str, float]:
         """One step."""
         warm = min(1.0, (self.step + 1) / 200)
         decay = 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.step / self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * warm * max(decay, 0.02)
-        encoder = self.model.encoder
-        x = encoder(self.mel(heard))
-        flat = x.flatten(0, 1)
-        sums = self.quantize(flat.detach())
-        commitment = (flat[:, None] - sums).square().mean()
-        through = flat[:, None] + (sums - flat[:, None]).detach()
-        phone = sum(
-            F.cross_entropy(head(through[:, level]), labels.flatten(), ignore_index=-100)
-            for level, head in enumerate(self.phones)
-        )
-        used = torch.where(
-            torch.rand(len(x)) < 0.7, sums.shape[1], torch.randint(1, sums.shape[1] + 1, (len(x),))
-        )
-        rows = used.repeat_interleave(x.shape[1]) - 1
-        chosen = through[torch.arange(len(rows)), rows].unflatten(0, x.shape[:2])
+        if self.decoder_only:
+            chosen, side = self.disturbed(heard), {}
+        else:
+            chosen, side = self.encoded(heard, labels)
         made = self.model.decoder(chosen)[:, : clean.shape[1]]
         spectral, mel = self.loss(made, clean)
-        total = spectral + commitment + 0.5 * phone
+        total = spectral + sum(side.values())
         self.optimizer.zero_grad()
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 5.0)
         self.optimizer.step()
         self.step += 1
-        report = {"spectral": spectral, "mel": mel, "commit": commitment, "phone": phone}
+        report = {"spectral": spectral, "mel": mel, **side}
         return {key: float(value.detach()) for key, value in report.items()} | {"norm": float(norm)}
 
 
@@ -225,7 +250,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument(
+        "--decoder-of", type=Path, help="keep this checkpoint's codes, train only its decoder on"
+    )
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--seconds", type=float, default=14.4, help="of speech in a batch")
     parser.add_argument("--seed", type=int, default=1)
@@ -234,7 +262,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(arguments.threads)
     arguments.run.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(arguments.run, arguments.steps, arguments.rate, arguments.seed)
+    trainer = Trainer(arguments)
     crops = Crops(Speech(arguments.data), arguments.seed, arguments.steps, arguments.seconds)
     order = range(trainer.step, arguments.steps)
     loader = DataLoader(crops, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4)
