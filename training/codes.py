@@ -1,0 +1,119 @@
+"""Codes of the synthesized speech, computed when first asked for and kept in a file.
+
+A `CodeBank` is tied to one audio tokenizer: its file carries a fingerprint of the
+encoder, so codes of an older encoder are never mixed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.audio_modules import AudioTokenizer
+from training.augment import LOUDNESS, Condition, augment, colored_noise, draw_condition
+from training.data import SAMPLE_RATE, Speech, Utterance
+from training.mel import LogMel
+from training.sequences import to_patches
+
+ANSWER = Condition(lead=0.1, tail=0.12)
+"""How the model's own voice is recorded: always the same way, so it is easy to learn."""
+RENDERINGS = 4  # of every utterance that is heard
+
+
+def load_tokenizer(path: Path) -> AudioTokenizer:
+    """From a training checkpoint (`last.pt`)."""
+    from training.tokenizer import CONFIG
+
+    model = AudioTokenizer(CONFIG).eval()
+    model.load_state_dict(torch.load(path, map_location="cpu")["model"])
+    return model.requires_grad_(False)
+
+
+def fingerprint(model: AudioTokenizer) -> str:
+    """Of everything that decides the codes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.encoder.state_dict().items()):
+        if not name.endswith(("embed_avg", "cluster_size", "inited")):
+            digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+class CodeBank:
+    """Patches [P, 4, 8] (int16) of utterances."""
+
+    def __init__(self, speech: Speech, model: AudioTokenizer, folder: Path | None) -> None:
+        self.speech, self.model = speech, model
+        self.mel = LogMel(mels=model.config["n_mels"])
+        self.known: dict[int, np.ndarray] = {}
+        self.file: Any = None
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.open(folder / f"codes-{fingerprint(model)}.bin")
+
+    def open(self, path: Path) -> None:
+        """Read what an earlier run computed, go on behind it."""
+        data = np.fromfile(path, np.int16) if path.exists() else np.zeros(0, np.int16)
+        at = 0
+        while at + 3 <= len(data):
+            low, high, steps = (int(value) for value in data[at : at + 3])
+            if at + 3 + steps * 8 > len(data):
+                break
+            key = (high << 15) | low
+            self.known[key] = data[at + 3 : at + 3 + steps * 8].reshape(-1, 8)
+            at += 3 + steps * 8
+        self.file = path.open("r+b" if path.exists() else "wb")
+        self.file.truncate(2 * at)
+        self.file.seek(2 * at)
+
+    def keep(self, key: int, codes: np.ndarray) -> None:
+        """Remember, in memory and in the file."""
+        self.known[key] = codes
+        if self.file:
+            header = np.array([key & 0x7FFF, key >> 15, len(codes)], np.int16)
+            self.file.write(header.tobytes() + np.ascontiguousarray(codes).tobytes())
+            self.file.flush()
+
+    @torch.no_grad()
+    def encode(self, wave: np.ndarray) -> np.ndarray:
+        """Samples → codes [T, 8]."""
+        return self.model.encode(self.mel(torch.from_numpy(wave)[None]))[0].numpy().astype(np.int16)
+
+    def lookup(self, key: int, entry: Utterance, at: Condition, rng: np.random.Generator) -> Any:
+        """Patches by key, computed at the first time."""
+        if key not in self.known:
+            heard, _, _ = augment(self.speech.wave(entry), entry, at, rng)
+            self.keep(key, self.encode(heard))
+        return to_patches(self.known[key])
+
+    def answer(self, index: int) -> np.ndarray:
+        """The target rendering of an utterance."""
+        key = index * 8 + 7
+        return self.lookup(key, self.speech.entries[index], ANSWER, np.random.default_rng(0))
+
+    def heard(self, index: int, rendering: int) -> np.ndarray:
+        """One of the everyday renderings; number 0 is clean."""
+        rng = np.random.default_rng((7, index, rendering))
+        at = draw_condition(rng)
+        if rendering == 0:
+            at = Condition(lead=at.lead, tail=at.tail, gain_db=at.gain_db)
+        return self.lookup(index * 8 + rendering, self.speech.entries[index], at, rng)
+
+    @torch.no_grad()
+    def own(self, index: int) -> np.ndarray:
+        """An answer as the model itself says it: decoded and heard again."""
+        key = index * 8 + 6
+        if key not in self.known:
+            codes = self.answer(index).reshape(1, -1, 8).astype(np.int64)
+            self.keep(key, self.encode(self.model.decode(torch.from_numpy(codes))[0].numpy()))
+        return to_patches(self.known[key])
+
+    def noise(self, number: int) -> np.ndarray:
+        """No speech at all: hiss of some color and loudness."""
+        rng = np.random.default_rng((8, number))
+        samples = int(rng.uniform(0.5, 2.5) * SAMPLE_RATE)
+        level = LOUDNESS * 10 ** (-rng.uniform(5, 60) / 20)
+        return to_patches(self.encode(level * colored_noise(samples, rng.uniform(0, 1), rng)))

@@ -1,0 +1,245 @@
+"""Train the language model: `python -m training.language_model DATA TOKENIZER RUN`.
+
+Needs a trained audio tokenizer (its `last.pt`). Codes are computed as they are needed,
+in a process of their own, and kept in `RUN`. `RUN/last.pt` is written every few minutes
+and continued from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from training import text_tokenizer
+from training.codes import CodeBank, load_tokenizer
+from training.data import Speech
+from training.lm_modules import LanguageModel, dashes
+from training.sequences import Stream
+from training.tasks import Tasks
+
+CODE_WEIGHTS = (12, 8, 6, 4, 2, 2, 1, 1)
+SORTED = 4  # batches that are drawn together and sorted by length
+CONFIG: dict[str, Any] = {
+    "architectures": ["MiMoAudioForCausalLM"],
+    "model_type": "qwen2",
+    "torch_dtype": "bfloat16",
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "intermediate_size": 768,
+    "local_dim": 160,
+    "local_layers": 3,
+    "local_attn_heads": 5,
+    "local_ffn_dim": 448,
+    "input_local_layers": 2,
+    "input_local_dim": 160,
+    "group_size": 4,
+    "audio_channels": 8,
+    "speech_vocab_size": "257-257-129-129-129-129-129-129",
+    "speech_zeroemb_idx": "256-256-128-128-128-128-128-128",
+    "delay_pattern": "0-1-2-3-4-5-6-7",
+    "max_position_embeddings": 8192,
+    "rope_theta": 640000.0,
+    "rms_norm_eps": 1e-06,
+    "hidden_act": "silu",
+    "tie_word_embeddings": False,
+    "input_full_attention": True,
+    "local_attn_dropout": 0.1,
+    "attention_dropout": 0.0,
+    "use_sliding_window": False,
+}
+EMPTY_CODES = dashes(CONFIG["speech_zeroemb_idx"], CONFIG["audio_channels"])
+log = logging.getLogger(__name__)
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+def build_model() -> tuple[LanguageModel, Any]:
+    """A fresh model and its text tokenizer."""
+    tokenizer = text_tokenizer.build()
+    special = {"eos_token_id": tokenizer.token_to_id("<|endoftext|>")}
+    special["bos_token_id"] = special["eos_token_id"]
+    config = {**CONFIG, "vocab_size": tokenizer.get_vocab_size(), **special}
+    model = LanguageModel(config, tokenizer.token_to_id("<|empty|>"))
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 2:
+            deep = name.endswith(("o_proj.weight", "down_proj.weight"))
+            nn.init.normal_(parameter, std=0.02 if deep else 0.04)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+    return model, tokenizer
+
+
+def collate(streams: list[Stream], fill: int) -> Batch:
+    """Pad at the end: text [B, P], codes [B, P, 4, 8], which positions are learned [B, P]."""
+    longest = max(len(stream.text) for stream in streams)
+    text = np.full((len(streams), longest), fill, np.int64)
+    codes = np.broadcast_to(streams[0].no_codes, (*text.shape, 4, 8)).astype(np.int64)
+    learn = np.zeros(text.shape, bool)
+    for row, stream in enumerate(streams):
+        size = len(stream.text)
+        text[row, :size], codes[row, :size] = stream.text, np.stack(stream.codes)
+        learn[row, :size] = stream.learn
+    return torch.from_numpy(text), torch.from_numpy(codes), torch.from_numpy(learn)
+
+
+class Batches(Dataset[list[Batch]]):
+    """Item `i` is the batches of the training steps from `i * SORTED` on."""
+
+    def __init__(self, arguments: argparse.Namespace, tokenizer: Any) -> None:
+        self.size, self.seed, self.steps = arguments.batch, arguments.seed, arguments.steps
+        self.paths = (arguments.data, arguments.tokenizer, arguments.run)
+        self.tokenizer = tokenizer
+        self.tasks: Tasks | None = None
+
+    def __len__(self) -> int:
+        return -(-self.steps // SORTED)
+
+    def __getitem__(self, number: int) -> list[Batch]:
+        """In the loader's process; the first call there loads the audio tokenizer."""
+        if self.tasks is None:
+            torch.set_num_threads(1)
+            data, tokenizer, run = self.paths
+            bank = CodeBank(Speech(data), load_tokenizer(tokenizer), run)
+            self.tasks = Tasks(bank, self.tokenizer, EMPTY_CODES)
+        rng = np.random.default_rng((self.seed, number))
+        drawn = [self.tasks.example(rng) for _ in range(self.size * SORTED)]
+        drawn.sort(key=lambda stream: len(stream.text))
+        eos = self.tokenizer.token_to_id("<|endoftext|>")
+        order = rng.permutation(SORTED)
+        return [collate(drawn[i * self.size : (i + 1) * self.size], eos) for i in order]
+
+
+class Trainer:
+    """Model, optimizer and their place in time."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        torch.manual_seed(arguments.seed)
+        self.model, self.tokenizer = build_model()
+        self.steps, self.rate, self.most = arguments.steps, arguments.rate, arguments.patches
+        self.noise, self.bfloat16 = arguments.noise, arguments.bfloat16
+        self.step, self.path = 0, arguments.run / "last.pt"
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), betas=(0.9, 0.98), weight_decay=0.02, fused=True
+        )
+        self.weights = torch.tensor(CODE_WEIGHTS) / sum(CODE_WEIGHTS)
+        if self.path.exists():
+            state = torch.load(self.path)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = state["step"]
+
+    def save(self) -> None:
+        """Atomically."""
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save(state | {"step": self.step}, self.path.with_suffix(".new"))
+        self.path.with_suffix(".new").rename(self.path)
+
+    def disturb(self, codes: Tensor) -> Tensor:
+        """Replace a few fine codes of the past: the model will read its own samples."""
+        noisy = codes.clone()
+        for channel in range(1, codes.shape[-1]):
+            share = self.noise if channel > 1 else self.noise / 4
+            column = noisy[..., channel]
+            hit = (torch.rand(column.shape) < share) & (column != EMPTY_CODES[channel])
+            column[hit] = torch.randint(EMPTY_CODES[channel], (int(hit.sum()),))
+        return noisy
+
+    def losses(self, text: Tensor, codes: Tensor, learn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(text loss, weighted code loss, code loss per codebook)."""
+        model = self.model
+        hidden = model.model(model.embed(text, self.disturb(codes)))[:, :-1]
+        wanted = learn[:, 1:]
+        text_loss = F.cross_entropy(model.lm_head(hidden[wanted]), text[:, 1:][wanted])
+        spoken = (wanted & (text[:, 1:] == model.empty)).flatten().nonzero()[:, 0]
+        if len(spoken) > self.most:
+            spoken = spoken[torch.randperm(len(spoken))[: self.most]]
+        if not len(spoken):
+            return text_loss, text_loss * 0, torch.zeros(len(CODE_WEIGHTS))
+        targets = codes[:, 1:].flatten(0, 1)[spoken]
+        logits = model.patch_logits(hidden.flatten(0, 1)[spoken], targets)
+        each = torch.stack(
+            [
+                F.cross_entropy(y.flatten(0, 1), targets[..., r].flatten())
+                for r, y in enumerate(logits)
+            ]
+        )
+        return text_loss, (each * self.weights).sum(), each.detach()
+
+    def learn(self, batch: Batch) -> tuple[float, float, Tensor]:
+        """One step."""
+        warm = min(1.0, (self.step + 1) / 150)
+        decay = 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.step / self.steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * warm * max(decay, 0.02)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            text_loss, code_loss, each = self.losses(*batch)
+        self.optimizer.zero_grad()
+        (text_loss + code_loss).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        return float(text_loss.detach()), float(code_loss.detach()), each
+
+
+def parse() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("tokenizer", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--steps", type=int, default=4500)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--patches", type=int, default=160, help="spoken patches learned a step")
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--noise", type=float, default=0.05, help="share of fine codes disturbed")
+    parser.add_argument("--bfloat16", action="store_true", help="faster where the CPU has it")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train to the last step."""
+    arguments = parse()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(arguments.threads)
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(arguments)
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    log.info("%.2f M parameters, from step %d", parameters / 1e6, trainer.step)
+    batches = Batches(arguments, trainer.tokenizer)
+    order = range(trainer.step // SORTED, len(batches))
+    loader = DataLoader(batches, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4)
+    texts, speech, each, count = 0.0, 0.0, torch.zeros(len(CODE_WEIGHTS)), 0
+    saved = began = time.monotonic()
+    for group in loader:
+        for batch in group:
+            text_loss, code_loss, channels = trainer.learn(batch)
+            texts, speech, each = texts + text_loss, speech + code_loss, each + channels
+            count += 1
+            if trainer.step % 50 == 0:
+                pace = (time.monotonic() - began) / count
+                detail = " ".join(f"{value / count:.2f}" for value in each)
+                figures = (trainer.step, texts / count, speech / count, detail, pace)
+                log.info("step %d  text %.4f  codes %.3f  (%s)  %.2f s", *figures)
+                texts, speech, each, count = 0.0, 0.0, torch.zeros(len(CODE_WEIGHTS)), 0
+                began = time.monotonic()
+        if time.monotonic() - saved > 120 or trainer.step >= arguments.steps:
+            trainer.save()
+            saved = time.monotonic()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Examples of every task, drawn at random from the speech of one split."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from training import domain
+from training.codes import RENDERINGS, CodeBank
+from training.data import ANSWER_VOICES
+from training.sequences import ASR_INSTRUCTION, Stream
+from training.split import is_held_out
+
+SYSTEM = "You are a helpful assistant."
+
+
+class Tasks:
+    """Draws examples; `held_out` picks the side of the split."""
+
+    def __init__(
+        self, bank: CodeBank, tokenizer: Tokenizer, empty_codes: list[int], held_out: bool = False
+    ) -> None:
+        self.bank, self.tokenizer, self.empty_codes = bank, tokenizer, empty_codes
+        self.kinds: dict[str, list[int]] = defaultdict(list)
+        self.answers: dict[tuple[str, str], int] = {}
+        self.entries = bank.speech.entries
+        for index, entry in enumerate(self.entries):
+            if entry["kind"] == "answer":
+                if is_held_out(entry) == held_out or entry["text"] in domain.FACTS.values():
+                    self.answers[entry["text"], entry["voice"]] = index
+                if is_held_out(entry) == held_out:
+                    self.kinds[f"answer {entry['voice']}"].append(index)
+            elif is_held_out(entry) == held_out:
+                self.kinds[entry["kind"]].append(index)
+        not_understood = [
+            (i, e) for i, e in enumerate(self.entries) if e["text"] == domain.NOT_UNDERSTOOD
+        ]
+        self.answers.update({(e["text"], e["voice"]): i for i, e in not_understood})
+        self.kinds["question"] = [i for i in self.kinds["fact"] if self.text(i) in domain.FACTS]
+        self.kinds["memory"] = [i for i in self.kinds["fact"] if self.text(i) not in domain.FACTS]
+        self.kinds["memorable"] = self.kinds["question"] + [
+            i for i in self.kinds["repeat"] if (f"you said {self.text(i)}", "slt") in self.answers
+        ]
+
+    def text(self, index: int) -> str:
+        """What an utterance says."""
+        return str(self.entries[index]["text"])
+
+    def pick(self, kind: str, rng: np.random.Generator) -> int:
+        """A random utterance of one kind."""
+        return int(rng.choice(self.kinds[kind]))
+
+    def heard(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        """One of its everyday renderings."""
+        return self.bank.heard(index, int(rng.integers(RENDERINGS)))
+
+    def stream(self) -> Stream:
+        """An empty conversation."""
+        return Stream(self.tokenizer, self.empty_codes)
+
+    def example(self, rng: np.random.Generator) -> Stream:
+        """Any task: 40% transcription, 22% speaking, 38% dialogue."""
+        share = rng.random()
+        if share < 0.40:
+            return self.transcribe(rng)
+        if share < 0.62:
+            return self.speak(rng)
+        if share < 0.92:
+            return self.dialogue(rng, "speech")
+        return self.dialogue(rng, "text" if share < 0.95 else "written")
+
+    def transcribe(self, rng: np.random.Generator) -> Stream:
+        """Speech → its words."""
+        kinds = ["sequence", "question", "repeat", "answer rms", "answer slt"]
+        index = self.pick(str(rng.choice(kinds, p=[0.5, 0.15, 0.1, 0.15, 0.1])), rng)
+        own = self.entries[index]["kind"] == "answer" and rng.random() < 0.5
+        patches = self.bank.own(index) if own else self.heard(index, rng)
+        out = self.stream()
+        out.user_speech(patches, instruction=ASR_INSTRUCTION)
+        out.ask_text()
+        out.pieces(self.text(index), learn=True)
+        out.end_turn(learn=True)
+        return out
+
+    def speak(self, rng: np.random.Generator) -> Stream:
+        """Words → speech in the default voice."""
+        index = self.pick(f"answer {ANSWER_VOICES[0]}", rng)
+        text, ending = self.text(index), str(rng.choice(["", "", "."]))
+        out = self.stream()
+        out.tts_prompt(text + ending)
+        out.spoken(text, self.bank.answer(index), learn=True)
+        out.end_turn(learn=True)
+        return out
+
+    def turns(self, voice: str, spoken: bool, rng: np.random.Generator) -> list[tuple[int, str]]:
+        """(what the user says, the reply) of one or two turns; -1 is mere noise."""
+
+        def one() -> tuple[int, str]:
+            share = rng.random()
+            if share < 0.08:
+                return self.pick("strange", rng), domain.NOT_UNDERSTOOD
+            if share < 0.10 and spoken:
+                return -1, domain.NOT_UNDERSTOOD
+            kind = "question" if share < 0.5 else "repeat"
+            while True:
+                index = self.pick(kind, rng)
+                reply = domain.answer(self.text(index))
+                if (reply, voice) in self.answers or not spoken:
+                    return index, reply
+
+        share = rng.random()
+        if share < 0.12:
+            first = self.pick("memorable", rng)
+            said = domain.answer(domain.MEMORY_QUESTION, self.text(first))
+            memory = (self.pick("memory", rng), said)
+            return [(first, domain.answer(self.text(first))), memory]
+        return [one(), one()] if share < 0.2 else [one()]
+
+    def dialogue(self, rng: np.random.Generator, mode: str) -> Stream:
+        """`speech` is answered in speech, `written` in text; in `text` both sides write."""
+        voice = str(rng.choice(ANSWER_VOICES, p=[0.6, 0.4]))
+        out = self.stream()
+        if mode == "speech" and (voice != ANSWER_VOICES[0] or rng.random() < 0.4):
+            kind = f"answer {voice}"
+            if rng.random() < 0.5:
+                out.voice(self.bank.answer(self.pick(kind, rng)))
+            else:
+                out.voice(self.heard(self.pick(kind, rng), rng))
+        system = SYSTEM if rng.random() < 0.1 and mode != "text" else ""
+        for index, reply in self.turns(voice, mode != "text", rng):
+            if mode == "text":
+                question = self.text(index)
+                styles = [question, question.capitalize(), f"{question.capitalize()}?"]
+                out.user_text(str(rng.choice(styles)))
+            else:
+                noise = index < 0
+                patches = self.bank.noise(int(rng.integers(200))) if noise else None
+                out.user_speech(self.heard(index, rng) if patches is None else patches, "", system)
+                system = ""
+            if mode == "speech":
+                out.ask_speech()
+                out.spoken(reply, self.bank.answer(self.answers[reply, voice]), learn=True)
+            else:
+                out.ask_text()
+                out.pieces(reply, learn=True)
+            out.end_turn(learn=True)
+        return out
