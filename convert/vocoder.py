@@ -61,9 +61,7 @@ def _inverse_stft(graph: GraphBuilder, x: ir.Value, nfft: int, hop: int) -> ir.V
     )
     spectrum = graph.transpose(spectrum, [0, 2, 1])
     window = np.hanning(nfft + 1)[:-1]
-    basis = graph.weight(
-        "istft_basis", "float", [2 * bins, 1, nfft], lambda: _fourier_basis(window)
-    )
+    basis = _fourier_basis(graph, window)
     envelope = graph.constant((window**2).astype(np.float32)[None, None, :])
     frames = graph.concat([graph.constant([1, 1]), graph.dim(x, 1)], 0)
     ones = graph.op("Expand", graph.constant(1.0), frames)
@@ -80,12 +78,23 @@ def _inverse_stft(graph: GraphBuilder, x: ir.Value, nfft: int, hop: int) -> ir.V
     return graph.reshape(graph.op("Div", *waves), [-1])
 
 
-def _fourier_basis(window: NDArray[np.float64]) -> NDArray[np.float32]:
-    """[2 · bins, 1, nfft]: what each real, then each imaginary part adds to a windowed frame."""
+def _fourier_basis(graph: GraphBuilder, window: NDArray[np.float64]) -> ir.Value:
+    """[2 · bins, 1, nfft]: what each real, then each imaginary part adds to a windowed frame.
+
+    Computed in the graph, which onnxruntime does once while it loads: as a constant it would
+    be megabytes of every bundle.
+    """
     nfft = len(window)
     bins = np.arange(nfft // 2 + 1)
-    angle = 2 * np.pi * ((bins[:, None] * np.arange(nfft)[None, :]) % nfft) / nfft
+    turns = graph.op(
+        "Mod",
+        graph.op("Mul", graph.constant(bins[:, None]), graph.constant(np.arange(nfft)[None, :])),
+        graph.constant(nfft),
+    )
+    angle = graph.op("Mul", graph.cast(turns, "float"), graph.constant(2 * np.pi / nfft))
     # Every bin but the first and the last stands for its negative frequency too.
     weight = np.where((bins == 0) | (bins == nfft // 2), 1.0, 2.0)[:, None] / nfft
-    basis = np.concatenate([weight * np.cos(angle), -weight * np.sin(angle)])
-    return (basis * window)[:, None, :].astype(np.float32)
+    real = graph.op("Mul", graph.op("Cos", angle), graph.constant(weight))
+    imaginary = graph.op("Mul", graph.op("Sin", angle), graph.constant(-weight))
+    basis = graph.op("Mul", graph.concat([real, imaginary], 0), graph.constant(window))
+    return graph.op("Unsqueeze", basis, graph.constant([1]))
