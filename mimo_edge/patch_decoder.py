@@ -11,6 +11,7 @@ Report, section 4 ("delayed generation"); reference: `local_forward`. Codebook r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,32 @@ class PatchDecoder:
         self, x: NDArray[np.float32], options: SamplerOptions, rng: np.random.Generator
     ) -> NDArray[np.int64]:
         """The same from the input of step 0, float32 [local_dim]."""
+
+        def draw(channel: int, _: int, logits: NDArray[np.float32]) -> int:
+            return sample(logits, options, rng, never=(self._config.empty_ids[channel],))
+
+        return self._run(x, draw)
+
+    def logits_along(
+        self, hidden: NDArray[np.float32], codes: NDArray[np.int64]
+    ) -> list[NDArray[np.float32]]:
+        """Logits of every code of a given patch [group, channels], in the order of decoding.
+
+        Each is [vocabulary of its codebook], the empty id included.
+        """
+        seen: list[NDArray[np.float32]] = []
+
+        def follow(channel: int, time: int, logits: NDArray[np.float32]) -> int:
+            seen.append(logits.copy())
+            return int(codes[time, channel])
+
+        self._run(self._hidden_downcast @ hidden, follow)
+        return seen
+
+    def _run(
+        self, x: NDArray[np.float32], choose: Callable[[int, int, NDArray[np.float32]], int]
+    ) -> NDArray[np.int64]:
+        """All steps of a patch; `choose` makes a code of (channel, time, logits)."""
         config = self._config
         codes = np.empty((config.group_size, config.channels), dtype=np.int64)
         state = self._graph.fresh_state(["x"])
@@ -77,8 +104,7 @@ class PatchDecoder:
             for channel, delay in enumerate(config.delays):
                 if delay <= step < delay + config.group_size:
                     start, end = self._offsets[channel : channel + 2]
-                    empty = config.empty_ids[channel]
-                    code = sample(logits[start:end], options, rng, never=(empty,))
+                    code = choose(channel, step - delay, logits[start:end])
                     codes[step - delay, channel] = code
                     rows.append(start + code)
             x = self._code_embeddings[rows].sum(axis=0)
