@@ -28,6 +28,7 @@ from .options import (
     overrides_from,
     sampling_options,
 )
+from .picture import picture
 
 __all__ = ["ConvertCommand", "cli", "main"]
 
@@ -255,6 +256,7 @@ class ConvertCommand(click.Command):
 cli.add_command(bench)
 cli.add_command(chat)
 cli.add_command(info)
+cli.add_command(picture)
 cli.add_command(compare)
 cli.add_command(ConvertCommand("convert", short_help="Turn a checkpoint into a bundle."))
 

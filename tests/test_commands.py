@@ -150,3 +150,17 @@ def test_chat_over_files(default_bundle: Path, golden: Golden, tmp_path: Path) -
 def test_chat_without_input_says_what_to_do(default_bundle: Path) -> None:
     done = run("--model", default_bundle, module="mimo_edge.chat")
     assert done.returncode == 1 and "--input" in done.stderr
+
+
+def test_picture(golden: Golden, tmp_path: Path) -> None:
+    """One pixel per 10 ms, one row per recording; what is loud is bright."""
+    image = pytest.importorskip("PIL.Image", reason="drawing needs Pillow")
+    clips = [golden.folder / "audio" / f"{name}.wav" for name in ("question", "short")]
+    done = run("picture", *clips, "-o", tmp_path / "p.png")
+    assert done.returncode == 0, done.stderr
+    with image.open(tmp_path / "p.png") as picture:
+        longest = max(soundfile.info(clip).duration for clip in clips)
+        assert picture.width == pytest.approx(100 * longest, abs=3)
+        low, high = picture.getextrema()[0]
+        assert low < 20 and high > 220
+    assert run("picture", clips[0], "-o", tmp_path / "p.jpg").returncode == 1

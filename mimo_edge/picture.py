@@ -1,0 +1,82 @@
+"""`mimo-edge picture`: spectrograms of recordings, one above the other, as a PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from .atomic import atomic_path
+from .audio import resample
+from .errors import MimoEdgeError
+
+__all__ = ["picture", "spectrogram"]
+
+_RATE = 24_000
+_WINDOW, _HOP = 1024, 240
+_HEIGHT = 256
+"""Pixels of one spectrogram: 0 at the bottom to 8 kHz at the top."""
+_TOP_HZ = 8000
+_RANGE_DB = 70.0
+_LABEL = 16
+_COLOURS = np.array(
+    [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]]
+)
+"""Quiet to loud."""
+
+
+@click.command()
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False))
+def picture(recordings: tuple[Path, ...], output: Path) -> None:
+    """Draw the spectrograms of RECORDINGS, up to 8 kHz, one pixel per 10 ms."""
+    if output.suffix != ".png":
+        raise MimoEdgeError(f"{output}: pictures are written as .png; give such a name.")
+    image = _stack([(path.name, spectrogram(_read(path))) for path in recordings])
+    with atomic_path(output) as partial:
+        image.save(partial)
+    click.echo(f"{output}: {len(recordings)} spectrograms")
+
+
+def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Samples at 24 kHz → colours uint8 [256, columns, 3], 10 ms per column."""
+    padded = np.pad(samples, _WINDOW // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
+    magnitude = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW), axis=1))
+    bins = np.linspace(0, _TOP_HZ / _RATE * _WINDOW, _HEIGHT).astype(int)[::-1]
+    level = 20 * np.log10(np.maximum(magnitude[:, bins].T, 1e-9))
+    share = np.clip((level - level.max()) / _RANGE_DB + 1, 0, 1) * (len(_COLOURS) - 1)
+    stops = np.arange(len(_COLOURS))
+    channels = [np.interp(share, stops, _COLOURS[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def _read(path: Path) -> NDArray[np.float32]:
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise MimoEdgeError(f"{path} is not a sound file that libsndfile reads.") from error
+    return resample(samples.mean(axis=1), rate, _RATE)
+
+
+def _stack(rows: list[tuple[str, NDArray[np.uint8]]]) -> Any:
+    """Spectrograms under their names."""
+    try:
+        from PIL import Image, ImageDraw
+    except ImportError as error:
+        raise MimoEdgeError(
+            "drawing needs Pillow; install it with `pip install 'mimo-edge[picture]'`."
+        ) from error
+    width = max(pixels.shape[1] for _, pixels in rows)
+    image = Image.new("RGB", (width, len(rows) * (_HEIGHT + _LABEL)), "white")
+    draw = ImageDraw.Draw(image)
+    for index, (name, pixels) in enumerate(rows):
+        top = index * (_HEIGHT + _LABEL)
+        seconds = pixels.shape[1] * _HOP / _RATE
+        draw.text((2, top + 2), f"{name}, {seconds:.2f} s, 0 to 8 kHz", fill="black")
+        image.paste(Image.fromarray(pixels), (0, top + _LABEL))
+    return image
