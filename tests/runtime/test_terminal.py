@@ -141,6 +141,7 @@ def test_stopping(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,
     )
     wait_until_loaded(process, environment["MIMO_EDGE_MODEL"])
     time.sleep(0.3)
@@ -152,6 +153,11 @@ def test_stopping(
     assert err.strip() == "mimo-edge: interrupted"
     assert not list(out.iterdir())
     assert time.monotonic() - sent < 10
+
+
+def hear_ctrl_c() -> None:
+    """In the child: a shell starts background jobs, and so these tests perhaps, deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_until_loaded(process: subprocess.Popen[str], bundle: str) -> None:
