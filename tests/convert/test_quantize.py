@@ -23,6 +23,7 @@ from mimo_edge.errors import MimoEdgeError
 from tests.tools.full_disk import largest_file
 from tests.tools.memory import peak_anonymous
 from tests.tools.safetensors_files import LANGUAGE_MODEL, copy_language_model, write_checkpoint
+from tests.tools.signals import hear_ctrl_c
 
 ROOT = Path(__file__).parents[2]
 Q4_K_M = 15
@@ -101,6 +102,7 @@ def test_ctrl_c_in_a_terminal(wide: Path, tmp_path: Path) -> None:
         cwd=ROOT,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "out.gguf.partial").exists() and time.monotonic() < deadline:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.tools.signals import hear_ctrl_c
+
 from .conftest import QUICK
 
 ROOT = Path(__file__).parents[2]
@@ -153,11 +155,6 @@ def test_stopping(
     assert err.strip() == "mimo-edge: interrupted"
     assert not list(out.iterdir())
     assert time.monotonic() - sent < 10
-
-
-def hear_ctrl_c() -> None:
-    """In the child: a shell starts background jobs, and so these tests perhaps, deaf to SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_until_loaded(process: subprocess.Popen[str], bundle: str) -> None:
