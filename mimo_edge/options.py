@@ -27,7 +27,10 @@ __all__ = [
 ]
 
 _MODEL_VARIABLE = "MIMO_EDGE_MODEL"
-_DEMO = Path(__file__).parent.parent / "models" / "demo"
+_DEMO_FOLDERS = (
+    Path(__file__).parent / "models" / "demo",  # in an installed wheel
+    Path(__file__).parent.parent / "models" / "demo",  # in a checkout
+)
 
 
 def _decorate(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -88,8 +91,9 @@ def find_bundle(bundle: Path | None) -> Path:
         return bundle
     if named := os.environ.get(_MODEL_VARIABLE):
         return Path(named)
-    if (_DEMO / MANIFEST_FILE).is_file():
-        return _DEMO
+    for folder in _DEMO_FOLDERS:
+        if (folder / MANIFEST_FILE).is_file():
+            return folder
     raise MimoEdgeError(
         "there is no model to run: give the folder of a bundle with --model "
         f"(or in {_MODEL_VARIABLE}); `mimo-edge convert --help` says how to make one."
