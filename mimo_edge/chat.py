@@ -138,8 +138,7 @@ def _report(
         **answer_record(answer),
     }
     if output is not None:
-        with (output / _TRANSCRIPT).open("a" if number > 1 else "w", encoding="utf-8") as f:
-            f.write(json.dumps(record, ensure_ascii=False) + "\n")
+        _write_record(output / _TRANSCRIPT, record, first=number == 1)
     console.note((f"{written}: " if written else "") + describe(answer))
     console.record(**record)
 
@@ -150,6 +149,17 @@ def _write_answer(answer: Answer, number: int, output: Path | None, suffix: str)
     path = output / f"answer-{number}.{suffix}"
     write_audio(path, answer.audio, answer.sample_rate)
     return path
+
+
+def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:
+    """Add a line; what was written of earlier turns stays if the disk is full."""
+    try:
+        with path.open("w" if first else "a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise MimoEdgeError(
+            f"{path} cannot be written ({error.strerror}); check the folder and the free disk."
+        ) from error
 
 
 def _turns_in(output: Path) -> int:
