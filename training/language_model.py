@@ -72,13 +72,31 @@ def build_model() -> tuple[LanguageModel, Any]:
     special["bos_token_id"] = special["eos_token_id"]
     config = {**CONFIG, "vocab_size": tokenizer.get_vocab_size(), **special}
     model = LanguageModel(config, tokenizer.token_to_id("<|empty|>"))
-    for name, parameter in model.named_parameters():
-        if parameter.dim() == 2:
-            deep = name.endswith(("o_proj.weight", "down_proj.weight"))
-            nn.init.normal_(parameter, std=0.02 if deep else 0.04)
-        elif name.endswith("bias"):
-            nn.init.zeros_(parameter)
+    initialize(model)
     return model, tokenizer
+
+
+def initialize(model: LanguageModel) -> None:
+    """Words and patches enter the backbone equally loud, louder than what layers add at first.
+
+    With small embeddings the first layers drown the words, and copying is learned late.
+    """
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif parameter.dim() == 2:
+            std = parameter.shape[1] ** -0.5
+            if name == "model.embed_tokens.weight":
+                std = 0.5
+            elif name.startswith("speech_embeddings."):
+                std = 0.3
+            elif name.startswith(("lm_head", "local_transformer_lm_heads")):
+                std = 0.02
+            elif name.endswith(
+                ("o_proj.weight", "down_proj.weight", "speech_group_downcast.weight")
+            ):
+                std *= 0.5
+            nn.init.normal_(parameter, std=std)
 
 
 def collate(streams: list[Stream], fill: int) -> Batch:
@@ -161,7 +179,10 @@ class Trainer:
         model = self.model
         hidden = model.model(model.embed(text, self.disturb(codes)))[:, :-1]
         wanted = learn[:, 1:]
-        text_loss = F.cross_entropy(model.lm_head(hidden[wanted]), text[:, 1:][wanted])
+        words = text[:, 1:][wanted]
+        weights = torch.where(words == model.empty, 0.2, 1.0)
+        surprise = F.cross_entropy(model.lm_head(hidden[wanted]), words, reduction="none")
+        text_loss = (surprise * weights).sum() / weights.sum()
         spoken = (wanted & (text[:, 1:] == model.empty)).flatten().nonzero()[:, 0]
         if len(spoken) > self.most:
             spoken = spoken[torch.randperm(len(spoken))[: self.most]]
