@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from training import text_tokenizer
+from training import domain, text_tokenizer
 from training.codes import CodeBank, load_tokenizer
 from training.data import Speech
 from training.lm_modules import LanguageModel, dashes
@@ -62,7 +62,8 @@ CONFIG: dict[str, Any] = {
 }
 EMPTY_CODES = dashes(CONFIG["speech_zeroemb_idx"], CONFIG["audio_channels"])
 log = logging.getLogger(__name__)
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor, list[tuple[int, int, int, list[int]]]]
+EAR_LAYER = 2  # after which the words heard can be read off, one by one as they end
 
 
 def build_model() -> tuple[LanguageModel, Any]:
@@ -72,17 +73,36 @@ def build_model() -> tuple[LanguageModel, Any]:
     special["bos_token_id"] = special["eos_token_id"]
     config = {**CONFIG, "vocab_size": tokenizer.get_vocab_size(), **special}
     model = LanguageModel(config, tokenizer.token_to_id("<|empty|>"))
-    for name, parameter in model.named_parameters():
-        if parameter.dim() == 2:
-            deep = name.endswith(("o_proj.weight", "down_proj.weight"))
-            nn.init.normal_(parameter, std=0.02 if deep else 0.04)
-        elif name.endswith("bias"):
-            nn.init.zeros_(parameter)
+    initialize(model)
     return model, tokenizer
 
 
+def initialize(model: LanguageModel) -> None:
+    """Words and patches enter the backbone equally loud, louder than what layers add at first.
+
+    With small embeddings the first layers drown the words, and copying is learned late.
+    """
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif parameter.dim() == 2:
+            std = parameter.shape[1] ** -0.5
+            if name == "model.embed_tokens.weight":
+                std = 0.5
+            elif name.startswith("speech_embeddings."):
+                std = 0.3
+            elif name.startswith(("lm_head", "local_transformer_lm_heads")):
+                std = 0.02
+            elif name.endswith(
+                ("o_proj.weight", "down_proj.weight", "speech_group_downcast.weight")
+            ):
+                std *= 0.5
+            nn.init.normal_(parameter, std=std)
+
+
 def collate(streams: list[Stream], fill: int) -> Batch:
-    """Pad at the end: text [B, P], codes [B, P, 4, 8], which positions are learned [B, P]."""
+    """Pad at the end: text [B, P], codes [B, P, 4, 8], which positions are learned [B, P],
+    and what is heard: (row, first, end, words)."""
     longest = max(len(stream.text) for stream in streams)
     text = np.full((len(streams), longest), fill, np.int64)
     codes = np.broadcast_to(streams[0].no_codes, (*text.shape, 4, 8)).astype(np.int64)
@@ -91,7 +111,8 @@ def collate(streams: list[Stream], fill: int) -> Batch:
         size = len(stream.text)
         text[row, :size], codes[row, :size] = stream.text, np.stack(stream.codes)
         learn[row, :size] = stream.learn
-    return torch.from_numpy(text), torch.from_numpy(codes), torch.from_numpy(learn)
+    spans = [(row, *span) for row, stream in enumerate(streams) for span in stream.spans]
+    return torch.from_numpy(text), torch.from_numpy(codes), torch.from_numpy(learn), spans
 
 
 class Batches(Dataset[list[Batch]]):
@@ -130,20 +151,25 @@ class Trainer:
         self.steps, self.rate, self.most = arguments.steps, arguments.rate, arguments.patches
         self.noise, self.bfloat16 = arguments.noise, arguments.bfloat16
         self.step, self.path = 0, arguments.run / "last.pt"
+        self.ear = nn.Linear(CONFIG["hidden_size"], len(domain.WORDS) + 1)
+        parameters = [*self.model.parameters(), *self.ear.parameters()]
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), betas=(0.9, 0.98), weight_decay=0.02, fused=True
+            parameters, betas=(0.9, 0.98), weight_decay=0.02, fused=True
         )
         self.weights = torch.tensor(CODE_WEIGHTS) / sum(CODE_WEIGHTS)
         if self.path.exists():
             state = torch.load(self.path)
             self.model.load_state_dict(state["model"])
+            self.ear.load_state_dict(state["ear"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step = state["step"]
 
     def save(self) -> None:
         """Atomically."""
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save(state | {"step": self.step}, self.path.with_suffix(".new"))
+        torch.save(
+            state | {"ear": self.ear.state_dict(), "step": self.step}, self.path.with_suffix(".new")
+        )
         self.path.with_suffix(".new").rename(self.path)
 
     def disturb(self, codes: Tensor) -> Tensor:
@@ -156,17 +182,37 @@ class Trainer:
             column[hit] = torch.randint(EMPTY_CODES[channel], (int(hit.sum()),))
         return noisy
 
-    def losses(self, text: Tensor, codes: Tensor, learn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(text loss, weighted code loss, code loss per codebook)."""
-        model = self.model
-        hidden = model.model(model.embed(text, self.disturb(codes)))[:, :-1]
+    def ear_loss(self, x: Tensor, spans: list[tuple[int, int, int, list[int]]]) -> Tensor:
+        """CTC: the words heard, in their order, somewhere in the positions of their audio.
+
+        It teaches listening long before answers in text do; the head is not exported.
+        """
+        spans = [span for span in spans if span[2] - span[1] > len(span[3])]
+        if not spans:
+            return x.sum() * 0
+        pieces = [x[row, first:end] for row, first, end, _ in spans]
+        padded = nn.utils.rnn.pad_sequence(pieces)
+        logits = self.ear(F.rms_norm(padded, padded.shape[-1:])).float()
+        words = torch.tensor([word for span in spans for word in span[3]])
+        sizes = torch.tensor([len(span[3]) for span in spans])
+        lengths = torch.tensor([len(piece) for piece in pieces])
+        return F.ctc_loss(logits.log_softmax(-1), words, lengths, sizes, zero_infinity=True)
+
+    def losses(self, text: Tensor, codes: Tensor, learn: Tensor, spans: Any) -> tuple[Tensor, ...]:
+        """(text loss, weighted code loss, CTC loss, code loss per codebook)."""
+        model, seen = self.model, []
+        hidden = model.model(model.embed(text, self.disturb(codes)), seen=seen)[:, :-1]
+        ear_loss = self.ear_loss(seen[EAR_LAYER - 1], spans)
         wanted = learn[:, 1:]
-        text_loss = F.cross_entropy(model.lm_head(hidden[wanted]), text[:, 1:][wanted])
+        words = text[:, 1:][wanted]
+        weights = torch.where(words == model.empty, 0.2, 1.0)
+        surprise = F.cross_entropy(model.lm_head(hidden[wanted]), words, reduction="none")
+        text_loss = (surprise * weights).sum() / weights.sum()
         spoken = (wanted & (text[:, 1:] == model.empty)).flatten().nonzero()[:, 0]
         if len(spoken) > self.most:
             spoken = spoken[torch.randperm(len(spoken))[: self.most]]
         if not len(spoken):
-            return text_loss, text_loss * 0, torch.zeros(len(CODE_WEIGHTS))
+            return text_loss, text_loss * 0, ear_loss, torch.zeros(len(CODE_WEIGHTS))
         targets = codes[:, 1:].flatten(0, 1)[spoken]
         logits = model.patch_logits(hidden.flatten(0, 1)[spoken], targets)
         each = torch.stack(
@@ -175,22 +221,22 @@ class Trainer:
                 for r, y in enumerate(logits)
             ]
         )
-        return text_loss, (each * self.weights).sum(), each.detach()
+        return text_loss, (each * self.weights).sum(), ear_loss, each.detach()
 
-    def learn(self, batch: Batch) -> tuple[float, float, Tensor]:
+    def learn(self, batch: Batch) -> Tensor:
         """One step."""
         warm = min(1.0, (self.step + 1) / 150)
         decay = 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.step / self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * warm * max(decay, 0.02)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            text_loss, code_loss, each = self.losses(*batch)
+            *losses, each = self.losses(*batch)
         self.optimizer.zero_grad()
-        (text_loss + code_loss).backward()
+        sum(losses).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        return float(text_loss.detach()), float(code_loss.detach()), each
+        return torch.cat((torch.stack(losses).detach(), each))
 
 
 def parse() -> argparse.Namespace:
@@ -222,20 +268,18 @@ def main() -> None:
     batches = Batches(arguments, trainer.tokenizer)
     order = range(trainer.step // SORTED, len(batches))
     loader = DataLoader(batches, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4)
-    texts, speech, each, count = 0.0, 0.0, torch.zeros(len(CODE_WEIGHTS)), 0
+    total, count = torch.zeros(3 + len(CODE_WEIGHTS)), 0
     saved = began = time.monotonic()
     for group in loader:
         for batch in group:
-            text_loss, code_loss, channels = trainer.learn(batch)
-            texts, speech, each = texts + text_loss, speech + code_loss, each + channels
-            count += 1
+            total, count = total + trainer.learn(batch), count + 1
             if trainer.step % 50 == 0:
                 pace = (time.monotonic() - began) / count
-                detail = " ".join(f"{value / count:.2f}" for value in each)
-                figures = (trainer.step, texts / count, speech / count, detail, pace)
-                log.info("step %d  text %.4f  codes %.3f  (%s)  %.2f s", *figures)
-                texts, speech, each, count = 0.0, 0.0, torch.zeros(len(CODE_WEIGHTS)), 0
-                began = time.monotonic()
+                text_loss, code_loss, ear_loss, *each = (total / count).tolist()
+                detail = " ".join(f"{value:.2f}" for value in each)
+                figures = (trainer.step, text_loss, ear_loss, code_loss, detail, pace)
+                log.info("step %d  text %.4f  ear %.3f  codes %.3f  (%s)  %.2f s", *figures)
+                total, count, began = torch.zeros_like(total), 0, time.monotonic()
         if time.monotonic() - saved > 120 or trainer.step >= arguments.steps:
             trainer.save()
             saved = time.monotonic()

@@ -118,13 +118,21 @@ class Qwen2(nn.Module):
         """An empty KV cache."""
         return [[] for _ in self.layers]
 
-    def forward(self, x: Tensor, causal: bool = True, cache: Cache | None = None) -> Tensor:
-        """[B, T, C] → [B, T, C] after the final norm."""
+    def forward(
+        self,
+        x: Tensor,
+        causal: bool = True,
+        cache: Cache | None = None,
+        seen: list[Tensor] | None = None,
+    ) -> Tensor:
+        """[B, T, C] → [B, T, C] after the final norm; `seen` collects every layer's output."""
         past = cache[0][0].shape[2] if cache and cache[0] else 0
         cos, sin = rope(past + x.shape[1], self.rope_dim, self.rope_base)
         for index, layer in enumerate(self.layers):
             own = cache[index] if cache is not None else None
             x = layer(x, cos[past:], sin[past:], causal, own)
+            if seen is not None:
+                seen.append(x)
         return self.norm(x)
 
 

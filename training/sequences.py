@@ -9,10 +9,13 @@ from __future__ import annotations
 import numpy as np
 from tokenizers import Tokenizer
 
+from training import domain
+
 GROUP, CHANNELS = 4, 8
 ASR_INSTRUCTION = "Please transcribe this audio file"
 TTS_INSTRUCTION = "Please convert this text to speech"
 NO_THINKING = "<think>\n\n</think>\n"
+WORD_NUMBERS = {word: number for number, word in enumerate(domain.WORDS, start=1)}
 TEXT_RUN = PATCH_RUN = 5  # interleaving of a spoken answer
 
 
@@ -32,6 +35,8 @@ class Stream:
         self.text: list[int] = []
         self.codes: list[np.ndarray] = []
         self.learn: list[bool] = []
+        self.spans: list[tuple[int, int, list[int]]] = []
+        """(first, end, domain words from 1) of everything heard whose words are known."""
 
     def add(self, ids: list[int], learn: bool = False) -> None:
         """Text positions."""
@@ -50,11 +55,15 @@ class Stream:
         self.codes += list(patches)
         self.learn += [learn] * len(patches)
 
-    def heard(self, patches: np.ndarray) -> None:
+    def heard(self, patches: np.ndarray, said: str = "") -> None:
         """Audio of the user or of a voice prompt."""
         self.pieces("<|sosp|>")
+        first = len(self.text)
         self.patches(patches)
         self.pieces("<|eosp|>")
+        words = [WORD_NUMBERS.get(word, 0) for word in said.split()]
+        if words and all(words):
+            self.spans.append((first, len(self.text), words))
 
     def spoken(self, text: str, patches: np.ndarray, learn: bool) -> None:
         """Text and audio interleaved; the `<|sostm|>` before it belongs to the prompt."""
@@ -71,12 +80,14 @@ class Stream:
         self.heard(patches)
         self.pieces("<|im_end|>\n")
 
-    def user_speech(self, patches: np.ndarray, instruction: str = "", system: str = "") -> None:
+    def user_speech(
+        self, patches: np.ndarray, instruction: str = "", system: str = "", said: str = ""
+    ) -> None:
         """A spoken user turn; `instruction` follows the audio, `system` precedes it."""
         self.pieces("<|im_start|>user\n")
         if system:
             self.pieces(system, "\n\n")
-        self.heard(patches)
+        self.heard(patches, said)
         if instruction:
             self.pieces(instruction)
         self.pieces("<|im_end|>\n")

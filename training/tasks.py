@@ -78,7 +78,7 @@ class Tasks:
         own = self.entries[index]["kind"] == "answer" and rng.random() < 0.5
         patches = self.bank.own(index) if own else self.heard(index, rng)
         out = self.stream()
-        out.user_speech(patches, instruction=ASR_INSTRUCTION)
+        out.user_speech(patches, instruction=ASR_INSTRUCTION, said=self.text(index))
         out.ask_text()
         out.pieces(self.text(index), learn=True)
         out.end_turn(learn=True)
@@ -137,7 +137,9 @@ class Tasks:
             else:
                 noise = index < 0
                 patches = self.bank.noise(int(rng.integers(200))) if noise else None
-                out.user_speech(self.heard(index, rng) if patches is None else patches, "", system)
+                said = "" if noise else self.text(index)
+                patches = self.heard(index, rng) if patches is None else patches
+                out.user_speech(patches, "", system, said)
                 system = ""
             if mode == "speech":
                 out.ask_speech()
