@@ -50,8 +50,16 @@ _TRANSCRIPT = "transcript.jsonl"
 @click.option("--text-only", is_flag=True, help="Answer in text.")
 @click.option("--think", is_flag=True, help="Answer in text after thinking aloud.")
 @click.option("--transcribe", is_flag=True, help="Write the questions down too.")
-@click.option("--save-session", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--load-session", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--save-session",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the conversation down when it is over, to go on later.",
+)
+@click.option(
+    "--load-session",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Go on with a conversation that was saved.",
+)
 @model_options
 @sampling_options
 @output_options

@@ -31,7 +31,13 @@ _COLOURS = np.array(
 
 @click.command()
 @click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The picture, a .png file.",
+)
 def picture(recordings: tuple[Path, ...], output: Path) -> None:
     """Draw the spectrograms of RECORDINGS, up to 8 kHz, one pixel per 10 ms."""
     if output.suffix != ".png":

@@ -190,7 +190,7 @@ def test_help(command: Command, name: str) -> None:
     for parameter in parameters:
         if isinstance(parameter, click.Option):
             assert all(option in result.out for option in parameter.opts)
-            assert parameter.help or parameter.name in ("save_session", "load_session")
+            assert parameter.help
     assert command("--help").out.count(f"\n  {name} ") == 1
 
 
@@ -251,5 +251,5 @@ def test_no_bundle_at_all(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("MIMO_EDGE_MODEL")
-    monkeypatch.setattr("mimo_edge.options._DEMO", tmp_path)
+    monkeypatch.setattr("mimo_edge.options._DEMO_FOLDERS", (tmp_path,))
     assert "give the folder of a bundle with --model" in command("text", "Hello.").sentence
