@@ -186,7 +186,7 @@ class BackboneSequence:
 
         Text tokens come as their embeddings too (`TokenEmbeddings`): llama.cpp takes no
         tokens and embeddings in one batch, and a prompt alternates between them every five
-        positions.
+        positions. Only the last position computes logits.
 
         Args:
             embeddings: float32 [positions, hidden], at least one position.
@@ -202,10 +202,13 @@ class BackboneSequence:
                 "shorter audio."
             )
         rows = np.ascontiguousarray(embeddings, dtype=np.float32)
-        index, size = -1, self._largest_batch
-        for start in range(0, count, size):
-            index = self._evaluate(rows[start : start + size], last=start + size >= count)
-        return self._output(index)
+        # The last position goes alone: where a hidden state is asked for, llama.cpp computes
+        # the logits of every position of the batch, whatever the batch asks for.
+        for start in range(0, count - 1, self._largest_batch):
+            end = min(start + self._largest_batch, count - 1)
+            self._evaluate(rows[start:end], output=False)
+        self._evaluate(rows[count - 1 :], output=True)
+        return self._output()
 
     def truncate(self, length: int) -> None:
         """Forget everything from position `length` on."""
@@ -250,11 +253,11 @@ class BackboneSequence:
             raise RuntimeError("the sequence is closed")
         return self._context
 
-    def _evaluate(self, rows: NDArray[np.float32], *, last: bool) -> int:
-        """Evaluate one batch; with `last` its last position is an output. Returns its index."""
+    def _evaluate(self, rows: NDArray[np.float32], *, output: bool) -> None:
+        """Evaluate one batch; with `output` it is one position, whose results are wanted."""
         context, batch, width = self._open(), self._batch, self._config.hidden_size
         llama_cpp.llama_batch_ext_clear(batch)
-        llama_cpp.llama_set_embeddings(context, last)
+        llama_cpp.llama_set_embeddings(context, output)
         for offset, row in enumerate(rows):
             data = row.ctypes.data_as(_FLOATS)
             embedding = llama_cpp.llama_embd(data, 1, width)
@@ -263,10 +266,7 @@ class BackboneSequence:
                 raise RuntimeError(f"llama.cpp refuses position {offset} of a batch ({index})")
             position = llama_cpp.llama_pos(self.length + offset)
             llama_cpp.llama_batch_ext_set_pos(batch, index, ctypes.byref(position))
-            # Not one output more than needed: each costs a product with the vocabulary.
-            llama_cpp.llama_batch_ext_set_output_logits(
-                batch, index, last and offset == len(rows) - 1
-            )
+            llama_cpp.llama_batch_ext_set_output_logits(batch, index, output)
         redirect_log()
         status = llama_cpp.llama_process(context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, batch)
         if status:
@@ -276,18 +276,17 @@ class BackboneSequence:
                 f"{first_complaint()}); give a smaller --ctx or free some memory."
             )
         self.length += len(rows)
-        return index
 
     def _recover(self) -> None:
         """After a failed batch: drop what of it stayed in the cache."""
         llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, self.length, -1)
 
-    def _output(self, index: int) -> BackboneOutput:
+    def _output(self) -> BackboneOutput:
         context = self._open()
-        logits = llama_cpp.llama_get_logits_ith(context, index)
-        hidden = llama_cpp.llama_get_embeddings_ith(context, index)
+        logits = llama_cpp.llama_get_logits_ith(context, 0)
+        hidden = llama_cpp.llama_get_embeddings_ith(context, 0)
         if not logits or not hidden:
-            raise RuntimeError(f"llama.cpp gives no output for position {index} of the batch")
+            raise RuntimeError("llama.cpp gives no output for the last position")
         return BackboneOutput(
             logits=np.ctypeslib.as_array(logits, (self._config.vocab_size,)).copy(),
             hidden=np.ctypeslib.as_array(hidden, (self._config.hidden_size,)).copy(),
