@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from convert.recipes import get_recipe, part_sizes
+from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from mimo_edge.bundle_files import load_manifest
 from tests.golden.folder import Golden
 
@@ -45,7 +47,8 @@ def test_convert_help_lists_sizes_of_the_released_model() -> None:
     text = run("--help", module="convert").stdout
     for recipe in ("reference", "quality", "default", "small"):
         assert f"\n  {recipe} " in text
-    assert "q4_k_m" in text and "6.59" in text
+    total = sum(part_sizes(get_recipe("default"), RELEASED_LANGUAGE, RELEASED_AUDIO).values())
+    assert "q4_k_m" in text and f"{total / 1e9:.2f}" in text
 
 
 def test_convert_with_other_precisions(golden: Golden, tmp_path: Path) -> None:
