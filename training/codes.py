@@ -45,17 +45,27 @@ def fingerprint(model: AudioTokenizer) -> str:
 class CodeBank:
     """Patches [P, 4, 8] (int16) of utterances."""
 
-    def __init__(self, speech: Speech, model: AudioTokenizer, folder: Path | None) -> None:
+    def __init__(
+        self, speech: Speech, model: AudioTokenizer, folder: Path | None, part: int = 0
+    ) -> None:
+        """`part` is the process's own file: several read all of them and write one each."""
         self.speech, self.model = speech, model
         self.mel = LogMel(mels=model.config["n_mels"])
         self.known: dict[int, np.ndarray] = {}
         self.file: Any = None
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-            self.open(folder / f"codes-{fingerprint(model)}.bin")
+            name = f"codes-{fingerprint(model)}"
+            for other in sorted(folder.glob(f"{name}*.bin")):
+                self.read(other)
+            path = folder / (f"{name}-{part}.bin" if part else f"{name}.bin")
+            end = self.read(path)
+            self.file = path.open("r+b" if path.exists() else "wb")
+            self.file.truncate(end)
+            self.file.seek(end)
 
-    def open(self, path: Path) -> None:
-        """Read what an earlier run computed, go on behind it."""
+    def read(self, path: Path) -> int:
+        """What an earlier run computed; the number of its bytes that are whole."""
         data = np.fromfile(path, np.int16) if path.exists() else np.zeros(0, np.int16)
         at = 0
         while at + 3 <= len(data):
@@ -65,9 +75,7 @@ class CodeBank:
             key = (high << 15) | low
             self.known[key] = data[at + 3 : at + 3 + steps * 8].reshape(-1, 8)
             at += 3 + steps * 8
-        self.file = path.open("r+b" if path.exists() else "wb")
-        self.file.truncate(2 * at)
-        self.file.seek(2 * at)
+        return 2 * at
 
     def keep(self, key: int, codes: np.ndarray) -> None:
         """Remember, in memory and in the file."""
