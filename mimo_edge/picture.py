@@ -72,17 +72,20 @@ def _read(path: Path) -> NDArray[np.float32]:
 def _stack(rows: list[tuple[str, NDArray[np.uint8]]]) -> Any:
     """Spectrograms under their names."""
     try:
-        from PIL import Image, ImageDraw
+        from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
         raise MimoEdgeError(
             "drawing needs Pillow; install it with `pip install 'mimo-edge[picture]'`."
         ) from error
-    width = max(pixels.shape[1] for _, pixels in rows)
+    labels = [
+        f"{name}, {pixels.shape[1] * _HOP / _RATE:.2f} s, 0 to 8 kHz" for name, pixels in rows
+    ]
+    texts = [ImageFont.load_default().getbbox(label)[2] for label in labels]
+    width = max(*(pixels.shape[1] for _, pixels in rows), *(int(text) + 4 for text in texts))
     image = Image.new("RGB", (width, len(rows) * (_HEIGHT + _LABEL)), "white")
     draw = ImageDraw.Draw(image)
-    for index, (name, pixels) in enumerate(rows):
+    for index, (label, (_, pixels)) in enumerate(zip(labels, rows, strict=True)):
         top = index * (_HEIGHT + _LABEL)
-        seconds = pixels.shape[1] * _HOP / _RATE
-        draw.text((2, top + 2), f"{name}, {seconds:.2f} s, 0 to 8 kHz", fill="black")
+        draw.text((2, top + 2), label, fill="black")
         image.paste(Image.fromarray(pixels), (0, top + _LABEL))
     return image

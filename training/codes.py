@@ -14,13 +14,11 @@ import numpy as np
 import torch
 
 from training.audio_modules import AudioTokenizer
-from training.augment import LOUDNESS, Condition, augment, colored_noise, draw_condition
+from training.augment import ANSWER, LOUDNESS, Condition, augment, colored_noise, draw_condition
 from training.data import SAMPLE_RATE, Speech, Utterance
 from training.mel import LogMel
 from training.sequences import to_patches
 
-ANSWER = Condition(lead=0.1, tail=0.12)
-"""How the model's own voice is recorded: always the same way, so it is easy to learn."""
 RENDERINGS = 4  # of every utterance that is heard
 
 

@@ -27,8 +27,8 @@ from mimo_edge.patches import Positions
 from mimo_edge.prompts import Turn
 from training import domain
 from training.augment import Condition, augment
-from training.bundle_demo import BundleDemo
 from training.data import VOICES, describe, render
+from training.demo import Demo
 from training.judge import word_error_rate
 
 log = logging.getLogger(__name__)
@@ -95,13 +95,13 @@ class Comparison:
         at = Condition(snr_db=self.random.uniform(20, 40), lead=self.random.uniform(0, 0.3))
         return Spoken(text, augment(wave, entry, at, self.noise)[0].astype(np.float32))
 
-    def learn(self, demo: BundleDemo) -> None:
+    def learn(self, demo: Demo) -> None:
         """Take the reference's codes and answers."""
         for spoken in self.questions:
             self.codes.append(demo.engine.audio_tokenizer.encode(spoken.wave))
             self.paths.append(_answer_path(demo, spoken))
 
-    def row(self, demo: BundleDemo) -> Row:
+    def row(self, demo: Demo) -> Row:
         """Measure one bundle."""
         manifest = demo.engine.manifest
         pairs = [(s.text, demo.transcribe(s.wave)) for s in self.sequences]
@@ -122,7 +122,7 @@ class Comparison:
         )
 
 
-def _answer_path(demo: BundleDemo, spoken: Spoken) -> AnswerPath:
+def _answer_path(demo: Demo, spoken: Spoken) -> AnswerPath:
     """The reference's answer to a question, with its distributions."""
     with demo.model.session(overrides=demo._overrides()) as session:
         session.ask(spoken.wave)
@@ -190,7 +190,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             bundle = Path(scratch) / recipe.name
             convert(source, bundle, recipe, name=model.name)
-            demo = BundleDemo(bundle)
+            demo = Demo(bundle)
             if not rows:
                 comparison.learn(demo)
             rows.append(comparison.row(demo))
