@@ -22,9 +22,10 @@ from mimo_edge.audio import log_mel
 from mimo_edge.config import AudioConfig
 from training import domain
 from training.augment import ANSWER, Condition, augment
-from training.data import ANSWER_VOICES, VOICES, Utterance, describe, render
+from training.data import ANSWER_VOICES, SAMPLE_RATE, VOICES, Utterance, describe, render
 from training.demo import Demo
-from training.judge import Sphinx, median_pitch, word_error_rate, word_errors
+from training.judge import Sphinx, word_error_rate, word_errors
+from training.pitch import median_pitch
 
 log = logging.getLogger(__name__)
 LIKE_CLEAN = Condition()
@@ -154,7 +155,7 @@ class Examination:
                 sample = next(self.sequences(2, 4))
                 prompt, _, _ = self.say(sample, voice, 1.0, ANSWER)
                 heard, _, _ = self.say(question, self.random.choice(VOICES), 1.0, LIKE_CLEAN)
-                pitch = median_pitch(self.demo.reply([heard], prompt)[0][1])
+                pitch = median_pitch(self.demo.reply([heard], prompt)[0][1], SAMPLE_RATE)
                 right += (pitch > 140) == (voice == "slt")
                 all_ += 1
                 told.append((voice, round(pitch)))

@@ -57,16 +57,3 @@ class Sphinx:
         self.decoder.end_utt()
         best = self.decoder.hyp()
         return best.hypstr if best else ""
-
-
-def median_pitch(wave: np.ndarray) -> float:
-    """Median fundamental frequency of the voiced frames in hertz, 0 if there are none."""
-    size, found = int(0.04 * SAMPLE_RATE), []
-    low, high = SAMPLE_RATE // 300, SAMPLE_RATE // 70
-    for start in range(0, len(wave) - size, size // 2):
-        frame = wave[start : start + size] * np.hanning(size)
-        correlation = np.fft.irfft(np.abs(np.fft.rfft(frame, 2 * size)) ** 2)
-        lag = low + int(correlation[low:high].argmax())
-        if correlation[0] > 1e-3 * size and correlation[lag] > 0.4 * correlation[0]:
-            found.append(SAMPLE_RATE / lag)
-    return float(np.median(found)) if found else 0.0
