@@ -61,11 +61,11 @@ class Tasks:
         return Stream(self.tokenizer, self.empty_codes)
 
     def example(self, rng: np.random.Generator) -> Stream:
-        """Any task: 40% transcription, 22% speaking, 38% dialogue."""
+        """Any task: 35% transcription, 28% speaking, 37% dialogue."""
         share = rng.random()
-        if share < 0.40:
+        if share < 0.35:
             return self.transcribe(rng)
-        if share < 0.62:
+        if share < 0.63:
             return self.speak(rng)
         if share < 0.92:
             return self.dialogue(rng, "speech")
