@@ -22,7 +22,7 @@ from rich.table import Table
 from .engine import Answer, OnText
 from .errors import MimoEdgeError
 
-__all__ = ["Console", "answer_record", "describe", "print_table", "run_command"]
+__all__ = ["Console", "answer_record", "describe", "print_table", "printable", "run_command"]
 
 _PIPE_WIDTH = 200
 _CONTROL = dict.fromkeys({*range(32), 127} - {ord("\n"), ord("\t")})
@@ -71,7 +71,7 @@ class Console:
         if self._streamed:
             click.echo()
         elif not self.as_json:
-            click.echo(text.translate(_CONTROL) if sys.stdout.isatty() else text)
+            click.echo(printable(text) if sys.stdout.isatty() else text)
         self._streamed = False
 
     def record(self, **values: Any) -> None:
@@ -84,7 +84,12 @@ class Console:
             # It would overwrite the line that the text is on.
             self._status.stop()
         self._streamed = True
-        click.echo(text.translate(_CONTROL), nl=False)
+        click.echo(printable(text), nl=False)
+
+
+def printable(text: str) -> str:
+    """Text without the characters that a terminal would obey."""
+    return text.translate(_CONTROL)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

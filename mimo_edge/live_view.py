@@ -1,0 +1,190 @@
+"""How a live conversation looks: a panel on a terminal, lines in a pipe, JSON when asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import Protocol
+
+import click
+from rich.console import Console as RichConsole
+from rich.live import Live
+from rich.text import Text
+
+from .console import printable
+from .live_events import (
+    AnswerHeard,
+    AnswerText,
+    Level,
+    LiveEvent,
+    LiveState,
+    Notice,
+    QuestionHeard,
+    StateChanged,
+    TurnReport,
+    record_of,
+)
+
+__all__ = ["JsonView", "PanelView", "PlainView", "View", "describe_report"]
+
+_STATES: dict[LiveState, tuple[str, str]] = {
+    "starting": ("starting", "dim"),
+    "listening": ("listening", "green"),
+    "hearing": ("hearing you", "bold green"),
+    "thinking": ("thinking", "yellow"),
+    "speaking": ("speaking", "bold cyan"),
+    "paused": ("waiting for the device", "bold red"),
+}
+_METER = 24
+_QUIET_DBFS, _LOUD_DBFS = -60.0, 0.0
+_REFRESHES = 15
+
+
+class View(Protocol):
+    """Shows events; a context manager around the conversation."""
+
+    def show(self, event: LiveEvent) -> None:
+        """Show one event."""
+
+    def __enter__(self) -> View:
+        """Begin."""
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the terminal as it was."""
+
+
+class JsonView:
+    """One line of JSON per event on standard output; no levels, they would be most of it."""
+
+    def show(self, event: LiveEvent) -> None:
+        """Print it."""
+        if not isinstance(event, Level):
+            click.echo(json.dumps(record_of(event), ensure_ascii=False))
+
+    def __enter__(self) -> JsonView:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing to clean."""
+
+
+class PlainView:
+    """Whole lines: what was said on standard output, everything else on standard error."""
+
+    def __init__(self) -> None:
+        self._state: LiveState | None = None
+
+    def show(self, event: LiveEvent) -> None:
+        """Print it, if it is worth a line."""
+        if isinstance(event, StateChanged):
+            click.echo(f"[{_STATES[event.state][0]}]", err=True)
+        elif isinstance(event, QuestionHeard):
+            click.echo(_question_line(event))
+        elif isinstance(event, AnswerHeard):
+            click.echo(f"mimo: {_answer_line(event)}")
+        elif isinstance(event, TurnReport):
+            click.echo(describe_report(event), err=True)
+        elif isinstance(event, Notice):
+            click.echo(event.text, err=True)
+        sys.stdout.flush()
+
+    def __enter__(self) -> PlainView:
+        """Nothing to prepare."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing to clean."""
+
+
+class PanelView:
+    """The transcript scrolls; below it one line with the state, the level and the answer so far."""
+
+    def __init__(self, hint: str, console: RichConsole | None = None) -> None:
+        """`hint` says which keys do what."""
+        self._console = console or RichConsole(highlight=False)
+        self._hint = hint
+        self._state: LiveState = "starting"
+        self._dbfs = _QUIET_DBFS
+        self._text = ""
+        self._live = Live(
+            console=self._console, refresh_per_second=_REFRESHES, get_renderable=self._panel
+        )
+
+    def show(self, event: LiveEvent) -> None:
+        """Print what stays, remember what the panel shows."""
+        if isinstance(event, StateChanged):
+            self._state = event.state
+        elif isinstance(event, Level):
+            self._dbfs = event.dbfs
+        elif isinstance(event, QuestionHeard):
+            self._text = ""
+            self._console.print(Text(_question_line(event), style="green"))
+        elif isinstance(event, AnswerText):
+            self._text += event.text
+        elif isinstance(event, AnswerHeard):
+            self._text = ""
+            self._console.print(Text(f"mimo: {_answer_line(event)}", style="cyan"))
+        elif isinstance(event, TurnReport):
+            self._console.print(Text(describe_report(event), style="dim"))
+        elif isinstance(event, Notice):
+            self._console.print(Text(event.text, style="yellow"))
+
+    def _panel(self) -> Text:
+        name, style = _STATES[self._state]
+        share = (self._dbfs - _QUIET_DBFS) / (_LOUD_DBFS - _QUIET_DBFS)
+        bars = round(max(0.0, min(1.0, share)) * _METER)
+        panel = Text()
+        if self._text:
+            panel.append(f"mimo: {printable(self._text.strip())}\n", "cyan")
+        panel.append("▮" * bars, "green" if self._dbfs < -3 else "red")
+        panel.append("▯" * (_METER - bars), "dim")
+        panel.append(f" {name}", style)
+        panel.append(f"   {self._hint}", "dim")
+        return panel
+
+    def __enter__(self) -> PanelView:
+        """Take the bottom of the terminal."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """Give it back."""
+        self._live.stop()
+
+
+def describe_report(report: TurnReport) -> str:
+    """One line about what a turn took."""
+    parts = []
+    if report.first_sound_seconds is not None:
+        parts.append(f"first sound after {report.first_sound_seconds:.2f} s")
+    if report.real_time_factor is not None:
+        parts.append(f"real-time factor {report.real_time_factor:.2f}")
+    if report.tokens_per_second is not None:
+        parts.append(f"{report.tokens_per_second:.1f} tokens/s")
+    if report.patches_per_second is not None:
+        parts.append(f"{report.patches_per_second:.1f} patches/s")
+    parts.append(
+        f"{report.evaluated_positions} positions evaluated, {report.prepared_positions} ahead, "
+        f"{report.cached_positions} cached"
+    )
+    if report.underruns:
+        parts.append(f"{report.underruns} underruns")
+    parts.append(f"{report.resident_bytes / 1e9:.2f} GB")
+    return "  " + " · ".join(parts)
+
+
+def _question_line(event: QuestionHeard) -> str:
+    seconds = event.end - event.start
+    said = printable(event.text) if event.text is not None else f"({seconds:.1f} s of speech)"
+    return f"you: {said}"
+
+
+def _answer_line(event: AnswerHeard) -> str:
+    return printable(event.text) + (" — (interrupted)" if event.interrupted else "")

@@ -1,0 +1,86 @@
+"""What a person and a pipe see of a live conversation."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from mimo_edge.live_events import (
+    AnswerHeard,
+    AnswerText,
+    Level,
+    LiveEvent,
+    Notice,
+    QuestionHeard,
+    StateChanged,
+    TurnReport,
+)
+from mimo_edge.live_view import JsonView, PanelView, PlainView
+
+REPORT = TurnReport(
+    turn=1,
+    reason="stop",
+    first_sound_seconds=0.812,
+    real_time_factor=0.25,
+    tokens_per_second=31.0,
+    patches_per_second=25.0,
+    evaluated_positions=3,
+    cached_positions=50,
+    prepared_positions=20,
+    underruns=0,
+    resident_bytes=210_000_000,
+)
+TURN: list[LiveEvent] = [
+    StateChanged(state="listening"),
+    Level(dbfs=-20.0),
+    StateChanged(state="hearing"),
+    QuestionHeard(turn=1, start=1.0, end=2.5),
+    StateChanged(state="thinking"),
+    AnswerText(turn=1, text="two and "),
+    AnswerText(turn=1, text="two\x1b is four"),
+    AnswerHeard(turn=1, start=3.0, end=4.0, text="two and two", interrupted=True),
+    REPORT,
+    Notice(text="the microphone is gone"),
+]
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with JsonView() as view:
+        for event in TURN:
+            view.show(event)
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["event"] for record in records] == (
+        ["state", "state", "question", "state", "text", "text", "answer", "report", "notice"]
+    )
+    assert records[6]["interrupted"] and records[7]["cached_positions"] == 50
+
+
+def test_lines_for_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainView() as view:
+        for event in TURN:
+            view.show(event)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["you: (1.5 s of speech)", "mimo: two and two — (interrupted)"]
+    assert "first sound after 0.81 s · real-time factor 0.25 · 31.0 tokens/s" in err
+    assert "3 positions evaluated, 20 ahead, 50 cached" in err
+    assert err.splitlines()[0] == "[listening]" and "the microphone is gone" in err
+
+
+def test_panel_on_a_terminal() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, _environ={"TERM": "xterm"})
+    with PanelView("Ctrl-C ends the turn", console) as view:
+        for event in TURN[:7]:
+            view.show(event)
+            view._live.refresh()
+        shown = screen.getvalue()
+        for event in TURN[7:]:
+            view.show(event)
+    assert "listening" in shown and "hearing you" in shown and "thinking" in shown
+    assert "Ctrl-C ends the turn" in shown
+    assert "mimo: two and two is four" in shown  # live, and nothing that a terminal obeys
+    assert "▮" * 16 in shown and "▮" * 17 not in shown
+    assert "two and two — (interrupted)" in screen.getvalue()
