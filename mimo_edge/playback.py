@@ -1,0 +1,226 @@
+"""The sound of an answer between the generator that makes it and the speaker that plays it.
+
+Playing starts when the measured rate of generation says that it will not run dry. On a machine
+slower than real time that means waiting, which is said (`slower_than_real_time`), rather than
+gaps within words.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import MimoEdgeError
+from .pace import Pace
+
+__all__ = ["Playback", "PlaybackSettings", "PlaybackState"]
+
+PlaybackState = Literal["idle", "waiting", "playing"]
+"""No answer, or all of it was played; sound is collected, silence is played; sound is played."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaybackSettings:
+    """How careful the playing is."""
+
+    cushion_s: float = 0.1
+    """Sound to have beyond what the measured rate asks for: a few turns of the scheduler."""
+    expected_answer_s: float = 10.0
+    """Length of an answer before any is known: two or three sentences."""
+    longest_answer_s: float = 60.0
+    """No wait is planned for more than that."""
+    expected_factor: float | None = None
+    """Real-time factor before any was measured. None: the first answer waits for its second
+    piece of sound, which tells."""
+    fade_s: float = 0.005
+    """Fade where sound is broken off or goes on, long enough to be no click."""
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if min(self.cushion_s, self.fade_s) < 0:
+            raise MimoEdgeError("a duration of the playback is negative; give 0 or more.")
+        if not 0 < self.expected_answer_s <= self.longest_answer_s:
+            raise MimoEdgeError(
+                f"answers of {self.expected_answer_s:g} s are expected, of "
+                f"{self.longest_answer_s:g} s at most; give the smaller number first."
+            )
+
+
+class Playback:
+    """One answer after another: `begin`, `push` its pieces, `finish` it, or `stop`.
+
+    A generating thread may push while the sound system's callback pulls: a lock is held for a
+    few microseconds, never while anything waits. Times are seconds of one clock that never
+    goes back, such as `time.monotonic()`.
+    """
+
+    def __init__(self, rate: int, settings: PlaybackSettings | None = None) -> None:
+        """Play sound of `rate` Hz."""
+        self.settings = settings or PlaybackSettings()
+        self._rate = rate
+        self._pace = Pace(
+            answer_s=self.settings.expected_answer_s,
+            longest_s=self.settings.longest_answer_s,
+            factor=self.settings.expected_factor,
+        )
+        self._fade = max(1, round(self.settings.fade_s * rate))
+        self._lock = threading.Lock()
+        self._pieces: deque[NDArray[np.float32]] = deque()
+        self._ready = 0
+        """Samples in `_pieces`."""
+        self._ending = np.zeros(0, dtype=np.float32)
+        """The last samples of what ended, faded; played before anything else."""
+        self._faded_in = 0
+        """Samples since the sound began or resumed, up to the length of the fade."""
+        self._state: PlaybackState = "idle"
+        self._complete = False
+        self._played = 0
+        self._underruns = 0
+
+    def begin(self) -> None:
+        """An answer is going to come. One that still plays is stopped."""
+        with self._lock:
+            self._break_off()
+            self._pace.begin()
+            self._state, self._complete = "waiting", False
+            self._faded_in = self._played = self._underruns = 0
+
+    def push(self, samples: NDArray[np.float32], now: float) -> None:
+        """The next samples of the answer, float32 [n], came at the time `now`.
+
+        After `stop` and before `begin` they are dropped: a generation ends a little later.
+        """
+        with self._lock:
+            if self._state == "idle" or self._complete or not len(samples):
+                return
+            self._pieces.append(samples)
+            self._ready += len(samples)
+            self._pace.arrived(len(samples) / self._rate, now)
+            self._start_if_safe()
+
+    def finish(self) -> None:
+        """The answer is complete; what is left will be played."""
+        with self._lock:
+            if self._state == "idle" or self._complete:
+                return
+            self._complete = True
+            self._pace.finish()
+            self._state = "playing" if self._ready else "idle"
+
+    def stop(self) -> None:
+        """Fade out now and drop the rest; `played` tells how far it came."""
+        with self._lock:
+            self._break_off()
+
+    def pull(self, count: int) -> NDArray[np.float32]:
+        """The next `count` samples for the speaker: float32 [count], silence where none are."""
+        out = np.zeros(count, dtype=np.float32)
+        with self._lock:
+            done = self._play_ending(out)
+            if self._state == "playing":
+                sure = min(count - done, max(0, self._ready - self._fade))
+                out[done : done + sure] = self._take(sure)
+                done += sure
+                if done < count:
+                    self._run_out()
+                    self._play_ending(out[done:])
+        return out
+
+    @property
+    def state(self) -> PlaybackState:
+        """See `PlaybackState`."""
+        return self._state
+
+    @property
+    def played(self) -> int:
+        """Samples of the present or last answer that were handed to the speaker.
+
+        They are heard after the speaker's latency.
+        """
+        return self._played
+
+    @property
+    def underruns(self) -> int:
+        """How often the present or last answer ran dry before it was complete."""
+        return self._underruns
+
+    @property
+    def factor(self) -> float | None:
+        """Seconds of generation per second of sound; None: nothing was measured yet."""
+        with self._lock:
+            return self._pace.factor
+
+    @property
+    def slower_than_real_time(self) -> float | None:
+        """The real-time factor if it is above 1, else None: a reason to tell why one waits."""
+        factor = self.factor
+        return factor if factor is not None and factor > 1 else None
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds from the last `push` until playing is expected to start; None: not known."""
+        with self._lock:
+            if self._state != "waiting":
+                return None
+            return self._pace.wait(self._ready / self._rate, self.settings.cushion_s)
+
+    def _start_if_safe(self) -> None:
+        needed = self._pace.head_start(self.settings.cushion_s)
+        if self._state == "waiting" and needed is not None and self._ready >= needed * self._rate:
+            self._state = "playing"
+
+    def _run_out(self) -> None:
+        """The sound ends with what is left of it: for good, or an underrun."""
+        self._fade_out()
+        if self._complete:
+            self._state = "idle"
+        else:
+            self._underruns += 1
+            self._state = "waiting"
+
+    def _break_off(self) -> None:
+        """Leave nothing but a fade of what plays."""
+        if self._state == "playing":
+            self._fade_out()
+        if self._state != "idle" and not self._complete:
+            self._pace.stop()
+        self._pieces.clear()
+        self._ready = 0
+        self._state = "idle"
+
+    def _fade_out(self) -> None:
+        """The next samples become the ending. While playing, enough for it are held back."""
+        sound = self._take(min(self._fade, self._ready))
+        falling = np.arange(len(sound), 0, -1, dtype=np.float32) - 1
+        self._ending = np.concatenate([self._ending, sound * falling / np.float32(self._fade)])
+        self._faded_in = 0
+
+    def _play_ending(self, out: NDArray[np.float32]) -> int:
+        """Fill `out` with what there is of an ending; how many samples that were."""
+        count = min(len(out), len(self._ending))
+        out[:count], self._ending = self._ending[:count], self._ending[count:]
+        return count
+
+    def _take(self, count: int) -> NDArray[np.float32]:
+        """Remove the next samples, of which there are enough; fade in if the sound begins."""
+        parts = [np.zeros(0, dtype=np.float32)]
+        missing = count
+        while missing:
+            piece = self._pieces.popleft()
+            parts.append(piece[:missing])
+            if len(piece) > missing:
+                self._pieces.appendleft(piece[missing:])
+            missing -= len(parts[-1])
+        out = np.concatenate(parts)
+        rising = min(count, self._fade - self._faded_in)
+        gain = (self._faded_in + np.arange(rising, dtype=np.float32)) / np.float32(self._fade)
+        out[:rising] *= gain
+        self._faded_in += rising
+        self._ready -= count
+        self._played += count
+        return out
