@@ -1,0 +1,106 @@
+"""Taking the model's own voice out of the microphone: WebRTC's echo canceller.
+
+It learns how what is played comes back through the room, so it has to hear both sides.
+The only module that imports livekit.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import MimoEdgeError
+
+if TYPE_CHECKING:
+    from livekit import rtc
+
+__all__ = ["EchoCanceller"]
+
+_FRAMES_PER_SECOND = 100  # the canceller works on 10 ms at a time
+_INT16 = 32767
+_LONGEST_DELAY_S = 0.5
+"""WebRTC refuses more; Bluetooth headphones need no canceller anyway."""
+
+
+class EchoCanceller:
+    """An echo canceller for one microphone and one speaker of the same rate.
+
+    `played` and `captured` may be called from different threads. Feed both as it happens:
+    what is played no later than its echo is captured, silence included.
+    """
+
+    def __init__(self, rate: int, *, delay_s: float = 0.0) -> None:
+        """Make a canceller for sound of `rate` Hz.
+
+        `delay_s` is the time from `played` to `captured` of its echo, a hint to start from. It
+        finds the delay by itself; too long a hint lets most of the first second's echo
+        through, too short a one little of it.
+
+        Raises:
+            MimoEdgeError: its package is not installed, or a value is out of range.
+        """
+        if rate < 8000 or rate % _FRAMES_PER_SECOND:
+            raise MimoEdgeError(
+                f"echo cancellation at {rate} Hz is not possible; give a multiple of "
+                f"{_FRAMES_PER_SECOND} Hz from 8000 Hz on."
+            )
+        if not 0 <= delay_s <= _LONGEST_DELAY_S:
+            raise MimoEdgeError(
+                f"the echo's delay is {delay_s:g} s; give 0 to {_LONGEST_DELAY_S:g} s, or use "
+                "headphones."
+            )
+        try:
+            from livekit import rtc
+        except ImportError as error:
+            raise MimoEdgeError(
+                f"echo cancellation needs livekit ({error}); install it with "
+                "`pip install 'mimo-edge[echo]'`, or use headphones."
+            ) from error
+        self._frame_type = rtc.AudioFrame
+        # Only the echo goes: noise suppression and gain control would change the voice that
+        # the model hears.
+        self._module = rtc.AudioProcessingModule(echo_cancellation=True)
+        self._rate = rate
+        self._delay_ms = round(1000 * delay_s)
+        self._frame = rate // _FRAMES_PER_SECOND
+        self._far = np.zeros(0, dtype=np.float32)
+        self._near = np.zeros(0, dtype=np.float32)
+        self._lock = threading.Lock()
+
+    def played(self, samples: NDArray[np.float32]) -> None:
+        """Tell what goes to the speaker now: float32 [n] within ±1, mono, any n."""
+        with self._lock:
+            frames, self._far = self._whole_frames(self._far, samples)
+            for frame in frames:
+                self._module.process_reverse_stream(self._pack(frame))
+
+    def captured(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the echo out of the microphone's next samples: float32 [n], mono, any n.
+
+        Returns float32 [m]: every whole frame of 10 ms that is complete now; the rest comes
+        with the next call, so no sample is lost and none is later than 10 ms.
+        """
+        with self._lock:
+            frames, self._near = self._whole_frames(self._near, samples)
+            out = np.empty(frames.shape, dtype=np.float32)
+            for index, frame in enumerate(frames):
+                packed = self._pack(frame)
+                self._module.set_stream_delay_ms(self._delay_ms)
+                self._module.process_stream(packed)
+                out[index] = np.frombuffer(packed.data, dtype=np.int16)
+            return out.reshape(-1) / np.float32(_INT16)
+
+    def _whole_frames(
+        self, pending: NDArray[np.float32], samples: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(frames [n, frame], what is left for the next call)."""
+        both = np.concatenate([pending, samples]).astype(np.float32, copy=False)
+        whole = len(both) // self._frame * self._frame
+        return both[:whole].reshape(-1, self._frame), both[whole:]
+
+    def _pack(self, frame: NDArray[np.float32]) -> rtc.AudioFrame:
+        values = np.rint(np.clip(frame, -1, 1) * _INT16).astype(np.int16)
+        return self._frame_type(bytearray(values.tobytes()), self._rate, 1, self._frame)
