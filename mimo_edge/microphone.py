@@ -1,0 +1,168 @@
+"""The microphone: blocks of samples with the time at which they were spoken."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import queue
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from .device_stream import DeviceStream
+
+__all__ = ["Block", "Microphone"]
+
+_POLL_S = 0.1
+_FLOOR_DB = -120.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """A piece of what the microphone heard."""
+
+    samples: NDArray[np.float32]
+    """[n] at the microphone's `rate`."""
+    at: float
+    """When the first sample was recorded, in seconds of `time.monotonic()`."""
+    end: float
+    """When the last sample was."""
+
+    @property
+    def peak_db(self) -> float:
+        """The loudest sample in dBFS, from -120 (or less) to 0, the loudest there can be."""
+        return _decibels(float(np.abs(self.samples).max(initial=0.0)))
+
+    @property
+    def rms_db(self) -> float:
+        """The root mean square in dBFS."""
+        square = np.mean(np.square(self.samples, dtype=np.float64)) if len(self.samples) else 0.0
+        return _decibels(math.sqrt(square))
+
+
+class Microphone(DeviceStream):
+    """Mono sound of one input device as blocks of 20 ms at `rate`, whatever the device's rate.
+
+    PortAudio's callback puts what came into a queue of `buffer_s` seconds and never waits: when
+    nobody reads, the oldest is dropped and counted. `read` is for one thread.
+    """
+
+    direction = "input"
+
+    def __init__(
+        self,
+        wanted: str | int | None = None,
+        rate: int = 24000,
+        *,
+        latency_s: float = 0.04,
+        patience_s: float = 3.0,
+        buffer_s: float = 10.0,
+    ) -> None:
+        """Open the device (index, name, part of one, None: the default one) and listen.
+
+        Raises:
+            MimoEdgeError: sounddevice or PortAudio is missing, there is no such device, or it
+                does not open.
+        """
+        self.block_samples = round(0.02 * rate)
+        """Length of every block that `read` returns."""
+        self.dropped_blocks = 0
+        """Blocks of the device that nobody read in time."""
+        self.overflows = 0
+        """How often the device itself lost sound, because this program was too slow."""
+        self.digital_silence_s = 0.0
+        """Seconds of samples that are exactly 0, up to now: a muted microphone, or one that the
+        system does not let this program hear."""
+        self._queue: queue.Queue[tuple[NDArray[np.float32], float] | None]
+        self._queue = queue.Queue(maxsize=max(2, round(buffer_s / 0.02)))
+        self._resampler: soxr.ResampleStream | None = None
+        self._rest = np.zeros(0, dtype=np.float32)
+        self._rest_end = 0.0
+        super().__init__(wanted, rate, latency_s=latency_s, patience_s=patience_s)
+
+    def read(self, timeout: float = 1.0) -> Block | None:
+        """The next block; None if none came within `timeout` seconds, or after `close`.
+
+        Raises:
+            DeviceLost: the device is gone; `reopen()` may bring it back.
+        """
+        until = time.monotonic() + timeout
+        while len(self._rest) < self.block_samples:
+            self.check()
+            left = until - time.monotonic()
+            if self._closed or left <= 0:
+                return None
+            try:
+                self._take(self._queue.get(timeout=min(left, _POLL_S)))
+            except queue.Empty:
+                continue
+        return self._cut()
+
+    def _take(self, entry: tuple[NDArray[np.float32], float] | None) -> None:
+        """Bring what the device gave to `rate` and put it behind the rest of the last block."""
+        if entry is None:  # only wakes `read`
+            return
+        samples, end = entry
+        delay = 0.0
+        if self._resampler is not None:
+            samples = self._resampler.resample_chunk(samples)
+            delay = self._resampler.delay() / self.rate
+        self._rest = np.concatenate([self._rest, samples])
+        self._rest_end = end - delay
+
+    def _cut(self) -> Block:
+        samples, self._rest = np.split(self._rest, [self.block_samples])
+        if samples.any():
+            self.digital_silence_s = 0.0
+        else:
+            self.digital_silence_s += len(samples) / self.rate
+        end = self._rest_end - len(self._rest) / self.rate
+        return Block(samples=samples, at=end - len(samples) / self.rate, end=end)
+
+    def _make(self, sounddevice: Any, arguments: dict[str, Any]) -> Any:
+        # What was heard before the device was lost ends there.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+        self._rest = self._rest[:0]
+        self._resampler = None
+        if self.device_rate != self.rate:
+            self._resampler = soxr.ResampleStream(self.device_rate, self.rate, 1, dtype="float32")
+        return sounddevice.InputStream(callback=self._heard, **arguments)
+
+    def _heard(self, data: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
+        """PortAudio's callback, in its thread: `data` is float32 [frames, channels]."""
+        now = self._sign_of_life = time.monotonic()
+        if status.input_overflow:
+            self.overflows += 1
+        # Of devices that do not know it, 0 or another clock.
+        age = when.currentTime - when.inputBufferAdcTime
+        begin = now - age if 0 <= age < 1 else now - frames / self.device_rate
+        samples = data.mean(axis=1, dtype=np.float32) if data.shape[1] > 1 else data[:, 0].copy()
+        self._put((samples, begin + frames / self.device_rate))
+
+    def _put(self, entry: tuple[NDArray[np.float32], float] | None) -> None:
+        while True:
+            try:
+                return self._queue.put_nowait(entry)
+            except queue.Full:
+                self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        try:
+            self._queue.get_nowait()
+            self.dropped_blocks += 1
+        except queue.Empty:  # read meanwhile
+            pass
+
+    def _finished(self, stream: Any) -> None:
+        super()._finished(stream)
+        self._put(None)
+
+
+def _decibels(amplitude: float) -> float:
+    return max(_FLOOR_DB, 20 * math.log10(amplitude)) if amplitude > 0 else _FLOOR_DB

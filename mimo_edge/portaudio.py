@@ -1,0 +1,167 @@
+"""PortAudio, the library behind `sounddevice`: loaded when it is needed, restarted, closed.
+
+PortAudio lists the devices once, when it is initialized, and ending it invalidates every open
+stream. A program that waits for a device to come back therefore has to restart it, and all
+streams of the process have to take part: they are registered here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from .errors import MimoEdgeError
+
+__all__ = [
+    "DeviceLost",
+    "Restartable",
+    "close_stream",
+    "library",
+    "lock",
+    "quiet",
+    "register",
+    "restart",
+]
+
+_CLOSING_S = 2.0
+"""A sound system that answers closes a stream in milliseconds."""
+_WITHOUT = "recordings work without it (--input FILE)"
+
+_log = logging.getLogger(__name__)
+lock = threading.RLock()
+"""Held by whoever lists, opens or restarts: PortAudio is for one thread at a time."""
+_loaded: Any = None
+_stuck = False
+"""A stream could not be closed; ending PortAudio would wait for it without end."""
+
+
+class DeviceLost(MimoEdgeError):
+    """A microphone or speaker that worked is gone; `reopen()` may succeed later."""
+
+
+class Restartable(Protocol):
+    """A stream that takes part in a restart of PortAudio."""
+
+    def suspend(self) -> None:
+        """Close what PortAudio gave."""
+
+    def resume(self) -> None:
+        """Open it again; a failure is reported later, as a device that is gone."""
+
+
+_streams: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def library() -> Any:
+    """The module `sounddevice`, imported now if it was not.
+
+    Raises:
+        MimoEdgeError: the package or the PortAudio library is missing, or does not start.
+    """
+    global _loaded
+    with lock:
+        if _loaded is None:
+            _loaded = _load()
+            # After sounddevice's own handler, so before it: with a stream left open, that one
+            # waits for the sound system without end.
+            atexit.register(_close_all)
+        return _loaded
+
+
+def _load() -> Any:
+    try:
+        return importlib.import_module("sounddevice")
+    except ImportError as error:
+        raise MimoEdgeError(
+            "microphone and speaker need the Python package sounddevice: "
+            f"pip install 'mimo-edge[microphone]'; {_WITHOUT}."
+        ) from error
+    except OSError as error:
+        raise MimoEdgeError(
+            f"sounddevice finds no PortAudio library ({error}): `apt install libportaudio2` on "
+            f"Debian and Ubuntu, `dnf install portaudio` on Fedora; {_WITHOUT}."
+        ) from error
+    except Exception as error:
+        if type(error).__name__ != "PortAudioError":
+            raise
+        raise MimoEdgeError(f"PortAudio does not start ({error}); {_WITHOUT}.") from error
+
+
+def register(stream: Restartable) -> None:
+    """From now on `stream` is suspended and resumed around a restart, until it is collected."""
+    with lock:
+        _streams.add(stream)
+
+
+def restart() -> None:
+    """Make PortAudio look for devices anew; other streams of the process pause for a moment.
+
+    Raises:
+        MimoEdgeError: PortAudio cannot be started again.
+    """
+    sounddevice = library()
+    with lock:
+        streams = list(_streams)
+        for stream in streams:
+            stream.suspend()
+        try:
+            if _stuck:
+                raise sounddevice.PortAudioError("the sound system does not answer")
+            sounddevice._terminate()
+            sounddevice._initialize()
+        except sounddevice.PortAudioError as error:
+            raise MimoEdgeError(
+                f"PortAudio does not start again ({error}); end the program and start it anew."
+            ) from error
+        for stream in streams:
+            stream.resume()
+
+
+def close_stream(stream: Any) -> None:
+    """Abort and close a sounddevice stream, within two seconds, whatever the sound system does."""
+
+    def close() -> None:
+        stream.abort()
+        stream.close()
+
+    global _stuck
+    thread = threading.Thread(target=close, name="mimo_edge closing", daemon=True)
+    thread.start()
+    thread.join(_CLOSING_S)
+    if thread.is_alive():
+        _log.warning("the sound system does not answer; a stream stays open until the end")
+        _stuck = True
+        # At exit sounddevice would wait for that stream, too.
+        atexit.unregister(library()._exit_handler)
+
+
+def _close_all() -> None:
+    for stream in list(_streams):
+        stream.suspend()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what ALSA and PortAudio write to standard error from the terminal.
+
+    They report every attempt there, in several lines of C source; the exception says enough.
+    """
+    try:
+        before = os.dup(2)
+    except OSError:  # no standard error at all, as in a program without a console
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)

@@ -1,0 +1,1 @@
+"""Tests that hear and speak through a sound server with virtual devices."""
