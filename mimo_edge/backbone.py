@@ -194,25 +194,38 @@ class BackboneSequence:
         Raises:
             MimoEdgeError: the context is full, or llama.cpp fails.
         """
-        count = len(embeddings)
-        if self.length + count > self.context:
+        rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+        self.check_room(self.length + len(rows))
+        # The last position goes alone: where a hidden state is asked for, llama.cpp computes
+        # the logits of every position of the batch, whatever the batch asks for.
+        self.feed(rows[:-1])
+        self._evaluate(rows[-1:], output=True)
+        return self._output()
+
+    def feed(self, embeddings: NDArray[np.float32]) -> None:
+        """The same without an output, and also for no positions at all."""
+        rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+        self.check_room(self.length + len(rows))
+        for start in range(0, len(rows), self._largest_batch):
+            self._evaluate(rows[start : start + self._largest_batch], output=False)
+
+    def check_room(self, positions: int) -> None:
+        """Refuse a sequence that would grow to this many positions and does not fit.
+
+        Raises:
+            MimoEdgeError: it is longer than the context.
+        """
+        if positions > self.context:
             raise MimoEdgeError(
-                f"{self.length + count} positions do not fit the context of {self.context}; "
+                f"{positions} positions do not fit the context of {self.context}; "
                 f"give a larger one with --ctx (at most {self._config.max_positions}) or "
                 "shorter audio."
             )
-        rows = np.ascontiguousarray(embeddings, dtype=np.float32)
-        # The last position goes alone: where a hidden state is asked for, llama.cpp computes
-        # the logits of every position of the batch, whatever the batch asks for.
-        for start in range(0, count - 1, self._largest_batch):
-            end = min(start + self._largest_batch, count - 1)
-            self._evaluate(rows[start:end], output=False)
-        self._evaluate(rows[count - 1 :], output=True)
-        return self._output()
 
     def truncate(self, length: int) -> None:
         """Forget everything from position `length` on."""
         if length < self.length:
+            self._open()
             if not llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, length, -1):
                 raise RuntimeError(f"llama.cpp cannot cut the cache at {length}")
             self.length = length

@@ -23,6 +23,7 @@ from .generate import Stages, stream
 from .patch_decoder import PatchDecoder
 from .patch_encoder import PatchEncoder
 from .patches import Layout, to_patches
+from .sound import SoundOptions
 from .tasks import Task
 from .text_tokenizer import TextTokenizer
 
@@ -148,9 +149,9 @@ class Engine:
         cache: PositionCache,
         *,
         cancel: threading.Event | None = None,
-        sound: bool = False,
+        sound: SoundOptions | bool = False,
     ) -> Iterator[Event]:
-        """Events of a task's answer; see `generate.stream`."""
+        """Events of a task's answer; see `generate.stream`. `sound=True` is `SoundOptions()`."""
         stages = Stages(
             tokenizer=self.tokenizer,
             layout=self.layout,
@@ -158,6 +159,15 @@ class Engine:
             audio_tokenizer=self.audio_tokenizer,
         )
         prompt = self.layout.positions(task.pieces)
+        if isinstance(sound, bool):
+            return stream(
+                cache,
+                prompt,
+                stages,
+                task.options,
+                cancel=cancel,
+                sound=SoundOptions() if sound else None,
+            )
         return stream(cache, prompt, stages, task.options, cancel=cancel, sound=sound)
 
     def collect(

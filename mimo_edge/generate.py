@@ -6,6 +6,7 @@ stream           the same as events: text, sound, end of the turn
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio_tokenizer import AudioTokenizer, DecoderStream
+from .audio_tokenizer import AudioTokenizer
 from .cache import PositionCache
 from .errors import MimoEdgeError
 from .events import AudioChunk, Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .patch_decoder import PatchDecoder
 from .patches import Layout, Positions, concatenate
 from .sampling import SamplerOptions, sample
+from .sound import SoundOptions, SoundThread
 from .text_tokenizer import Detokenizer, TextTokenizer
 
 __all__ = ["GenerationOptions", "Stages", "Step", "generate_steps", "stream"]
@@ -95,8 +97,11 @@ def generate_steps(
     rng = np.random.default_rng(options.seed)
     stops = {stages.tokenizer.id(name) for name in options.stops}
     start = time.perf_counter()
-    output, clock.cached = cache.prefill(prompt)
+    output, clock.cached = cache.prefill(prompt, cancel)
     clock.prefill = time.perf_counter() - start
+    if output is None:
+        clock.reason = "cancelled"
+        return
     for count in range(options.max_new_tokens):
         if cancel is not None and cancel.is_set():
             clock.reason = "cancelled"
@@ -133,7 +138,7 @@ class _Answer:
     """What a running generation has produced."""
 
     stages: Stages
-    sound: DecoderStream | None
+    sound: SoundThread | None
     runs: list[Positions] = field(default_factory=list)
     patches: int = 0
     speech_ended: bool = False
@@ -146,14 +151,12 @@ class _Answer:
             self.runs.append(layout.audio(step.patch[None]))
             self.patches += 1
 
-    def hear(self, step: Step) -> NDArray[np.float32] | None:
-        """Samples that this step adds to the sound, if it is wanted and there are any."""
+    def hear(self, step: Step) -> None:
+        """Have the step's patch decoded, if it belongs to the speech and sound is wanted."""
         if step.text_id == self.stages.tokenizer.id("<|eostm|>"):
             self.speech_ended = True
-        if self.sound is None or step.patch is None or self.speech_ended:
-            return None
-        samples = self.sound.push(step.patch)
-        return samples if len(samples) else None
+        if self.sound is not None and step.patch is not None and not self.speech_ended:
+            self.sound.push(step.patch)
 
 
 def stream(
@@ -163,29 +166,45 @@ def stream(
     options: GenerationOptions,
     *,
     cancel: threading.Event | None = None,
-    sound: bool = False,
+    sound: SoundOptions | None = None,
 ) -> Iterator[Event]:
     """Events of one answer, the last of which is `TurnEnd`.
 
-    With `sound`, the speech is decoded while it is generated; otherwise the caller decodes
-    the codes of `TurnEnd` when they are complete.
+    With `sound`, the speech is decoded beside the generation; otherwise the caller decodes the
+    codes of `TurnEnd` when they are complete. Sound that is not decoded yet when the answer is
+    cancelled is dropped.
     """
-    clock = _Clock()
-    answer = _Answer(stages, stages.audio_tokenizer.stream() if sound else None)
+    with contextlib.ExitStack() as opened:
+        thread = None
+        if sound is not None:
+            decoder = stages.audio_tokenizer.stream(sound.lookahead)
+            thread = SoundThread(decoder, stages.layout.group_size, sound, cancel)
+            opened.callback(thread.close)
+        yield from _events(cache, prompt, _Answer(stages, thread), options, cancel)
+
+
+def _events(
+    cache: PositionCache,
+    prompt: Positions,
+    answer: _Answer,
+    options: GenerationOptions,
+    cancel: threading.Event | None,
+) -> Iterator[Event]:
+    clock, stages, sound = _Clock(), answer.stages, answer.sound
     detokenizer = Detokenizer(stages.tokenizer)
     stops = {stages.tokenizer.id(name) for name in options.stops}
     for step in generate_steps(cache, prompt, stages, options, cancel=cancel, clock=clock):
-        samples = answer.hear(step)
+        answer.hear(step)
         if step.text_id not in stops:
             answer.add(step)
             if text := detokenizer.push(step.text_id):
                 yield TextDelta(text=text)
-        if samples is not None:
-            yield AudioChunk(samples=samples)
+        if sound is not None:
+            yield from (AudioChunk(samples=samples) for samples in sound.ready())
     if text := detokenizer.finish():
         yield TextDelta(text=text)
-    if answer.sound is not None and len(rest := answer.sound.finish()):
-        yield AudioChunk(samples=rest)
+    if sound is not None and clock.reason != "cancelled":
+        yield from (AudioChunk(samples=samples) for samples in sound.finish())
     yield _turn_end(answer, len(prompt), clock)
 
 

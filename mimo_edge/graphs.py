@@ -41,8 +41,12 @@ class Graph:
         self.outputs = tuple(value.name for value in session.get_outputs())
 
     @classmethod
-    def load(cls, bundle: Path, name: str, manifest: Manifest, *, threads: int) -> Graph:
+    def load(
+        cls, bundle: Path, name: str, manifest: Manifest, *, threads: int, spin: bool = True
+    ) -> Graph:
         """Load `{name}.onnx` with its weights mapped from disk, and check its contract.
+
+        With `spin`, threads that wait for the next operator keep their core busy.
 
         Raises:
             MimoEdgeError: the graph does not load or does not fulfil its contract.
@@ -54,6 +58,7 @@ class Graph:
         # Threads spin between the many small operators of a run, which makes the patch
         # decoder a fifth faster, but not after it: then another stage needs the cores.
         options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
         try:
             session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
@@ -147,6 +152,23 @@ class GraphState:
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values
         self.next_names = {name: _next_name(name) for name in values}
+
+    @property
+    def cached(self) -> int:
+        """Positions in the caches of the layers; 0 in a graph without any."""
+        lengths = [value.shape()[2] for name, value in self.values.items() if _is_cache(name)]
+        return max(lengths, default=0)
+
+    def keep_last(self, positions: int) -> None:
+        """Forget all but the last positions of every layer's cache [1, heads, past, head_dim]."""
+        for name, value in self.values.items():
+            if _is_cache(name):
+                last = np.ascontiguousarray(value.numpy()[:, :, -positions:])
+                self.values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(last)
+
+
+def _is_cache(name: str) -> bool:
+    return name.startswith("past_")
 
 
 def _next_name(name: str) -> str:

@@ -24,6 +24,7 @@ from .errors import MimoEdgeError
 from .events import Event, TurnStats
 from .prompts import Reply
 from .session import Session
+from .sound import SoundOptions
 from .tasks import Overrides, Task, task
 
 __all__ = ["MimoAudio"]
@@ -174,7 +175,11 @@ class MimoAudio:
         return self._engine.collect(self.stream(task), speaks=task.speaks, on_text=on_text)
 
     def stream(
-        self, task: Task, *, cancel: threading.Event | None = None, sound: bool = False
+        self,
+        task: Task,
+        *,
+        cancel: threading.Event | None = None,
+        sound: SoundOptions | bool = False,
     ) -> Iterator[Event]:
         """The same as events; with `sound`, speech is decoded while it is generated."""
         cache = self._engine.new_cache()

@@ -117,6 +117,8 @@ class Layout:
     def __init__(self, tokenizer: TextTokenizer, config: PatchConfig) -> None:
         self._tokenizer = tokenizer
         self._config = config
+        self.group_size = config.group_size
+        """Code steps of a patch."""
         self.empty_id = tokenizer.id("<|empty|>")
         self._empty_patch = np.broadcast_to(
             np.array(config.empty_ids, dtype=np.int64), (config.group_size, config.channels)

@@ -24,6 +24,7 @@ from .errors import MimoEdgeError
 from .events import Event, TurnEnd
 from .patches import InterleavedPiece, Positions
 from .prompts import Reply, Turn
+from .sound import SoundOptions
 from .tasks import Overrides, Task, converse
 
 __all__ = ["Session"]
@@ -86,7 +87,7 @@ class Session:
         text: str | None = None,
         reply: Reply | None = None,
         cancel: threading.Event | None = None,
-        sound: bool = False,
+        sound: SoundOptions | bool = False,
     ) -> Iterator[Event]:
         """The same as events. A turn counts once its `TurnEnd` was yielded."""
         return self._stream(self._request(audio, text), reply or self._reply, cancel, sound)
@@ -194,7 +195,7 @@ class Session:
         request: NDArray[np.int64] | str,
         reply: Reply,
         cancel: threading.Event | None,
-        sound: bool,
+        sound: SoundOptions | bool,
     ) -> Iterator[Event]:
         turn = Turn(request=request)
         task = self._fit(turn, reply)
