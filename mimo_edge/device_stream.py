@@ -140,6 +140,7 @@ class DeviceStream(abc.ABC):
 
     def _open(self) -> None:
         sounddevice = portaudio.library()
+        portaudio.check_answers()
         with _sentences(sounddevice, self.device), portaudio.quiet():
             rate, channels = self._settings(sounddevice)
             self.device_rate = rate

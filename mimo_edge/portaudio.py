@@ -22,6 +22,7 @@ from .errors import MimoEdgeError
 __all__ = [
     "DeviceLost",
     "Restartable",
+    "check_answers",
     "close_stream",
     "library",
     "lock",
@@ -38,8 +39,8 @@ _log = logging.getLogger(__name__)
 lock = threading.RLock()
 """Held by whoever lists, opens or restarts: PortAudio is for one thread at a time."""
 _loaded: Any = None
-_stuck = False
-"""A stream could not be closed; ending PortAudio would wait for it without end."""
+_closing: list[threading.Thread] = []
+"""What waits for a sound system that does not answer; so would everything else."""
 
 
 class DeviceLost(MimoEdgeError):
@@ -104,7 +105,7 @@ def restart() -> None:
     """Make PortAudio look for devices anew; other streams of the process pause for a moment.
 
     Raises:
-        MimoEdgeError: PortAudio cannot be started again.
+        MimoEdgeError: PortAudio cannot be started again; DeviceLost if that may change.
     """
     sounddevice = library()
     with lock:
@@ -112,8 +113,7 @@ def restart() -> None:
         for stream in streams:
             stream.suspend()
         try:
-            if _stuck:
-                raise sounddevice.PortAudioError("the sound system does not answer")
+            check_answers()
             sounddevice._terminate()
             sounddevice._initialize()
         except sounddevice.PortAudioError as error:
@@ -124,6 +124,13 @@ def restart() -> None:
             stream.resume()
 
 
+def check_answers() -> None:
+    """Raise DeviceLost while closing a stream hangs."""
+    _closing[:] = [thread for thread in _closing if thread.is_alive()]
+    if _closing:
+        raise DeviceLost("the sound system does not answer; start its service again.")
+
+
 def close_stream(stream: Any) -> None:
     """Abort and close a sounddevice stream, within two seconds, whatever the sound system does."""
 
@@ -131,13 +138,12 @@ def close_stream(stream: Any) -> None:
         stream.abort()
         stream.close()
 
-    global _stuck
     thread = threading.Thread(target=close, name="mimo_edge closing", daemon=True)
     thread.start()
     thread.join(_CLOSING_S)
     if thread.is_alive():
         _log.warning("the sound system does not answer; a stream stays open until the end")
-        _stuck = True
+        _closing.append(thread)
         # At exit sounddevice would wait for that stream, too.
         atexit.unregister(library()._exit_handler)
 

@@ -226,6 +226,19 @@ def test_crash_of_the_sound_server(server: SoundServer) -> None:
         hear_said(server, microphone)
 
 
+def test_sound_server_that_hangs(server: SoundServer) -> None:
+    with Microphone(patience_s=1.0) as microphone:
+        assert microphone.read() is not None
+        with server.frozen():
+            with pytest.raises(DeviceLost, match="not been heard of"):
+                list(listen(microphone, _LOSS_S))
+            with pytest.raises(DeviceLost, match="does not answer"):
+                microphone.reopen()
+        time.sleep(0.5)
+        microphone.reopen()
+        hear_said(server, microphone)
+
+
 def test_close_twice_and_read_after_it(server: SoundServer) -> None:
     microphone = Microphone()
     waiting = threading.Timer(0.2, microphone.close)

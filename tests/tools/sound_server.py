@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -116,6 +117,15 @@ class SoundServer:
             process.kill()
             process.wait()
         self._processes.clear()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The sound server does not answer while the block runs."""
+        self._server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._server.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End everything."""

@@ -1,0 +1,133 @@
+"""Devices that cannot exist on a test machine: missing libraries, other systems' lists."""
+
+from __future__ import annotations
+
+import importlib
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mimo_edge import portaudio
+from mimo_edge.devices import choose_device, list_devices
+from mimo_edge.errors import MimoEdgeError
+from mimo_edge.microphone import Microphone
+
+
+class PortAudioError(Exception):
+    pass
+
+
+def a_device(name: str, api: int = 0, *, ins: int = 1, outs: int = 0) -> dict[str, Any]:
+    return {
+        "name": name,
+        "hostapi": api,
+        "max_input_channels": ins,
+        "max_output_channels": outs,
+        "default_samplerate": 44100.0,
+    }
+
+
+def pretend(
+    monkeypatch: pytest.MonkeyPatch,
+    devices: list[dict[str, Any]],
+    default: tuple[int | None, int | None] = (-1, -1),
+    apis: tuple[str, ...] = ("MME", "Windows WASAPI"),
+    refusal: str | None = None,
+) -> None:
+    """A sounddevice that lists these devices and opens none."""
+
+    def check(*_: Any, **__: Any) -> None:
+        if refusal:
+            raise PortAudioError(refusal, -9996)
+
+    def stream(**_: Any) -> None:
+        raise PortAudioError("Error", -9999, (13, -5, "Input/output error"))
+
+    fake = SimpleNamespace(
+        query_devices=lambda: devices,
+        query_hostapis=lambda: [{"name": name} for name in apis],
+        default=SimpleNamespace(device=default),
+        PortAudioError=PortAudioError,
+        check_input_settings=check,
+        InputStream=stream,
+    )
+    monkeypatch.setattr(portaudio, "_loaded", fake)
+
+
+def fail_import(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def import_module(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(portaudio, "_loaded", None)
+    monkeypatch.setattr(importlib, "import_module", import_module)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ModuleNotFoundError("No module named 'sounddevice'"), r"pip install 'mimo-edge\[micro"),
+        (OSError("PortAudio library not found"), r"apt install libportaudio2"),
+        (PortAudioError("Error initializing PortAudio"), r"PortAudio does not start"),
+    ],
+)
+def test_what_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    fail_import(monkeypatch, error)
+    with pytest.raises(MimoEdgeError, match=sentence) as caught:
+        Microphone()
+    assert "--input FILE" in str(caught.value)
+
+
+def test_other_errors_of_the_import_are_bugs(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_import(monkeypatch, ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        list_devices()
+
+
+@pytest.mark.parametrize(
+    ("platform", "advice"),
+    [("darwin", "Privacy & Security"), ("linux", "sound server"), ("win32", "connect one;")],
+)
+def test_no_microphone(monkeypatch: pytest.MonkeyPatch, platform: str, advice: str) -> None:
+    pretend(monkeypatch, [a_device("Speakers", ins=0, outs=2)], default=(None, 0))
+    monkeypatch.setattr("sys.platform", platform)
+    with pytest.raises(MimoEdgeError, match="has no microphone") as caught:
+        Microphone()
+    assert advice in str(caught.value)
+    assert "--input FILE" in str(caught.value)
+
+
+def test_without_a_default_the_first_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, [a_device("Speakers", ins=0, outs=2), a_device("Headset", outs=2)])
+    assert choose_device(None, "input").name == "Headset"
+    assert choose_device(None, "output").name == "Speakers"
+
+
+def test_same_name_under_several_host_apis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Windows lists them: the host API of the default device is the one in use."""
+    names = ["Headset", "Webcam"]
+    devices = [a_device(name, api) for api in (0, 1) for name in names]
+    pretend(monkeypatch, devices, default=(3, -1))
+    assert choose_device("headset", "input").index == 2
+    assert choose_device("0", "input").host_api == "MME"
+    with pytest.raises(MimoEdgeError, match=r"several devices.*0: Headset \(MME\); 1: Webcam"):
+        choose_device("e", "input")
+
+
+def test_exact_name_before_parts_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, [a_device("USB Audio 2"), a_device("USB Audio")])
+    assert choose_device("usb audio", "input").index == 1
+
+
+def test_device_that_takes_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, [a_device("Webcam")], refusal="Device unavailable")
+    with pytest.raises(MimoEdgeError, match=r"0: Webcam \(MME\).*\(Device unavailable\); close"):
+        Microphone()
+
+
+def test_device_that_does_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, [a_device("Webcam")])
+    with pytest.raises(MimoEdgeError, match=r"\(Error, Input/output error\)"):
+        Microphone()
