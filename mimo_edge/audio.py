@@ -18,9 +18,12 @@ from .config import AudioConfig
 from .errors import MimoEdgeError
 
 __all__ = [
+    "MEL_BLOCK",
     "AudioInput",
+    "check_length",
     "log_mel",
     "mel_filters",
+    "mel_frames",
     "read_audio",
     "resample",
     "split_at_quiet",
@@ -30,9 +33,11 @@ __all__ = [
 AudioInput = str | Path | BinaryIO | NDArray[np.float32]
 """A file (`-`: standard input), an open file, or samples float32 [n] at the bundle's rate."""
 
+MEL_BLOCK = 16
+"""Mel frames (160 ms) that are computed at once."""
+
 _LARGEST_INTEGER_RATE = 768_000
 _LOG_FLOOR = 1e-7
-_FRAMES_AT_ONCE = 2048
 _QUIET_WINDOW_S = 0.2
 
 _OUTPUT_FORMATS = {
@@ -65,13 +70,22 @@ def read_audio(source: AudioInput, config: AudioConfig) -> NDArray[np.float32]:
         samples = resample(samples.mean(axis=1, dtype=np.float32), rate, config.sample_rate)
     if not np.isfinite(samples).all():
         raise MimoEdgeError(f"{name} holds NaN or infinite samples; export it again.")
+    check_length(name, len(samples), config)
+    return samples
+
+
+def check_length(name: str, samples: int, config: AudioConfig) -> None:
+    """Refuse a recording that is shorter than the log-mel's first frame reaches.
+
+    Raises:
+        MimoEdgeError: how long it is and has to be.
+    """
     shortest = config.n_fft // 2 + 1
-    if len(samples) < shortest:
+    if samples < shortest:
         raise MimoEdgeError(
-            f"{name} holds {1000 * len(samples) / config.sample_rate:.0f} ms of sound; "
+            f"{name} holds {1000 * samples / config.sample_rate:.0f} ms of sound; "
             f"at least {1000 * shortest / config.sample_rate:.0f} ms are needed."
         )
-    return samples
 
 
 def _read_file(source: str | Path | BinaryIO) -> tuple[str, NDArray[np.float32], int]:
@@ -182,16 +196,35 @@ def log_mel(samples: NDArray[np.float32], config: AudioConfig) -> NDArray[np.flo
     Report, section 2; torchaudio's MelSpectrogram with power 1, centred frames with
     reflected edges and a periodic Hann window.
     """
-    half = config.n_fft // 2
-    padded = np.pad(samples, half, mode="reflect")
+    padded = np.pad(samples, config.n_fft // 2, mode="reflect")
+    return mel_frames(padded, 1 + len(samples) // config.hop_length, config)
+
+
+def mel_frames(padded: NDArray[np.float32], count: int, config: AudioConfig) -> NDArray[np.float32]:
+    """The first `count` frames of sound with its edges, float32 [count, n_mels].
+
+    Always `MEL_BLOCK` frames at a time: in matrices of another height the products can differ
+    in their last bit, and a stream's frames are to be those of the whole.
+    """
+    out = np.empty((count, config.n_mels), dtype=np.float32)
+    if not count:
+        return out
     frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_length]
+    window, filters = _window(config), mel_filters(config)
+    block = np.zeros((MEL_BLOCK, config.n_fft), dtype=np.float32)
+    for first in range(0, count, MEL_BLOCK):
+        part = frames[first : min(first + MEL_BLOCK, count)]
+        np.multiply(part, window, out=block[: len(part)])
+        magnitude = np.abs(np.fft.rfft(block, axis=1)).astype(np.float32)
+        mel = np.log(np.maximum(magnitude @ filters, _LOG_FLOOR))
+        out[first : first + len(part)] = mel[: len(part)]
+    return out
+
+
+@functools.lru_cache(maxsize=4)
+def _window(config: AudioConfig) -> NDArray[np.float32]:
+    """Periodic Hann window in the middle of a frame: [n_fft]."""
     window = np.zeros(config.n_fft, dtype=np.float32)
     start = (config.n_fft - config.window_size) // 2
     window[start : start + config.window_size] = np.hanning(config.window_size + 1)[:-1]
-    filters = mel_filters(config)
-    out = np.empty((len(frames), config.n_mels), dtype=np.float32)
-    for first in range(0, len(frames), _FRAMES_AT_ONCE):
-        part = slice(first, first + _FRAMES_AT_ONCE)
-        magnitude = np.abs(np.fft.rfft(frames[part] * window, axis=1)).astype(np.float32)
-        out[part] = np.log(np.maximum(magnitude @ filters, _LOG_FLOOR))
-    return out
+    return window

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import AudioInput, read_audio
+from .audio import AudioInput, log_mel, read_audio
 from .audio_tokenizer import AudioTokenizer
 from .backbone import Backbone
 from .bundle_files import load_manifest
@@ -124,8 +124,16 @@ class Engine:
                 f"the recording is silent (peak {np.abs(samples).max():.6f} of 1); "
                 "check that the microphone was not muted."
             )
-        self._check_length(len(samples))
-        return to_patches(self.audio_tokenizer.encode(samples), self.manifest.patch)
+        return self.listen_mel(log_mel(samples, self.manifest.audio))
+
+    def listen_mel(self, mel: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Log-mel float32 [frames, n_mels] (`StreamingLogMel`) → patches, as `listen`.
+
+        Raises:
+            MimoEdgeError: it does not fit the context.
+        """
+        self._check_length(len(mel) * self.manifest.audio.hop_length)
+        return to_patches(self.audio_tokenizer.encode_mel(mel), self.manifest.patch)
 
     @staticmethod
     def is_silent(samples: NDArray[np.float32]) -> bool:
