@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mimo_edge import portaudio
+from mimo_edge.errors import MimoEdgeError
 from tests.tools.sound_server import SoundServer, missing_programs
 
 
@@ -15,6 +17,10 @@ def sound_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoundServ
     """Virtual devices; whoever takes one away has to bring it back."""
     if reason := missing_programs():
         pytest.skip(reason)
+    try:
+        portaudio.library()
+    except MimoEdgeError as error:
+        pytest.skip(str(error))
     server = SoundServer(_short(tmp_path_factory.mktemp("sound")))
     yield server
     server.close()

@@ -30,7 +30,6 @@ def server(sound_server: SoundServer, monkeypatch: pytest.MonkeyPatch) -> SoundS
     """The sound server, as the one that PortAudio in this process uses."""
     for name, value in sound_server.environment.items():
         monkeypatch.setenv(name, value)
-    pytest.importorskip("sounddevice", reason="the package sounddevice or PortAudio is missing")
     portaudio.restart()
     return sound_server
 
@@ -275,3 +274,18 @@ def test_device_that_is_not_there(server: SoundServer) -> None:
         Microphone("Yeti")
     with pytest.raises(MimoEdgeError, match="'virtual' fits several devices"):
         choose_device("virtual", "input")
+
+
+def test_microphone_hears_the_speaker_as_in_a_room(server: SoundServer) -> None:
+    sound, position = sweep(), 0
+
+    def pull(count: int) -> NDArray[np.float32]:
+        nonlocal position
+        position += count
+        return sound[position - count : position]
+
+    with server.leak(50), Microphone() as microphone, Speaker(pull):
+        heard = np.concatenate([block.samples for block in listen(microphone, 2.5)])
+    place, alike = find(sound, heard)
+    assert alike > 0.9
+    assert 0.01 < np.abs(heard[place : place + RATE]).max() < 0.1

@@ -56,9 +56,7 @@ def missing_programs() -> str | None:
     missing = [name for name in ("pulseaudio", "pactl", "pacat", "parec") if not shutil.which(name)]
     if missing:
         return f"{', '.join(missing)} not installed: apt install pulseaudio pulseaudio-utils"
-    libraries = ("/usr/lib", "/usr/lib64")
-    plugin = "*/alsa-lib/libasound_module_pcm_pulse.so"
-    if not any(any(Path(folder).glob(plugin)) for folder in libraries):
+    if not any(Path("/usr").glob("lib*/**/alsa-lib/libasound_module_pcm_pulse.so")):
         return "ALSA has no PulseAudio plugin: apt install libasound2-plugins"
     return None
 
