@@ -135,6 +135,20 @@ class Engine:
         self._check_length(len(mel) * self.manifest.audio.hop_length)
         return to_patches(self.audio_tokenizer.encode_mel(mel), self.manifest.patch)
 
+    def check_patches(self, patches: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Patches as `listen` gives them, unchanged.
+
+        Raises:
+            MimoEdgeError: not [patches, group, channels], or none.
+        """
+        shape = (self.manifest.patch.group_size, self.manifest.patch.channels)
+        if patches.ndim != 3 or patches.shape[1:] != shape or not len(patches):
+            raise MimoEdgeError(
+                f"the patches have shape {patches.shape}; give [patches, {shape[0]}, {shape[1]}], "
+                "at least one, or samples as float32."
+            )
+        return patches
+
     @staticmethod
     def is_silent(samples: NDArray[np.float32]) -> bool:
         """Whether a recording holds nothing to listen to."""

@@ -26,6 +26,7 @@ __all__ = [
     "speak",
     "transcribe",
     "understand",
+    "until_request",
 ]
 
 Patches = NDArray[np.int64]
@@ -126,23 +127,45 @@ def conversation(
     voice: Patches | None = None,
 ) -> list[Piece]:
     """All turns so far and the opening of the next answer."""
-    pieces: list[Piece] = []
-    if voice is not None:
-        pieces = [TextPiece((_SYSTEM,)), TextPiece((_VOICE,)), AudioPiece(voice)]
-        pieces.append(TextPiece((_END,)))
+    pieces = _voice(voice)
     for index, turn in enumerate(turns):
-        pieces.append(TextPiece((_USER,)))
-        if system and not index:
-            # Two pieces: a full stop never merges with the line breaks.
-            pieces += [TextPiece((system,)), TextPiece(("\n\n",))]
-        if isinstance(turn.request, str):
-            pieces.append(TextPiece((turn.request,)))
-        else:
-            pieces.append(AudioPiece(turn.request))
-        pieces.append(TextPiece((_END,)))
-        if turn.answer is not None:
-            pieces += [*_answer(turn.answer), TextPiece((_END,))]
+        pieces += _turn(turn, system if not index else None)
     return [*pieces, *_opening(reply)]
+
+
+def until_request(
+    turns: Sequence[Turn], *, system: str | None = None, voice: Patches | None = None
+) -> list[Piece]:
+    """What is in front of the next request of a conversation, whatever that will be."""
+    pieces = _voice(voice)
+    for index, turn in enumerate(turns):
+        pieces += _turn(turn, system if not index else None)
+    return [*pieces, *_request_opening(system if not turns else None)]
+
+
+def _voice(voice: Patches | None) -> list[Piece]:
+    if voice is None:
+        return []
+    return [TextPiece((_SYSTEM,)), TextPiece((_VOICE,)), AudioPiece(voice), TextPiece((_END,))]
+
+
+def _turn(turn: Turn, system: str | None) -> list[Piece]:
+    pieces = _request_opening(system)
+    if isinstance(turn.request, str):
+        pieces.append(TextPiece((turn.request,)))
+    else:
+        pieces.append(AudioPiece(turn.request))
+    pieces.append(TextPiece((_END,)))
+    if turn.answer is not None:
+        pieces += [*_answer(turn.answer), TextPiece((_END,))]
+    return pieces
+
+
+def _request_opening(system: str | None) -> list[Piece]:
+    """`system` in the first turn only."""
+    # Two pieces: a full stop never merges with the line breaks.
+    instructions = [TextPiece((system,)), TextPiece(("\n\n",))] if system else []
+    return [TextPiece((_USER,)), *instructions]
 
 
 def few_shot(

@@ -6,33 +6,50 @@ what is new goes through the backbone, and the prompt is always exactly the mode
 
 from __future__ import annotations
 
-import json
 import threading
-import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import atomic_path
+from . import prompts
 from .audio import AudioInput
+from .barge_in import heard_part
 from .engine import Answer, Engine, OnText
 from .errors import MimoEdgeError
 from .events import Event, TurnEnd
 from .patches import InterleavedPiece, Positions
 from .prompts import Reply, Turn
+from .session_file import SavedSession
 from .sound import SoundOptions
 from .tasks import Overrides, Task, converse
 
-__all__ = ["Session"]
+__all__ = ["Prepared", "Session"]
 
-_FORMAT = "mimo_edge session 1"
 _RESERVE = 256
 """Positions kept free for an answer, or a quarter of a small context; when a prompt leaves
 less, the oldest turn goes."""
+_NEXT_REQUEST = 128
+"""Positions (20 s) that `warm` keeps free for a request besides, or an eighth of a context: if
+the oldest turn went only with the request, all the others would be evaluated after it."""
+
+Patches = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A turn whose prompt is in the session's cache; see `Session.prepare`."""
+
+    turn: Turn
+    reply: Reply
+    task: Task
+    history: tuple[Turn, ...]
+    """The turns before it that the prompt holds."""
+    evaluated: int
+    """Positions that went through the backbone for it."""
 
 
 class Session:
@@ -55,6 +72,12 @@ class Session:
         self._voice = voice
         self._overrides = overrides
         self._cache = engine.new_cache()
+        self._finished = False  # Whether the last answer ended by itself.
+
+    @property
+    def reply(self) -> Reply:
+        """How it answers where nothing else is asked for."""
+        return self._reply
 
     @property
     def evaluated_positions(self) -> int:
@@ -63,7 +86,7 @@ class Session:
 
     def ask(
         self,
-        audio: AudioInput | None = None,
+        audio: AudioInput | Patches | Prepared | None = None,
         *,
         text: str | None = None,
         reply: Reply | None = None,
@@ -77,20 +100,121 @@ class Session:
             MimoEdgeError: the request cannot be read or does not fit the context.
         """
         events = self.stream(audio, text=text, reply=reply)
+        if isinstance(audio, Prepared):
+            reply = audio.reply
         speaks = (reply or self._reply) == "speech"
         return self._engine.collect(events, speaks=speaks, on_text=on_text)
 
     def stream(
         self,
-        audio: AudioInput | None = None,
+        audio: AudioInput | Patches | Prepared | None = None,
         *,
         text: str | None = None,
         reply: Reply | None = None,
         cancel: threading.Event | None = None,
         sound: SoundOptions | bool = False,
     ) -> Iterator[Event]:
-        """The same as events. A turn counts once its `TurnEnd` was yielded."""
-        return self._stream(self._request(audio, text), reply or self._reply, cancel, sound)
+        """The same as events. A turn counts once its `TurnEnd` was yielded.
+
+        `audio` may be patches that `Engine.listen_mel` gave, int64 [patches, group, channels],
+        or a prepared turn, which then begins to answer at once. `cancel` is looked at between
+        the batches of the prompt and between positions; what was generated until then is the
+        turn's answer, `keep_heard` leaves what was heard of it.
+
+        Raises:
+            MimoEdgeError: the request cannot be read, does not fit the context, or was
+                prepared before another turn.
+        """
+        if isinstance(audio, Prepared):
+            prepared = self._check(audio, text, reply)
+        else:
+            prepared = self._lay_out(self._request(audio, text), reply)
+        return self._stream(prepared, cancel, sound)
+
+    def prepare(
+        self,
+        audio: AudioInput | Patches | None = None,
+        *,
+        text: str | None = None,
+        reply: Reply | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Prepared | None:
+        """Evaluate the prompt of a turn up to its answer, without generating.
+
+        For a pause that may be the end of what somebody says: if it is, `stream` goes on from
+        here at once; if not, just prepare again with all of the recording. What both have in
+        common stays in the cache, and the conversation is as it was.
+
+        Returns:
+            What `stream` takes, until another turn is added; None if `cancel` was set before
+            the end. It is looked at every 32 positions.
+
+        Raises:
+            MimoEdgeError: the request cannot be read or does not fit the context.
+        """
+        prepared = self._lay_out(self._request(audio, text), reply)
+        before = self._cache.evaluated
+        prompt = self._engine.layout.positions(prepared.task.pieces)
+        output, _ = self._cache.prefill(prompt, cancel)
+        if output is None:
+            return None
+        return replace(prepared, evaluated=self._cache.evaluated - before)
+
+    def warm(self, cancel: threading.Event | None = None) -> int:
+        """Evaluate system prompt, voice and finished turns before the next request is known.
+
+        Returns:
+            Positions that went through the backbone for it: 0 if they were in the cache.
+        """
+        context = self._engine.backbone.context
+        room = context - min(_RESERVE, context // 4) - min(_NEXT_REQUEST, context // 8)
+        while True:
+            pieces = prompts.until_request(self.turns, system=self._system, voice=self._voice)
+            prompt = self._engine.layout.positions(pieces)
+            if not self.turns or len(prompt) <= room:
+                break
+            del self.turns[0]
+        before = self._cache.evaluated
+        self._cache.prefill(prompt, cancel)
+        return self._cache.evaluated - before
+
+    def keep_heard(self, played_samples: int) -> str:
+        """Leave only what was heard of the last answer, after it was interrupted.
+
+        Patches that were played whole stay, with the text positions before them; the rest goes
+        from the turn and from the cache. A written answer stays as it is.
+
+        Args:
+            played_samples: how many samples of the answer reached the speaker, at the bundle's
+                rate, counted from its first one.
+
+        Returns:
+            The text that was said until then, an estimate; see `barge_in.heard_part`.
+
+        Raises:
+            MimoEdgeError: there is no turn yet, or fewer than 0 samples.
+        """
+        if played_samples < 0 or not self.turns:
+            raise MimoEdgeError(
+                f"an answer cannot be cut after {played_samples} samples with {len(self.turns)} "
+                "turns in the conversation; give 0 samples or more, after a turn."
+            )
+        answer = self.turns[-1].answer
+        if not isinstance(answer, Positions):
+            return answer if isinstance(answer, str) else ""
+        config, layout = self._engine.manifest.audio, self._engine.layout
+        heard = heard_part(
+            answer,
+            played_samples // (config.samples_per_step * layout.group_size),
+            finished=self._finished,
+            layout=layout,
+            tokenizer=self._engine.tokenizer,
+        )
+        if not heard.complete:
+            self.turns[-1] = replace(self.turns[-1], answer=heard.positions)
+            pieces = prompts.until_request(self.turns, system=self._system, voice=self._voice)
+            self._cache.keep_common(layout.positions(pieces))
+        return heard.text
 
     def add_turn(
         self,
@@ -112,63 +236,35 @@ class Session:
 
     def save(self, path: str | Path) -> None:
         """Write the conversation with its cache to one file (NumPy's .npz, nothing pickled)."""
-        arrays: dict[str, Any] = {}
-        if self._voice is not None:
-            arrays["voice"] = self._voice
-        for index, turn in enumerate(self.turns):
-            _store(arrays, f"turn{index}.request", turn.request)
-            _store(arrays, f"turn{index}.answer", turn.answer)
         positions = self._cache.positions
-        _store(arrays, "cache", positions)
-        if len(positions):
-            arrays["cache.state"] = np.frombuffer(self._cache.save(), dtype=np.uint8)
-        head = {
-            "format": _FORMAT,
-            "bundle": self._engine.manifest.fingerprint(),
-            "model": self._engine.manifest.name,
-            "reply": self._reply,
-            "system": self._system,
-            "turns": len(self.turns),
-        }
-        arrays["head"] = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
-        target = Path(path)
-        with atomic_path(target) as partial, partial.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        saved = SavedSession(
+            reply=self._reply,
+            system=self._system,
+            voice=self._voice,
+            turns=self.turns,
+            cached=positions,
+            state=self._cache.save() if len(positions) else None,
+        )
+        saved.write(Path(path), self._engine.manifest)
 
     @classmethod
     def load(cls, engine: Engine, path: Path, overrides: Overrides | None = None) -> Session:
-        """Read what `save` wrote. A cache that does not fit this machine is evaluated again."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-            head = json.loads(arrays["head"].tobytes())
-            if head["format"] != _FORMAT:
-                raise ValueError(f"its format is {head['format']!r}")
-            bundle, model = head["bundle"], head["model"]
-            reply, system = head["reply"], head["system"]
-            turns = [
-                Turn(
-                    request=_fetch(arrays, f"turn{index}.request"),
-                    answer=_fetch(arrays, f"turn{index}.answer"),
-                )
-                for index in range(head["turns"])
-            ]
-            state = arrays["cache.state"].tobytes() if "cache.state" in arrays else None
-            cached = _fetch(arrays, "cache")
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise MimoEdgeError(
-                f"{path} is not a saved session ({error}); give a file that --save-session wrote."
-            ) from error
-        if bundle != engine.manifest.fingerprint():
-            raise MimoEdgeError(
-                f"{path} was saved with another bundle ({model}); load it with that one."
-            )
+        """Read what `save` wrote. A cache that does not fit this machine is evaluated again.
+
+        Raises:
+            MimoEdgeError: the file is no saved session, or one of another bundle.
+        """
+        saved = SavedSession.read(path, engine.manifest)
         session = cls(
-            engine, reply=reply, system=system, voice=arrays.get("voice"), overrides=overrides
+            engine,
+            reply=saved.reply,
+            system=saved.system,
+            voice=saved.voice,
+            overrides=overrides,
         )
-        session.turns += turns
-        if state is not None:
-            session._cache.restore(state, cached)
+        session.turns += saved.turns
+        if saved.state is not None:
+            session._cache.restore(saved.state, saved.cached)
         return session
 
     def close(self) -> None:
@@ -183,68 +279,52 @@ class Session:
         """Close."""
         self.close()
 
-    def _request(self, audio: AudioInput | None, text: str | None) -> NDArray[np.int64] | str:
+    def _request(self, audio: AudioInput | Patches | None, text: str | None) -> Patches | str:
         if audio is not None and text is None:
-            return self._engine.listen(audio)
+            if isinstance(audio, np.ndarray) and audio.dtype.kind == "i":
+                return self._engine.check_patches(cast(Patches, audio))
+            return self._engine.listen(cast(AudioInput, audio))
         if text is not None and audio is None:
             return text
         raise MimoEdgeError("a turn is either audio or text; give one of them.")
 
+    def _check(self, prepared: Prepared, text: str | None, reply: Reply | None) -> Prepared:
+        if text is not None or reply not in (None, prepared.reply):
+            raise MimoEdgeError("a prepared turn has its request and its reply; give it alone.")
+        kept = self.turns[-len(prepared.history) :] if prepared.history else []
+        if [*map(id, kept)] != [*map(id, prepared.history)] or (self.turns and not kept):
+            raise MimoEdgeError("the turn was prepared before another turn; prepare it again.")
+        return prepared
+
     def _stream(
-        self,
-        request: NDArray[np.int64] | str,
-        reply: Reply,
-        cancel: threading.Event | None,
-        sound: SoundOptions | bool,
+        self, prepared: Prepared, cancel: threading.Event | None, sound: SoundOptions | bool
     ) -> Iterator[Event]:
-        turn = Turn(request=request)
-        task = self._fit(turn, reply)
+        self.turns[:] = prepared.history
+        task, reply = prepared.task, prepared.reply
         for event in self._engine.stream(task, self._cache, cancel=cancel, sound=sound):
             if isinstance(event, TurnEnd):
-                self.turns.append(replace(turn, answer=self._remember(event, reply)))
+                self.turns.append(replace(prepared.turn, answer=self._remember(event, reply)))
+                self._finished = event.reason == "stop"
             yield event
 
-    def _fit(self, turn: Turn, reply: Reply) -> Task:
-        """The task of the next answer; drops the oldest turns while it leaves no room."""
+    def _lay_out(self, request: Patches | str, reply: Reply | None) -> Prepared:
+        """The next turn; leaves the oldest turns out while the prompt leaves no room."""
         context = self._engine.backbone.context
         room = context - min(_RESERVE, context // 4)
+        turn, reply, history = Turn(request=request), reply or self._reply, tuple(self.turns)
         while True:
             task = converse(
-                [*self.turns, turn],
+                [*history, turn],
                 reply,
                 system=self._system,
                 voice=self._voice,
                 overrides=self._overrides,
             )
-            if not self.turns or len(self._engine.layout.positions(task.pieces)) <= room:
-                return task
-            del self.turns[0]
+            if not history or len(self._engine.layout.positions(task.pieces)) <= room:
+                return Prepared(turn=turn, reply=reply, task=task, history=history, evaluated=0)
+            history = history[1:]
 
     def _remember(self, end: TurnEnd, reply: Reply) -> str | Positions:
         if reply == "speech":
             return Positions(end.text_ids, end.codes)
         return self._engine.text_of(end)[1]
-
-
-def _store(arrays: dict[str, Any], name: str, value: object) -> None:
-    """A part of a turn as arrays whose names tell its type."""
-    if isinstance(value, str):
-        arrays[f"{name}.text"] = np.frombuffer(value.encode(), dtype=np.uint8)
-    elif isinstance(value, Positions):
-        arrays[f"{name}.ids"], arrays[f"{name}.codes"] = value.text_ids, value.codes
-    elif isinstance(value, InterleavedPiece):
-        arrays[f"{name}.text"] = np.frombuffer(value.text.encode(), dtype=np.uint8)
-        arrays[f"{name}.patches"] = value.patches
-    else:
-        arrays[f"{name}.patches"] = value
-
-
-def _fetch(arrays: dict[str, Any], name: str) -> Any:
-    """The inverse of `_store`."""
-    text, patches = arrays.get(f"{name}.text"), arrays.get(f"{name}.patches")
-    if text is not None:
-        string = text.tobytes().decode()
-        return string if patches is None else InterleavedPiece(string, patches)
-    if patches is not None:
-        return patches
-    return Positions(arrays[f"{name}.ids"], arrays[f"{name}.codes"])
