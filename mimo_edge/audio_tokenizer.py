@@ -157,7 +157,12 @@ class DecoderStream:
         """Code steps that are needed before there is any sound; 0 if only `finish` gives it."""
         if self.lookahead < 0:
             return 0
-        return (self.lookahead + _OVERLAP_FRAMES) // self._config.decode_stride + 1
+        return self.delay_frames // self._config.decode_stride + 1
+
+    @property
+    def delay_frames(self) -> int:
+        """Mel frames that have to follow a frame before its sound comes."""
+        return max(0, self.lookahead) + _OVERLAP_FRAMES
 
     def push(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
         """Codes [steps, channels] → the samples that are certain now, float32, maybe none."""
@@ -169,7 +174,7 @@ class DecoderStream:
         total = self._first + len(self._frames)
         if self.lookahead < 0:
             return np.zeros(0, dtype=np.float32)
-        return self._emit(total - self.lookahead - _OVERLAP_FRAMES)
+        return self._emit(total - self.delay_frames)
 
     def finish(self) -> NDArray[np.float32]:
         """The rest of the samples, once no more codes will come."""

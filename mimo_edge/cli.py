@@ -20,6 +20,7 @@ from .console import Console, answer_record, describe, run_command
 from .engine import Answer
 from .errors import MimoEdgeError
 from .info import info
+from .lookahead import lookahead
 from .options import (
     console_from,
     model_from,
@@ -256,6 +257,7 @@ class ConvertCommand(click.Command):
 cli.add_command(bench)
 cli.add_command(chat)
 cli.add_command(info)
+cli.add_command(lookahead)
 cli.add_command(picture)
 cli.add_command(compare)
 cli.add_command(ConvertCommand("convert", short_help="Turn a checkpoint into a bundle."))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .audio_tokenizer import DecoderStream
 from .errors import MimoEdgeError
 
-__all__ = ["SoundOptions", "SoundThread"]
+__all__ = ["SoundOptions", "SoundThread", "push_sizes"]
 
 _MOST_WAITING = 256
 """Patches (41 s of speech) by which the language model may be ahead of the sound."""
@@ -143,7 +143,7 @@ class SoundThread:
 
     def _pushes(self) -> Iterator[list[NDArray[np.int64]]]:
         """Patches to decode at once, each time waiting until there are enough."""
-        for count in self._sizes():
+        for count in push_sizes(self._decoder, self._group, self._options.largest_push):
             with self._changed:
                 while not (self._complete or self._closed or len(self._waiting) >= count):
                     self._changed.wait()
@@ -153,14 +153,14 @@ class SoundThread:
                 return
             yield patches
 
-    def _sizes(self) -> Iterator[int]:
-        """Patches per push, without end; see `SoundOptions.largest_push`."""
-        largest = self._options.largest_push
-        yield -(-self._decoder.first_steps // self._group) or largest
-        size = 1
-        while True:
-            yield min(size, largest)
-            size *= 2
-
     def _stopped(self) -> bool:
         return self._closed or (self._cancel is not None and self._cancel.is_set())
+
+
+def push_sizes(decoder: DecoderStream, group: int, largest: int) -> Iterator[int]:
+    """Patches of `group` code steps per push, without end: the first that give sound, 1, 2, 4 …"""
+    yield -(-decoder.first_steps // group) or largest
+    size = 1
+    while True:
+        yield min(size, largest)
+        size *= 2
