@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .events import AudioChunk, TextDelta, TurnEnd
     from .model import MimoAudio
     from .session import Session
+    from .sound import SoundOptions
     from .tasks import Overrides
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Overrides",
     "RuntimeOptions",
     "Session",
+    "SoundOptions",
     "TextDelta",
     "TurnEnd",
 ]
@@ -40,6 +42,7 @@ _HOMES = {
     "Overrides": "tasks",
     "RuntimeOptions": "config",
     "Session": "session",
+    "SoundOptions": "sound",
     "TextDelta": "events",
     "TurnEnd": "events",
 }

@@ -121,8 +121,7 @@ def measure_lookahead(
     for clip in clips:
         codes = tokenizer.encode(read_audio(clip, engine.manifest.audio))[:, :channels]
         codes = np.ascontiguousarray(codes)
-        full = np.concatenate(_play(tokenizer.stream(), codes, engine, push)[0])
-        recordings.append(_Recording(codes, tokenizer.decode(codes), full))
+        recordings.append(_Recording(codes, tokenizer.decode(codes)))
     return [_measure(engine, recordings, frames, push, runs) for frames in lookaheads]
 
 
@@ -130,7 +129,6 @@ def measure_lookahead(
 class _Recording:
     codes: NDArray[np.int64]
     offline: Wave
-    full: Wave
 
 
 def _measure(
@@ -138,16 +136,19 @@ def _measure(
 ) -> LookaheadCost:
     config = engine.manifest.audio
     offline, full, jumps, best = [], [], [], 0.0
+    tokenizer, group = engine.audio_tokenizer, engine.manifest.patch.group_size
+    waits = tokenizer.stream(frames)
     for recording in recordings:
-        streams = [engine.audio_tokenizer.stream(frames) for _ in range(runs)]
-        played = [_play(stream, recording.codes, engine, push) for stream in streams]
+        pieces = _pieces(waits, recording.codes, group, push)
+        played = [_play(tokenizer.stream(frames), pieces) for _ in range(runs)]
         best += min(seconds for _, seconds in played)
         chunks = played[0][0]
         wave = np.concatenate(chunks)
         offline.append(log_spectral_distance(wave, recording.offline, config.n_fft))
-        full.append(log_spectral_distance(wave, recording.full, config.n_fft))
+        # In the same pieces, so that both have the same statistics to normalize with.
+        patient = np.concatenate(_play(tokenizer.stream(), pieces)[0])
+        full.append(log_spectral_distance(wave, patient, config.n_fft))
         jumps.append(seam_jumps(chunks, config.sample_rate))
-    waits = engine.audio_tokenizer.stream(frames)
     ratios = np.concatenate(jumps)
     samples = sum(len(recording.offline) for recording in recordings)
     return LookaheadCost(
@@ -161,18 +162,23 @@ def _measure(
     )
 
 
-def _play(
-    stream: DecoderStream, codes: NDArray[np.int64], engine: Engine, push: int
-) -> tuple[list[Wave], float]:
-    """(chunks in the pushes of a conversation, seconds it took)."""
-    group, at, chunks = engine.manifest.patch.group_size, 0, []
-    start = time.perf_counter()
+def _pieces(
+    stream: DecoderStream, codes: NDArray[np.int64], group: int, push: int
+) -> list[NDArray[np.int64]]:
+    """The codes in the pushes of a conversation."""
+    pieces, at = [], 0
     for patches in push_sizes(stream, group, push):
-        chunks.append(stream.push(codes[at : at + patches * group]))
+        pieces.append(codes[at : at + patches * group])
         at += patches * group
         if at >= len(codes):
-            break
-    chunks.append(stream.finish())
+            return pieces
+    raise AssertionError("the pushes have an end")
+
+
+def _play(stream: DecoderStream, pieces: Sequence[NDArray[np.int64]]) -> tuple[list[Wave], float]:
+    """(chunks of sound, seconds it took)."""
+    start = time.perf_counter()
+    chunks = [*(stream.push(piece) for piece in pieces), stream.finish()]
     return [chunk for chunk in chunks if len(chunk)], time.perf_counter() - start
 
 
