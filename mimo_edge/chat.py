@@ -1,18 +1,18 @@
-"""`python -m mimo_edge.chat`: a spoken conversation, here over recorded files."""
+"""`python -m mimo_edge.chat`: a spoken conversation, live or over recorded files."""
 
 from __future__ import annotations
 
-import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from .atomic import check_folder
-from .audio import check_audio_name, write_audio
-from .console import Console, answer_record, describe, run_command
-from .engine import Answer
+from .audio import check_audio_name
+from .console import Console, print_table, run_command
 from .errors import MimoEdgeError
+from .live_view import JsonView, PanelView, PlainView, View
 from .model import MimoAudio
 from .options import (
     console_from,
@@ -23,12 +23,15 @@ from .options import (
     sampling_options,
 )
 from .prompts import Reply
+from .recorded_chat import answer_recordings, make_folder
 from .session import Session
 from .tasks import Overrides
+from .turn_events import BargeInMode, TurnSettings
 
 __all__ = ["chat"]
 
-_TRANSCRIPT = "transcript.jsonl"
+_LIVE_LOOKAHEAD = 32
+"""Mel frames (0.32 s) that live speech waits for; the table in the README says what it costs."""
 
 
 @click.command()
@@ -37,19 +40,50 @@ _TRANSCRIPT = "transcript.jsonl"
     "inputs",
     multiple=True,
     metavar="AUDIO",
-    help='A recorded turn ("-": standard input); several times for several turns.',
+    help='A recorded turn instead of the microphone ("-": standard input); several times for '
+    "several turns.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the answers (answer-1.wav, …) and transcript.jsonl.",
+    help="With --input: folder for the answers (answer-1.wav, …) and transcript.jsonl.",
 )
-@click.option("--format", "suffix", default="wav", show_default=True, help="Of the answers.")
+@click.option("--format", "suffix", default="wav", show_default=True, help="Of those answers.")
 @click.option("--system", help="Instructions for the whole conversation.")
 @click.option("--voice", metavar="AUDIO", help="A recording whose voice the answers use.")
 @click.option("--text-only", is_flag=True, help="Answer in text.")
 @click.option("--think", is_flag=True, help="Answer in text after thinking aloud.")
-@click.option("--transcribe", is_flag=True, help="Write the questions down too.")
+@click.option("--transcribe", is_flag=True, help="With --input: write the questions down too.")
+@click.option("--list-devices", is_flag=True, help="Show microphones and speakers, and end.")
+@click.option("--input-device", metavar="NAME", help="Microphone: number, name or part of it.")
+@click.option("--output-device", metavar="NAME", help="Speaker: number, name or part of it.")
+@click.option(
+    "--barge-in",
+    type=click.Choice(["off", "headphones", "aec"]),
+    default="off",
+    show_default=True,
+    help="Interrupting the answer by speaking: not at all; always listening, with headphones; "
+    "with a loudspeaker, whose sound is cancelled.",
+)
+@click.option("--push-to-talk", is_flag=True, help="Enter begins and ends what you say.")
+@click.option(
+    "--end-silence",
+    default=TurnSettings().end_silence_s,
+    show_default=True,
+    help="Seconds of silence that end what you say.",
+)
+@click.option(
+    "--lookahead",
+    default=_LIVE_LOOKAHEAD,
+    show_default=True,
+    help="Frames of 10 ms that live speech waits for: fewer sound sooner, more sound better.",
+)
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for both sides as WAV and a transcript, written while you talk.",
+)
+@click.option("--plain", is_flag=True, help="Lines instead of a panel, as in a pipe.")
 @click.option(
     "--save-session",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -69,39 +103,128 @@ def chat(
     suffix: str,
     save_session: Path | None,
     load_session: Path | None,
-    transcribe: bool,
+    list_devices: bool,
     **values: Any,
 ) -> None:
-    """Talk with the model: one spoken turn per --input, with memory across them."""
+    """Talk with the model: through microphone and speaker, or one recorded turn per --input.
+
+    Live, Ctrl-C ends the turn in progress; pressed again, the program.
+    """
     console, overrides = console_from(values), overrides_from(values)
-    if not inputs:
-        raise MimoEdgeError(
-            "there is nothing to listen to: give recordings with --input FILE "
-            "(the microphone is not supported yet)."
-        )
+    if list_devices:
+        _show_devices(console)
+        return
     check_audio_name(Path(f"answer.{suffix}"))
-    reply: Reply | None = None
-    if values.pop("text_only"):
-        reply = "text"
-    if values.pop("think"):
-        reply = "thinking"
-    system, voice = values.pop("system"), values.pop("voice")
-    if output is not None:
-        _make_folder(output)
     if save_session is not None:
         check_folder(save_session)
+    if inputs and output is not None:
+        make_folder(output)
+    if output is not None and not inputs:
+        raise MimoEdgeError("--output is for recorded turns (--input); live, give --record DIR.")
+    reply: Reply | None = "text" if values.pop("text_only") else None
+    reply = "thinking" if values.pop("think") else reply
+    system, voice = values.pop("system"), values.pop("voice")
+    live = {name: values.pop(name) for name in _LIVE_OPTIONS}
+    transcribe = values.pop("transcribe")
     with (
         model_from(console, values) as model,
         _open_session(model, load_session, reply, system, voice, overrides) as session,
     ):
-        first = _turns_in(output) + 1 if load_session and output else 1
-        for number, path in enumerate(inputs, start=first):
-            question = model.transcribe(path).text if transcribe else None
-            with console.busy("thinking"):
-                answer = session.ask(path, reply=reply, on_text=console.live_text())
-            _report(console, answer, number, path, question, output, suffix)
-        if save_session:
-            session.save(save_session)
+        try:
+            if inputs:
+                answer_recordings(
+                    console,
+                    model,
+                    session,
+                    inputs,
+                    reply=reply,
+                    output=output,
+                    suffix=suffix,
+                    transcribe=transcribe,
+                )
+            else:
+                _talk_live(console, model, session, reply, live)
+        finally:
+            # Also what an error or a signal ends was a conversation.
+            if save_session and session.turns:
+                session.save(save_session)
+
+
+_LIVE_OPTIONS = (
+    "input_device",
+    "output_device",
+    "barge_in",
+    "push_to_talk",
+    "end_silence",
+    "lookahead",
+    "record",
+    "plain",
+)
+
+
+def _talk_live(
+    console: Console,
+    model: MimoAudio,
+    session: Session,
+    reply: Reply | None,
+    options: dict[str, Any],
+) -> None:
+    from .live import LiveSettings, talk  # PortAudio is loaded for this alone
+
+    settings = LiveSettings(
+        input_device=options["input_device"],
+        output_device=options["output_device"],
+        barge_in=cast(BargeInMode, options["barge_in"]),
+        push_to_talk=options["push_to_talk"],
+        lookahead=options["lookahead"],
+        speaks=(reply or session.reply) == "speech",
+        record=options["record"],
+        turns=TurnSettings(end_silence_s=options["end_silence"]),
+    )
+    with console.busy("warming up"):
+        model.warm_up(settings.lookahead)
+    talk(session, model.sample_rate, settings, _view(console, settings.push_to_talk, options))
+
+
+def _view(console: Console, push_to_talk: bool, options: dict[str, Any]) -> View:
+    if console.as_json:
+        return JsonView()
+    if options["plain"] or not sys.stdout.isatty():
+        return PlainView()
+    keys = "Enter: talk, Enter: done · " if push_to_talk else ""
+    return PanelView(f"{keys}Ctrl-C: end the turn, twice: end")
+
+
+def _show_devices(console: Console) -> None:
+    from .devices import list_devices
+
+    devices = list_devices()
+    for device in devices:
+        console.record(
+            index=device.index,
+            name=device.name,
+            host_api=device.host_api,
+            input_channels=device.input_channels,
+            output_channels=device.output_channels,
+            default_input=device.default_input,
+            default_output=device.default_output,
+            native_rate=device.native_rate,
+        )
+    if not console.as_json:
+        if not devices:
+            raise MimoEdgeError(
+                "this system has no sound devices; recordings work without (--input FILE)."
+            )
+        rows = [
+            [
+                str(device),
+                f"{device.input_channels}{' (default)' if device.default_input else ''}",
+                f"{device.output_channels}{' (default)' if device.default_output else ''}",
+                str(device.native_rate),
+            ]
+            for device in devices
+        ]
+        print_table(["device", "microphone channels", "speaker channels", "Hz"], rows)
 
 
 def _open_session(
@@ -122,67 +245,6 @@ def _open_session(
             "leave them out with --load-session."
         )
     return model.load_session(saved, overrides=overrides)
-
-
-def _report(
-    console: Console,
-    answer: Answer,
-    number: int,
-    path: str,
-    question: str | None,
-    output: Path | None,
-    suffix: str,
-) -> None:
-    """Print a turn and write its sound and its line of the transcript."""
-    if question is not None:
-        console.note(f"question {number}: {question}")
-    console.text(answer.text)
-    written = _write_answer(answer, number, output, suffix)
-    record = {
-        "turn": number,
-        "input": path,
-        "question": question,
-        "audio": written.name if written else None,
-        **answer_record(answer),
-    }
-    if output is not None:
-        _write_record(output / _TRANSCRIPT, record, first=number == 1)
-    console.note((f"{written}: " if written else "") + describe(answer))
-    console.record(**record)
-
-
-def _write_answer(answer: Answer, number: int, output: Path | None, suffix: str) -> Path | None:
-    if output is None or answer.audio is None:
-        return None
-    path = output / f"answer-{number}.{suffix}"
-    write_audio(path, answer.audio, answer.sample_rate)
-    return path
-
-
-def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:
-    """Add a line; what was written of earlier turns stays if the disk is full."""
-    try:
-        with path.open("w" if first else "a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise MimoEdgeError(
-            f"{path} cannot be written ({error.strerror}); check the folder and the free disk."
-        ) from error
-
-
-def _turns_in(output: Path) -> int:
-    """Turns of the conversation that the folder holds already; a continued one adds to them."""
-    transcript = output / _TRANSCRIPT
-    return len(transcript.read_text("utf-8").splitlines()) if transcript.is_file() else 0
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MimoEdgeError(
-            f"{folder} cannot be made ({error.strerror}); give another --output."
-        ) from error
 
 
 if __name__ == "__main__":

@@ -107,15 +107,19 @@ class Conversation:
         *,
         rate: int,
         began: float,
+        speaks: bool = True,
         resident_bytes: Callable[[], int] = lambda: 0,
         first_turn: int = 1,
     ) -> None:
-        """Sound of `rate` Hz on both sides; `began` is the time that event times count from."""
+        """Sound of `rate` Hz on both sides; `began` is the time that event times count from.
+
+        `speaks`: whether answers have sound.
+        """
         self.state: LiveState = "starting"
         self.output_latency = 0.0
         """Seconds between `Playback.pull` and the ear."""
         self._turns, self._playback, self._model, self._emit = turns, playback, model, emit
-        self._rate, self._began = rate, began
+        self._rate, self._began, self._speaks = rate, began, speaks
         self._resident_bytes = resident_bytes
         self._turn = first_turn - 1
         self._answer: _Answer | None = None
@@ -137,7 +141,11 @@ class Conversation:
         """The next microphone samples, float32 [n], the last of which came at `now`."""
         self._position += len(block)
         self._show_level(block, now)
-        for event in self._turns.feed(block):
+        self.turn_events(self._turns.feed(block), now)
+
+    def turn_events(self, events: list[TurnEvent], now: float) -> None:
+        """What turn-taking said, to a block or to a key."""
+        for event in events:
             self._turn_event(event, now)
 
     def model_event(self, event: ModelEvent, now: float) -> None:
@@ -232,9 +240,14 @@ class Conversation:
         return np.concatenate([self._unanswered, samples])
 
     def _go_on_asking(self, now: float) -> None:
-        """The user speaks again before the answer is heard: both parts are one question."""
-        assert self._answer is not None
-        self._unanswered = self._answer.question
+        """The user speaks again before the answer is heard: both parts are one question.
+
+        A written answer that is already seen is interrupted instead.
+        """
+        answer = self._answer
+        assert answer is not None
+        if not (answer.text and not self._speaks):
+            self._unanswered = answer.question
         self._stop_answer(now)
 
     def _ask(self, event: TurnFinished, now: float) -> None:
@@ -267,12 +280,13 @@ class Conversation:
 
     def _kept(self, event: Kept, now: float) -> None:
         answer = self._stopped.pop(event.turn, None)
-        if answer is None or answer.first_sound is None:
+        if answer is None or not event.text:
             return  # nothing of it was heard: the turn never was
+        start = answer.last_sound if answer.first_sound is None else answer.first_sound
         self._emit(
             AnswerHeard(
                 turn=answer.turn,
-                start=answer.first_sound - self._began,
+                start=start - self._began,
                 end=answer.last_sound - self._began,
                 text=event.text,
                 interrupted=True,

@@ -23,6 +23,7 @@ from .generate import Stages, stream
 from .patch_decoder import PatchDecoder
 from .patch_encoder import PatchEncoder
 from .patches import Layout, to_patches
+from .sampling import GREEDY
 from .sound import SoundOptions
 from .tasks import Task
 from .text_tokenizer import TextTokenizer
@@ -111,6 +112,23 @@ class Engine:
     def new_cache(self) -> PositionCache:
         """An empty KV cache."""
         return PositionCache(self.backbone, self.patch_encoder, self.layout)
+
+    def warm_up(self, lookahead: int | None = None) -> None:
+        """Run every graph once, so that the first answer does not pay for their first run.
+
+        The sound of a short silence is encoded, embedded, predicted and decoded, for nothing.
+        """
+        audio, group = self.manifest.audio, self.manifest.patch.group_size
+        silence = np.zeros(audio.samples_per_step * group * 2, dtype=np.float32)
+        codes = self.audio_tokenizer.encode(silence)[:, : self.manifest.patch.channels]
+        patches = to_patches(codes, self.manifest.patch)
+        self.patch_encoder.encode(patches)
+        hidden = np.zeros(self.manifest.backbone.hidden_size, dtype=np.float32)
+        self.patch_decoder.decode(hidden, GREEDY, np.random.default_rng(0))
+        stream = self.audio_tokenizer.stream(lookahead)
+        for _ in range(3):
+            stream.push(codes)
+        stream.finish()
 
     def listen(self, audio: AudioInput) -> NDArray[np.int64]:
         """Audio → patches int64 [patches, group, channels].

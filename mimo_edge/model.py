@@ -170,6 +170,10 @@ class MimoAudio:
         """Codes [steps, ≥ channels] → waveform float32 [samples]; uses the first `channels`."""
         return self._engine.audio_tokenizer.decode(codes[:, : self.manifest.patch.channels])
 
+    def warm_up(self, lookahead: int | None = None) -> None:
+        """Make the first answer as fast as the others; see `Engine.warm_up`."""
+        self._engine.warm_up(lookahead)
+
     def run(self, task: Task, *, on_text: OnText | None = None) -> Answer:
         """Answer one task from an empty cache."""
         return self._engine.collect(self.stream(task), speaks=task.speaks, on_text=on_text)

@@ -93,7 +93,7 @@ class ScriptedModel:
     def stop(self, turn: int, heard: int) -> None:
         self.calls.append(("stop", turn, heard))
         ended = Ended(turn=turn, reason="cancelled", stats=STATS)
-        self.later(0.05, Kept(turn=turn, text="two and", ended=ended))
+        self.later(0.05, Kept(turn=turn, text="two and" if heard else "", ended=ended))
 
 
 class Talk:

@@ -1,0 +1,109 @@
+"""A conversation over recorded turns: one answer after the other, as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .audio import write_audio
+from .console import Console, answer_record, describe
+from .engine import Answer
+from .errors import MimoEdgeError
+from .model import MimoAudio
+from .prompts import Reply
+from .session import Session
+
+__all__ = ["answer_recordings", "make_folder"]
+
+_TRANSCRIPT = "transcript.jsonl"
+
+
+def answer_recordings(
+    console: Console,
+    model: MimoAudio,
+    session: Session,
+    inputs: Sequence[str],
+    *,
+    reply: Reply | None,
+    output: Path | None,
+    suffix: str,
+    transcribe: bool,
+) -> None:
+    """Answer every recording; with `output`, write answer-1.wav, … and a transcript there.
+
+    A conversation that goes on (its session has turns) adds to what the folder holds.
+    """
+    first = _turns_in(output) + 1 if session.turns and output else 1
+    for number, path in enumerate(inputs, start=first):
+        question = model.transcribe(path).text if transcribe else None
+        with console.busy("thinking"):
+            answer = session.ask(path, reply=reply, on_text=console.live_text())
+        _report(console, answer, number, path, question, output, suffix)
+
+
+def _report(
+    console: Console,
+    answer: Answer,
+    number: int,
+    path: str,
+    question: str | None,
+    output: Path | None,
+    suffix: str,
+) -> None:
+    """Print a turn and write its sound and its line of the transcript."""
+    if question is not None:
+        console.note(f"question {number}: {question}")
+    console.text(answer.text)
+    written = _write_answer(answer, number, output, suffix)
+    record = {
+        "turn": number,
+        "input": path,
+        "question": question,
+        "audio": written.name if written else None,
+        **answer_record(answer),
+    }
+    if output is not None:
+        _write_record(output / _TRANSCRIPT, record, first=number == 1)
+    console.note((f"{written}: " if written else "") + describe(answer))
+    console.record(**record)
+
+
+def _write_answer(answer: Answer, number: int, output: Path | None, suffix: str) -> Path | None:
+    if output is None or answer.audio is None:
+        return None
+    path = output / f"answer-{number}.{suffix}"
+    write_audio(path, answer.audio, answer.sample_rate)
+    return path
+
+
+def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:
+    """Add a line; what was written of earlier turns stays if the disk is full."""
+    try:
+        with path.open("w" if first else "a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise MimoEdgeError(
+            f"{path} cannot be written ({error.strerror}); check the folder and the free disk."
+        ) from error
+
+
+def _turns_in(output: Path) -> int:
+    """Turns of the conversation that the folder holds already; a continued one adds to them."""
+    transcript = output / _TRANSCRIPT
+    return len(transcript.read_text("utf-8").splitlines()) if transcript.is_file() else 0
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of the answers.
+
+    Raises:
+        MimoEdgeError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MimoEdgeError(
+            f"{folder} cannot be made ({error.strerror}); give another --output."
+        ) from error
