@@ -7,6 +7,7 @@ encoder, so codes of an older encoder are never mixed in.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from training.mel import LogMel
 from training.sequences import to_patches
 
 RENDERINGS = 4  # of every utterance that is heard
+STARTS = 3  # of every target: with a single one the codes were learned by heart
+STEP = 960  # samples of one code step
 
 
 def load_tokenizer(path: Path) -> AudioTokenizer:
@@ -95,10 +98,11 @@ class CodeBank:
             self.keep(key, self.encode(heard))
         return to_patches(self.known[key])
 
-    def answer(self, index: int) -> np.ndarray:
-        """The target rendering of an utterance."""
-        key = index * 8 + 7
-        return self.lookup(key, self.speech.entries[index], ANSWER, np.random.default_rng(0))
+    def answer(self, index: int, start: int = 0) -> np.ndarray:
+        """The target rendering of an utterance, by where in a code step its speech begins."""
+        at = replace(ANSWER, lead=ANSWER.lead + start * STEP / SAMPLE_RATE / STARTS)
+        key = index * 8 + (7, 4, 5)[start]
+        return self.lookup(key, self.speech.entries[index], at, np.random.default_rng(0))
 
     def heard(self, index: int, rendering: int) -> np.ndarray:
         """One of the everyday renderings; number 0 is clean."""

@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from training import domain
-from training.codes import RENDERINGS, CodeBank
+from training.codes import RENDERINGS, STARTS, CodeBank
 from training.data import ANSWER_VOICES
 from training.sequences import ASR_INSTRUCTION, Stream
 from training.split import is_held_out
@@ -56,6 +56,10 @@ class Tasks:
         """One of its everyday renderings."""
         return self.bank.heard(index, int(rng.integers(RENDERINGS)))
 
+    def said(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        """An utterance as the model is to say it."""
+        return self.bank.answer(index, int(rng.integers(STARTS)))
+
     def stream(self) -> Stream:
         """An empty conversation."""
         return Stream(self.tokenizer, self.empty_codes)
@@ -90,7 +94,7 @@ class Tasks:
         text, ending = self.text(index), str(rng.choice(["", "", "."]))
         out = self.stream()
         out.tts_prompt(text + ending)
-        out.spoken(text, self.bank.answer(index), learn=True)
+        out.spoken(text, self.said(index, rng), learn=True)
         out.end_turn(learn=True)
         return out
 
@@ -125,7 +129,7 @@ class Tasks:
         if mode == "speech" and (voice != ANSWER_VOICES[0] or rng.random() < 0.4):
             kind = f"answer {voice}"
             if rng.random() < 0.5:
-                out.voice(self.bank.answer(self.pick(kind, rng)))
+                out.voice(self.said(self.pick(kind, rng), rng))
             else:
                 out.voice(self.heard(self.pick(kind, rng), rng))
         system = SYSTEM if rng.random() < 0.1 and mode != "text" else ""
@@ -143,7 +147,7 @@ class Tasks:
                 system = ""
             if mode == "speech":
                 out.ask_speech()
-                out.spoken(reply, self.bank.answer(self.answers[reply, voice]), learn=True)
+                out.spoken(reply, self.said(self.answers[reply, voice], rng), learn=True)
             else:
                 out.ask_text()
                 out.pieces(reply, learn=True)
