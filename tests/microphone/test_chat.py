@@ -1,0 +1,172 @@
+"""Conversations through a virtual microphone and speaker with the demo model, as it ships."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mimo_edge.config import RuntimeOptions
+from mimo_edge.model import MimoAudio
+from mimo_edge.options import find_bundle
+from tests.tools.sound_server import RATE, SoundServer
+from tests.tools.talker import talking
+
+pytestmark = pytest.mark.microphone
+
+CTRL_C = "Ctrl-C once more ends the conversation."
+QUESTIONS = Path(__file__).parent.parent / "data" / "demo"
+
+
+def ask(server: SoundServer, name: str) -> None:
+    server.say(QUESTIONS / f"{name}.flac")
+
+
+def transcribe(samples: np.ndarray) -> str:
+    """By the model itself."""
+    loud = np.flatnonzero(np.abs(samples) > 0.01)
+    samples = samples[max(0, loud[0] - 4800) : loud[-1] + 4800]
+    with MimoAudio.load(find_bundle(None), RuntimeOptions(context=512)) as model:
+        return model.transcribe(samples.astype(np.float32)).text
+
+
+def test_a_spoken_question_is_answered_aloud(sound_server: SoundServer, tmp_path: Path) -> None:
+    record = tmp_path / "recorded"
+    with sound_server.capture() as capture, talking(sound_server, "--record", record) as talker:
+        ask(sound_server, "sum")
+        answer = talker.wait_for("answer")
+        report = talker.wait_for("report")
+        time.sleep(0.5)
+        assert talker.end() == 0, talker.story()
+    assert answer["text"] == "seven plus five is twelve"
+    assert transcribe(capture.samples).split()[-1] == "twelve"
+    assert report["first_sound_seconds"] > 0 and report["prepared_positions"] > 10
+    assert report["evaluated_positions"] == 0  # all of it was evaluated during the pause
+    # Both recordings have one time line, and what was heard is what was played.
+    user, rate = soundfile.read(record / "user.wav", dtype="float32")
+    assistant, _ = soundfile.read(record / "assistant.wav", dtype="float32")
+    assert rate == RATE and len(user) == len(assistant)
+    span = slice(int(answer["start"] * RATE), int(answer["end"] * RATE))
+    assert np.abs(assistant[span]).max() > 0.05 > np.abs(assistant[: span.start - RATE // 2]).max()
+    lines = [json.loads(line) for line in (record / "transcript.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines if line["event"] != "notice"] == [
+        "question",
+        "answer",
+        "report",
+    ]
+
+
+def test_the_second_turn_remembers_the_first(sound_server: SoundServer, tmp_path: Path) -> None:
+    saved = tmp_path / "talk.npz"
+    with talking(sound_server, "--save-session", saved) as talker:
+        ask(sound_server, "color")
+        assert talker.wait_for("answer")["text"] == "the sky is blue"
+        time.sleep(0.5)
+        ask(sound_server, "memory")
+        assert talker.wait_for("answer")["text"] == "you said what color is the sky"
+        talker.wait_for("report", turn=1)
+        report = talker.wait_for("report", turn=2)
+        assert report["cached_positions"] > report["prepared_positions"]
+        assert talker.end() == 0
+    with talking(sound_server, "--load-session", saved, "--text-only") as talker:
+        ask(sound_server, "sum")
+        answer = talker.wait_for("answer")
+        assert answer["turn"] == 3 and answer["text"] == "seven plus five is twelve"
+
+
+def test_barge_in(sound_server: SoundServer) -> None:
+    """Speaking over the answer stops it; the next question is answered."""
+    with (
+        sound_server.capture() as capture,
+        talking(sound_server, "--barge-in", "headphones") as talker,
+    ):
+        ask(sound_server, "count")
+        talker.wait_for("state", state="speaking")
+        began = time.monotonic()
+        ask(sound_server, "name")
+        cut = talker.wait_for("answer")
+        assert cut["interrupted"]
+        assert talker.wait_for("answer")["text"] == "my name is echo"
+        assert talker.end() == 0
+    assert len(cut["text"].split()) < 5
+    # Silence between the two answers: from shortly after the voice until the second one.
+    loud = np.flatnonzero(np.abs(capture.samples) > 0.02) / RATE + capture.started
+    gap = loud[:-1][np.diff(loud) > 0.8]
+    lead = 0.3  # of silence in the recording, before the voice
+    assert len(gap) and gap[0] - began - lead < 1.0, (gap, began)
+
+
+def test_push_to_talk(sound_server: SoundServer) -> None:
+    """Nothing is heard but what is said while the key is down."""
+    with talking(sound_server, "--push-to-talk") as talker:
+        ask(sound_server, "color")
+        talker.press_enter()
+        talker.wait_for("state", state="hearing")
+        ask(sound_server, "sum")
+        talker.press_enter()
+        assert talker.wait_for("answer")["text"] == "seven plus five is twelve"
+        assert talker.of("question")[0]["turn"] == 1
+        assert talker.end() == 0
+
+
+def test_a_microphone_that_vanishes_and_returns(sound_server: SoundServer) -> None:
+    with talking(sound_server) as talker:
+        sound_server.unplug_microphone()
+        try:
+            talker.wait_for("state", state="paused", timeout=15)
+            assert "connect it again" in talker.wait_for("notice")["text"]
+        finally:
+            sound_server.plug_in_microphone()
+        talker.wait_for("state", state="listening", timeout=20)
+        time.sleep(0.3)
+        ask(sound_server, "sum")
+        assert talker.wait_for("answer")["text"] == "seven plus five is twelve"
+        assert talker.end() == 0
+
+
+def test_ctrl_c_ends_the_answer_first(sound_server: SoundServer) -> None:
+    with talking(sound_server) as talker:
+        ask(sound_server, "count")
+        talker.wait_for("state", state="speaking")
+        time.sleep(0.8)
+        talker.press_ctrl_c()
+        talker.wait_for("notice", text=CTRL_C)
+        assert talker.wait_for("answer")["interrupted"]
+        time.sleep(3.2)  # two within three seconds would end the program
+        ask(sound_server, "sum")
+        assert talker.wait_for("answer")["text"] == "seven plus five is twelve"
+        assert talker.end() == 0
+
+
+def test_nothing_is_lost_when_the_program_is_killed(
+    sound_server: SoundServer, tmp_path: Path
+) -> None:
+    record = tmp_path / "recorded"
+    with talking(sound_server, "--record", record) as talker:
+        ask(sound_server, "sum")
+        talker.wait_for("report")
+        time.sleep(0.2)  # the recording has a thread of its own
+        talker.process.kill()
+        talker.process.wait()
+    user, rate = soundfile.read(record / "user.wav", dtype="float32")
+    assert len(user) > 3 * rate and np.abs(user).max() > 0.05
+    assert '"answer"' in (record / "transcript.jsonl").read_text()
+
+
+def test_devices_are_listed(sound_server: SoundServer) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mimo_edge.chat", "--list-devices"],
+        env={**os.environ, **sound_server.environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "virtual_microphone" in done.stdout and "virtual_speaker" in done.stdout
