@@ -65,15 +65,15 @@ class Tasks:
         return Stream(self.tokenizer, self.empty_codes)
 
     def example(self, rng: np.random.Generator) -> Stream:
-        """Any task: 35% transcription, 28% speaking, 37% dialogue."""
+        """Any task: 22% transcription, 42% speaking, 36% dialogue."""
         share = rng.random()
-        if share < 0.35:
+        if share < 0.22:
             return self.transcribe(rng)
-        if share < 0.63:
+        if share < 0.64:
             return self.speak(rng)
-        if share < 0.92:
+        if share < 0.94:
             return self.dialogue(rng, "speech")
-        return self.dialogue(rng, "text" if share < 0.95 else "written")
+        return self.dialogue(rng, "text" if share < 0.965 else "written")
 
     def transcribe(self, rng: np.random.Generator) -> Stream:
         """Speech → its words."""
