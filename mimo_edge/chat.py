@@ -183,7 +183,7 @@ def _talk_live(
     )
     with console.busy("warming up"):
         model.warm_up(settings.lookahead)
-    talk(session, model.sample_rate, settings, _view(console, settings.push_to_talk, options))
+    talk(model, session, settings, _view(console, settings.push_to_talk, options))
 
 
 def _view(console: Console, push_to_talk: bool, options: dict[str, Any]) -> View:

@@ -43,11 +43,15 @@ from .turn_events import (
 __all__ = ["Conversation", "ModelPort", "Turns"]
 
 _LEVEL_EVERY_S = 0.1
+_HEAR_EVERY_S = 0.5
 _QUIETEST_DBFS = -90.0
 
 
 class ModelPort(Protocol):
     """The model's side. Every call returns at once; the events come back later, in order."""
+
+    def hear(self, samples: NDArray[np.float32]) -> None:
+        """The question, which goes on, surely begins with these samples."""
 
     def prepare(self, samples: NDArray[np.float32]) -> None:
         """The user may be done: make ready to answer these samples."""
@@ -67,6 +71,9 @@ class Turns(Protocol):
 
     def feed(self, block: NDArray[np.float32]) -> list[TurnEvent]:
         """Hear the next samples."""
+
+    def certain(self) -> NDArray[np.float32]:
+        """What of the turn in progress will be in it, however it ends."""
 
     def answer_started(self) -> None:
         """The model's voice is heard from now on."""
@@ -129,7 +136,7 @@ class Conversation:
         """What the user said before going on, while nothing of an answer was heard."""
         self._position = 0
         """Microphone samples so far."""
-        self._level_at = began
+        self._level_at = self._heard_at = began
         self._told_slow = False
 
     @property
@@ -142,6 +149,10 @@ class Conversation:
         self._position += len(block)
         self._show_level(block, now)
         self.turn_events(self._turns.feed(block), now)
+        if self.state == "hearing" and now - self._heard_at > _HEAR_EVERY_S:
+            self._heard_at = now
+            if len(certain := self._turns.certain()):
+                self._model.hear(self._question(certain))
 
     def turn_events(self, events: list[TurnEvent], now: float) -> None:
         """What turn-taking said, to a block or to a key."""

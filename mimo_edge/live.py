@@ -27,6 +27,7 @@ from .echo import EchoCanceller
 from .live_events import AnswerText, Level, LiveEvent, Notice, StateChanged, record_of
 from .live_view import View
 from .microphone import Microphone
+from .model import MimoAudio
 from .model_events import ModelEvent
 from .model_worker import ModelWorker
 from .playback import Playback
@@ -64,20 +65,23 @@ class LiveSettings:
     turns: TurnSettings = field(default_factory=TurnSettings)
 
 
-def talk(session: Session, rate: int, settings: LiveSettings, view: View) -> None:
-    """Talk until Ctrl-C is pressed twice; sound on both sides is of `rate` Hz.
+def talk(model: MimoAudio, session: Session, settings: LiveSettings, view: View) -> None:
+    """Talk until Ctrl-C is pressed twice.
 
     Raises:
         MimoEdgeError: a device, a library or the recording's folder is missing.
     """
-    _Loop(session, rate, settings, view).run()
+    _Loop(model, session, settings, view).run()
 
 
 class _Loop:
     """What one conversation holds open."""
 
-    def __init__(self, session: Session, rate: int, settings: LiveSettings, view: View) -> None:
-        self._session, self._rate, self._settings, self._view = session, rate, settings, view
+    def __init__(
+        self, model: MimoAudio, session: Session, settings: LiveSettings, view: View
+    ) -> None:
+        self._model, self._session, self._settings, self._view = model, session, settings, view
+        self._rate = rate = model.sample_rate
         self._inbox: queue.SimpleQueue[ModelEvent] = queue.SimpleQueue()
         self._playback = Playback(rate)
         self._echo = EchoCanceller(rate) if settings.barge_in == "aec" else None
@@ -107,7 +111,12 @@ class _Loop:
                 speaker = Speaker(self._pull, settings.output_device, self._rate)
                 self._speaker = opened.enter_context(speaker)
             opened.enter_context(self._view)
-            worker = ModelWorker(self._session, self._inbox.put, lookahead=settings.lookahead)
+            worker = ModelWorker(
+                self._session,
+                self._model.listener(),
+                self._inbox.put,
+                lookahead=settings.lookahead,
+            )
             opened.enter_context(worker)
             conversation = Conversation(
                 turns,

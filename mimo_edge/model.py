@@ -22,6 +22,7 @@ from .config import Manifest, RuntimeOptions
 from .engine import Answer, Engine, OnText
 from .errors import MimoEdgeError
 from .events import Event, TurnStats
+from .listener import Listener
 from .prompts import Reply
 from .session import Session
 from .sound import SoundOptions
@@ -173,6 +174,10 @@ class MimoAudio:
     def warm_up(self, lookahead: int | None = None) -> None:
         """Make the first answer as fast as the others; see `Engine.warm_up`."""
         self._engine.warm_up(lookahead)
+
+    def listener(self) -> Listener:
+        """For turns that are heard while they are spoken."""
+        return Listener(self._engine)
 
     def run(self, task: Task, *, on_text: OnText | None = None) -> Answer:
         """Answer one task from an empty cache."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .errors import MimoEdgeError
 from .events import TextDelta, TurnEnd
+from .listener import Listener
 from .model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
 from .session import Prepared, Session
 from .sound import SoundOptions
@@ -25,6 +26,11 @@ from .sound import SoundOptions
 __all__ = ["ModelWorker"]
 
 Samples = NDArray[np.float32]
+
+
+@dataclass
+class _Hear:
+    samples: Samples
 
 
 @dataclass
@@ -54,11 +60,18 @@ class ModelWorker:
     """
 
     def __init__(
-        self, session: Session, post: Callable[[ModelEvent], None], *, lookahead: int | None
+        self,
+        session: Session,
+        listener: Listener,
+        post: Callable[[ModelEvent], None],
+        *,
+        lookahead: int | None,
     ) -> None:
         """Sound is decoded with `lookahead` mel frames; see `SoundOptions`."""
-        self._session, self._post, self._lookahead = session, post, lookahead
-        self._jobs: queue.SimpleQueue[_Prepare | _Answer | _Stop | None] = queue.SimpleQueue()
+        self._session, self._listener = session, listener
+        self._post, self._lookahead = post, lookahead
+        self._jobs: queue.SimpleQueue[_Hear | _Prepare | _Answer | _Stop | None]
+        self._jobs = queue.SimpleQueue()
         self._preparing: _Prepare | None = None
         self._answering: _Answer | None = None
         self._prepared: tuple[Samples, Prepared] | None = None
@@ -66,6 +79,10 @@ class ModelWorker:
         self.failure: BaseException | None = None
         """What ended the thread, if it was no MimoEdgeError: a mistake of ours."""
         self._thread = threading.Thread(target=self._run, name="mimo_edge model", daemon=True)
+
+    def hear(self, samples: Samples) -> None:
+        """Compute what can be computed of a question that goes on."""
+        self._jobs.put(_Hear(samples))
 
     def prepare(self, samples: Samples) -> None:
         """Evaluate the prompt with this question, in place of another one."""
@@ -119,7 +136,9 @@ class ModelWorker:
                 self._session.warm(cancel=self._closing)
             self._post(Ready())
             while (job := self._jobs.get()) is not None:
-                if isinstance(job, _Prepare):
+                if isinstance(job, _Hear):
+                    self._listener.hear(job.samples)
+                elif isinstance(job, _Prepare):
                     self._prepare(job)
                 elif isinstance(job, _Answer):
                     self._answer(job)
@@ -133,7 +152,7 @@ class ModelWorker:
         if job.cancel.is_set():
             return
         with contextlib.suppress(MimoEdgeError):  # answering will fail the same way
-            prepared = self._session.prepare(job.samples, cancel=job.cancel)
+            prepared = self._session.prepare(self._listener.patches(job.samples), cancel=job.cancel)
             if prepared is not None:
                 self._prepared = (job.samples, prepared)
 
@@ -147,8 +166,9 @@ class ModelWorker:
             self._post(Sound(turn=job.turn, samples=samples))
 
         try:
+            question = ready if ready is not None else self._listener.patches(job.samples)
             for event in self._session.stream(
-                ready if ready is not None else job.samples,
+                question,
                 cancel=job.cancel,
                 sound=SoundOptions(lookahead=self._lookahead, on_samples=sound),
             ):
@@ -164,6 +184,11 @@ class ModelWorker:
                     self._post(job.ended)
         except MimoEdgeError as error:
             self._post(Failed(turn=job.turn, sentence=str(error)))
+            return
+        if job.ended is not None and job.ended.reason != "cancelled":
+            # The answer is still heard: time to make room, if the context needs it.
+            with contextlib.suppress(MimoEdgeError):
+                self._session.warm(cancel=self._closing)
 
     def _stop(self, job: _Stop) -> None:
         text = ""

@@ -40,6 +40,12 @@ class PushToTalk:
         self._pressed = 0
         """Position where the key went down."""
 
+    def certain(self) -> NDArray[np.float32]:
+        """The turn in progress so far: float32 [n], maybe none."""
+        if self._start is None:
+            return np.zeros(0, dtype=np.float32)
+        return self._tape.read(self._start, self._tape.end)
+
     def answer_started(self) -> None:
         """The model's voice is being played from now on."""
         self._model_speaks = True

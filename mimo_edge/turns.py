@@ -75,6 +75,18 @@ class TurnTaker:
         self._quiet_since: int | None = None
         """Position where the present silence began."""
 
+    def certain(self) -> NDArray[np.float32]:
+        """What of the turn in progress will be in it, however it ends: float32 [n], maybe none.
+
+        A silence may have begun up to `pause_s` ago, and its rest is not yet known.
+        """
+        if self._state == "pause":
+            return self._tape.read(self._start, self._speech_end())
+        end = self._now - self._samples(self.settings.pause_s)
+        if self._state != "speech" or end <= self._start:
+            return np.zeros(0, dtype=np.float32)
+        return self._tape.read(self._start, end)
+
     def answer_started(self) -> None:
         """The model's voice is being played from now on. A turn in progress goes on."""
         self._model_speaks = True

@@ -69,8 +69,14 @@ class ScriptedModel:
     seconds: float = 3.2
     fails: bool = False
     calls: list[tuple] = field(default_factory=list)
+    heard: list[np.ndarray] = field(default_factory=list)
+    asked: list[np.ndarray] = field(default_factory=list)
+
+    def hear(self, samples: np.ndarray) -> None:
+        self.heard.append(samples)
 
     def prepare(self, samples: np.ndarray) -> None:
+        self.asked.append(samples)
         self.calls.append(("prepare", len(samples)))
 
     def forget(self) -> None:
@@ -189,6 +195,18 @@ def test_the_answer_is_prepared_at_the_pause_and_thrown_away_if_speech_goes_on()
     kinds = [call[0] for call in talk.model.calls]
     assert kinds == ["prepare", "forget", "prepare", "answer"]
     assert talk.model.calls[-1][2] == talk.model.calls[-2][1]  # exactly what was prepared
+
+
+def test_the_question_is_heard_while_it_is_spoken() -> None:
+    """Only what will be in it, whatever comes."""
+    talk = Talk()
+    talk.run(3.0, voice=True)
+    talk.run(1.0)
+    (asked,) = talk.model.asked
+    assert len(talk.model.heard) >= 5
+    for samples in talk.model.heard:
+        np.testing.assert_array_equal(asked[: len(samples)], samples)
+    assert len(talk.model.heard[4]) > 1.8 * RATE
 
 
 def test_barge_in_stops_the_sound_at_once_and_cuts_the_answer() -> None:

@@ -11,6 +11,7 @@ import pytest
 from mimo_edge.audio import log_mel, read_audio
 from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
+from mimo_edge.listener import Listener
 from mimo_edge.listening import StreamingLogMel
 
 
@@ -88,3 +89,25 @@ def test_what_cannot_be_listened_to(engine: Engine) -> None:
     frames = np.zeros((1_000_000, engine.manifest.audio.n_mels), np.float32)
     with pytest.raises(MimoEdgeError, match="10000 s takes"):
         engine.listen_mel(frames)
+
+
+def test_a_listener_computes_each_frame_once(
+    engine: Engine, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a turn that grows, only what is new; of another one, all."""
+    computed = []
+    push = StreamingLogMel.push
+    monkeypatch.setattr(
+        StreamingLogMel, "push", lambda self, new: (computed.append(len(new)), push(self, new))[1]
+    )
+    listener = Listener(engine)
+    listener.hear(speech[:10_000])
+    listener.hear(speech[:15_000])
+    np.testing.assert_array_equal(listener.patches(speech[:20_000]), engine.listen(speech[:20_000]))
+    np.testing.assert_array_equal(listener.patches(speech), engine.listen(speech))
+    assert sum(computed) == len(speech)
+    other = speech[::-1].copy()
+    np.testing.assert_array_equal(listener.patches(other), engine.listen(other))
+    assert sum(computed) == 2 * len(speech)
+    with pytest.raises(MimoEdgeError, match="nothing to hear"):
+        listener.patches(np.zeros(24_000, np.float32))

@@ -1,0 +1,49 @@
+"""A turn that is heard while it is spoken: at its end only the encoder has to run."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .engine import Engine
+from .errors import MimoEdgeError
+from .listening import StreamingLogMel
+
+__all__ = ["Listener"]
+
+
+class Listener:
+    """Growing recordings in, patches out. Each call gets all of the turn so far; what the last
+    one knew of it already is not computed again.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._heard: NDArray[np.float32]
+        self._begin()
+
+    def hear(self, samples: NDArray[np.float32]) -> None:
+        """Compute log-mel frames of float32 [n], which the turn surely begins with."""
+        known = self._mel.length
+        if known > len(samples) or not np.array_equal(self._heard, samples[:known]):
+            self._begin()
+            known = 0
+        self._frames.append(self._mel.push(samples[known:]))
+        self._heard = samples
+
+    def patches(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The turn as the language model gets it: int64 [patches, group, channels].
+
+        Raises:
+            MimoEdgeError: it is silent, too short, or does not fit the context.
+        """
+        if not len(samples) or self._engine.is_silent(samples):
+            raise MimoEdgeError("there was nothing to hear; speak louder or closer.")
+        self.hear(samples)
+        return self._engine.listen_mel(np.concatenate([*self._frames, self._mel.finish()]))
+
+    def _begin(self) -> None:
+        config = self._engine.manifest.audio
+        self._mel = StreamingLogMel(config)
+        self._frames = [np.zeros((0, config.n_mels), dtype=np.float32)]
+        self._heard = np.zeros(0, dtype=np.float32)
