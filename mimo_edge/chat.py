@@ -68,12 +68,14 @@ _LIVE_LOOKAHEAD = 32
 @click.option("--push-to-talk", is_flag=True, help="Enter begins and ends what you say.")
 @click.option(
     "--end-silence",
+    type=click.FloatRange(0.25, 10.0),
     default=TurnSettings().end_silence_s,
     show_default=True,
     help="Seconds of silence that end what you say.",
 )
 @click.option(
     "--lookahead",
+    type=click.IntRange(min=0),
     default=_LIVE_LOOKAHEAD,
     show_default=True,
     help="Frames of 10 ms that live speech waits for: fewer sound sooner, more sound better.",
@@ -126,6 +128,8 @@ def chat(
     system, voice = values.pop("system"), values.pop("voice")
     live = {name: values.pop(name) for name in _LIVE_OPTIONS}
     transcribe = values.pop("transcribe")
+    if not inputs:
+        _check_devices(live, speaks=reply is None)  # before seconds of loading
     with (
         model_from(console, values) as model,
         _open_session(model, load_session, reply, system, voice, overrides) as session,
@@ -160,6 +164,14 @@ _LIVE_OPTIONS = (
     "record",
     "plain",
 )
+
+
+def _check_devices(options: dict[str, Any], *, speaks: bool) -> None:
+    from .devices import choose_device
+
+    choose_device(options["input_device"], "input")
+    if speaks:
+        choose_device(options["output_device"], "output")
 
 
 def _talk_live(
