@@ -150,11 +150,6 @@ def test_chat_over_files(default_bundle: Path, golden: Golden, tmp_path: Path) -
         assert seconds == pytest.approx(turn["stats"]["audio_seconds"])
 
 
-def test_chat_without_input_says_what_to_do(default_bundle: Path) -> None:
-    done = run("--model", default_bundle, module="mimo_edge.chat")
-    assert done.returncode == 1 and "--input" in done.stderr
-
-
 def test_picture(golden: Golden, tmp_path: Path) -> None:
     """One pixel per 10 ms, one row per recording; what is loud is bright."""
     image = pytest.importorskip("PIL.Image", reason="drawing needs Pillow")

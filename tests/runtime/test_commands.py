@@ -51,8 +51,13 @@ def test_chat_in_text(command: Command, clips: dict[str, Path], tmp_path: Path, 
     assert [path.name for path in tmp_path.iterdir()] == ["transcript.jsonl"]
 
 
-def test_chat_without_recordings(command: Command) -> None:
-    assert "--input" in command("chat").sentence
+def test_chat_without_recordings_or_microphone(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before the model is loaded; a machine with a microphone would listen."""
+    monkeypatch.setattr("mimo_edge.devices.list_devices", lambda: [])
+    sentence = command("chat", "--model", "missing").sentence
+    assert "no microphone" in sentence and "--input FILE" in sentence
 
 
 def test_several_recordings_and_an_instruction(command: Command, clips: dict[str, Path]) -> None:
