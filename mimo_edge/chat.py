@@ -53,7 +53,7 @@ _LIVE_LOOKAHEAD = 32
 @click.option("--voice", metavar="AUDIO", help="A recording whose voice the answers use.")
 @click.option("--text-only", is_flag=True, help="Answer in text.")
 @click.option("--think", is_flag=True, help="Answer in text after thinking aloud.")
-@click.option("--transcribe", is_flag=True, help="With --input: write the questions down too.")
+@click.option("--transcribe", is_flag=True, help="Write what you say down, too.")
 @click.option("--list-devices", is_flag=True, help="Show microphones and speakers, and end.")
 @click.option("--input-device", metavar="NAME", help="Microphone: number, name or part of it.")
 @click.option("--output-device", metavar="NAME", help="Speaker: number, name or part of it.")
@@ -147,7 +147,7 @@ def chat(
                     transcribe=transcribe,
                 )
             else:
-                _talk_live(console, model, session, reply, live)
+                _talk_live(console, model, session, reply, {**live, "transcribe": transcribe})
         finally:
             # Also what an error or a signal ends was a conversation.
             if save_session and session.turns:
@@ -190,6 +190,7 @@ def _talk_live(
         push_to_talk=options["push_to_talk"],
         lookahead=options["lookahead"],
         speaks=(reply or session.reply) == "speech",
+        transcribe=options["transcribe"],
         record=options["record"],
         turns=TurnSettings(end_silence_s=options["end_silence"]),
     )

@@ -25,10 +25,11 @@ from .live_events import (
     LiveState,
     Notice,
     QuestionHeard,
+    QuestionText,
     StateChanged,
     TurnReport,
 )
-from .model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
+from .model_events import Ended, Failed, Kept, ModelEvent, Ready, Said, Sound, Text
 from .playback import Playback
 from .turn_events import (
     BargeIn,
@@ -167,6 +168,9 @@ class Conversation:
             return
         if isinstance(event, Kept):
             self._kept(event, now)
+            return
+        if isinstance(event, Said):
+            self._emit(QuestionText(turn=event.turn, text=event.text))
             return
         answer = self._answer
         if answer is None or event.turn != answer.turn:

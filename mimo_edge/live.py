@@ -61,6 +61,8 @@ class LiveSettings:
     """Mel frames that sound waits for; see `SoundOptions`."""
     speaks: bool = True
     """False: answers are text, no speaker is opened."""
+    transcribe: bool = False
+    """Whether questions are written down, each after it was answered."""
     record: Path | None = None
     turns: TurnSettings = field(default_factory=TurnSettings)
 
@@ -116,6 +118,7 @@ class _Loop:
                 self._model.listener(),
                 self._inbox.put,
                 lookahead=settings.lookahead,
+                write_down=self._write_down if settings.transcribe else None,
             )
             opened.enter_context(worker)
             conversation = Conversation(
@@ -160,6 +163,10 @@ class _Loop:
             while not self._inbox.empty():
                 conversation.model_event(self._inbox.get(), time.monotonic())
             conversation.tick(time.monotonic())
+
+    def _write_down(self, samples: NDArray[np.float32]) -> str:
+        """The model's thread."""
+        return self._model.transcribe(samples).text
 
     def _pull(self, count: int) -> NDArray[np.float32]:
         """The speaker's thread: what is to be played next."""

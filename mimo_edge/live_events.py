@@ -15,6 +15,7 @@ __all__ = [
     "LiveState",
     "Notice",
     "QuestionHeard",
+    "QuestionText",
     "StateChanged",
     "TurnReport",
     "record_of",
@@ -46,8 +47,14 @@ class QuestionHeard:
     turn: int
     start: float
     end: float
-    text: str | None = None
-    """What was said, if writing it down was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionText:
+    """What the user said, if writing it down was asked for; it comes after the answer."""
+
+    turn: int
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +107,22 @@ class Notice:
     text: str
 
 
-LiveEvent = StateChanged | Level | QuestionHeard | AnswerText | AnswerHeard | TurnReport | Notice
+LiveEvent = (
+    StateChanged
+    | Level
+    | QuestionHeard
+    | QuestionText
+    | AnswerText
+    | AnswerHeard
+    | TurnReport
+    | Notice
+)
 
 _NAMES = {
     StateChanged: "state",
     Level: "level",
     QuestionHeard: "question",
+    QuestionText: "said",
     AnswerText: "text",
     AnswerHeard: "answer",
     TurnReport: "report",

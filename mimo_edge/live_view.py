@@ -20,6 +20,7 @@ from .live_events import (
     LiveState,
     Notice,
     QuestionHeard,
+    QuestionText,
     StateChanged,
     TurnReport,
     record_of,
@@ -81,6 +82,8 @@ class PlainView:
             click.echo(f"[{_STATES[event.state][0]}]", err=True)
         elif isinstance(event, QuestionHeard):
             click.echo(_question_line(event))
+        elif isinstance(event, QuestionText):
+            click.echo(_said_line(event))
         elif isinstance(event, AnswerHeard):
             click.echo(f"mimo: {_answer_line(event)}")
         elif isinstance(event, TurnReport):
@@ -120,6 +123,8 @@ class PanelView:
         elif isinstance(event, QuestionHeard):
             self._text = ""
             self._console.print(Text(_question_line(event), style="green"))
+        elif isinstance(event, QuestionText):
+            self._console.print(Text(_said_line(event), style="green"))
         elif isinstance(event, AnswerText):
             self._text += event.text
         elif isinstance(event, AnswerHeard):
@@ -175,9 +180,11 @@ def describe_report(report: TurnReport) -> str:
 
 
 def _question_line(event: QuestionHeard) -> str:
-    seconds = event.end - event.start
-    said = printable(event.text) if event.text is not None else f"({seconds:.1f} s of speech)"
-    return f"you: {said}"
+    return f"you: ({event.end - event.start:.1f} s of speech)"
+
+
+def _said_line(event: QuestionText) -> str:
+    return f"you said: {printable(event.text)}"
 
 
 def _answer_line(event: AnswerHeard) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .events import StopReason, TurnStats
 
-__all__ = ["Ended", "Failed", "Kept", "ModelEvent", "Ready", "Sound", "Text"]
+__all__ = ["Ended", "Failed", "Kept", "ModelEvent", "Ready", "Said", "Sound", "Text"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,14 @@ class Kept:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Said:
+    """The question in words, after it was answered."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Failed:
     """The question could not be answered; the conversation goes on without it."""
 
@@ -61,4 +69,4 @@ class Failed:
     sentence: str
 
 
-ModelEvent = Ready | Text | Sound | Ended | Kept | Failed
+ModelEvent = Ready | Text | Sound | Ended | Kept | Said | Failed

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .errors import MimoEdgeError
 from .events import TextDelta, TurnEnd
 from .listener import Listener
-from .model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
+from .model_events import Ended, Failed, Kept, ModelEvent, Ready, Said, Sound, Text
 from .session import Prepared, Session
 from .sound import SoundOptions
 
@@ -66,10 +66,14 @@ class ModelWorker:
         post: Callable[[ModelEvent], None],
         *,
         lookahead: int | None,
+        write_down: Callable[[Samples], str] | None = None,
     ) -> None:
-        """Sound is decoded with `lookahead` mel frames; see `SoundOptions`."""
+        """Sound is decoded with `lookahead` mel frames; see `SoundOptions`. With `write_down`,
+        questions become words, each after it was answered.
+        """
         self._session, self._listener = session, listener
         self._post, self._lookahead = post, lookahead
+        self._write_down = write_down
         self._jobs: queue.SimpleQueue[_Hear | _Prepare | _Answer | _Stop | None]
         self._jobs = queue.SimpleQueue()
         self._preparing: _Prepare | None = None
@@ -185,6 +189,9 @@ class ModelWorker:
         except MimoEdgeError as error:
             self._post(Failed(turn=job.turn, sentence=str(error)))
             return
+        if self._write_down is not None and not job.cancel.is_set():
+            with contextlib.suppress(MimoEdgeError):
+                self._post(Said(turn=job.turn, text=self._write_down(job.samples)))
         if job.ended is not None and job.ended.reason != "cancelled":
             # The answer is still heard: time to make room, if the context needs it.
             with contextlib.suppress(MimoEdgeError):

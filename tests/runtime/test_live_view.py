@@ -15,6 +15,7 @@ from mimo_edge.live_events import (
     LiveEvent,
     Notice,
     QuestionHeard,
+    QuestionText,
     StateChanged,
     TurnReport,
 )
@@ -43,6 +44,7 @@ TURN: list[LiveEvent] = [
     AnswerText(turn=1, text="two\x1b is four"),
     AnswerHeard(turn=1, start=3.0, end=4.0, text="two and two", interrupted=True),
     REPORT,
+    QuestionText(turn=1, text="what is two and two"),
     Notice(text="the microphone is gone"),
 ]
 
@@ -53,7 +55,18 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
             view.show(event)
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record["event"] for record in records] == (
-        ["state", "state", "question", "state", "text", "text", "answer", "report", "notice"]
+        [
+            "state",
+            "state",
+            "question",
+            "state",
+            "text",
+            "text",
+            "answer",
+            "report",
+            "said",
+            "notice",
+        ]
     )
     assert records[6]["interrupted"] and records[7]["cached_positions"] == 50
 
@@ -63,7 +76,11 @@ def test_lines_for_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
         for event in TURN:
             view.show(event)
     out, err = capsys.readouterr()
-    assert out.splitlines() == ["you: (1.5 s of speech)", "mimo: two and two — (interrupted)"]
+    assert out.splitlines() == [
+        "you: (1.5 s of speech)",
+        "mimo: two and two — (interrupted)",
+        "you said: what is two and two",
+    ]
     assert "first sound after 0.81 s · real-time factor 0.25 · 31.0 tokens/s" in err
     assert "3 positions evaluated, 20 ahead, 50 cached" in err
     assert err.splitlines()[0] == "[listening]" and "the microphone is gone" in err
