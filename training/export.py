@@ -17,10 +17,6 @@ from safetensors.torch import save_file
 from training import language_model, text_tokenizer, tokenizer
 from training.codes import load_tokenizer
 
-SHARPEN = 2.0
-"""Chosen by how well the answers are understood; see the README."""
-
-
 def export_tokenizer(checkpoint: Path, folder: Path) -> None:
     """The audio tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,17 +26,11 @@ def export_tokenizer(checkpoint: Path, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(tokenizer.CONFIG, indent=1) + "\n")
 
 
-def export_language_model(checkpoint: Path, folder: Path, sharpen: float) -> None:
-    """The language model and its text tokenizer.
-
-    `sharpen` scales the logits of the codes: the released sampler draws them at temperature
-    0.9, which suits a large model; the tails of a small one are wrong more often.
-    """
+def export_language_model(checkpoint: Path, folder: Path) -> None:
+    """The language model and its text tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
     model, text = language_model.build_model()
     model.load_state_dict(torch.load(checkpoint, map_location="cpu")["model"])
-    for head in model.local_transformer_lm_heads:
-        head.weight.data *= sharpen
     tensors = {
         name: value.to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()
     }
@@ -55,11 +45,10 @@ def main() -> None:
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("language_model", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--sharpen", type=float, default=SHARPEN)
     arguments = parser.parse_args()
     name = "MiMo-Audio-Demo"
     export_tokenizer(arguments.tokenizer, arguments.folder / f"{name}-Tokenizer")
-    export_language_model(arguments.language_model, arguments.folder / name, arguments.sharpen)
+    export_language_model(arguments.language_model, arguments.folder / name)
 
 
 if __name__ == "__main__":
