@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from training import language_model, text_tokenizer, tokenizer
 from training.codes import load_tokenizer
 
+
 def export_tokenizer(checkpoint: Path, folder: Path) -> None:
     """The audio tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
