@@ -6,23 +6,26 @@ VENV ?= .venv
 VENV_BIN ?= $(VENV)/bin
 PYTEST ?=
 
-GOLDEN := tests/data/golden
+QUESTIONS := tests/data/demo
 DEMO_OUT := demo-out
+CHECKPOINT := models/demo-checkpoint/MiMo-Audio-Demo
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-model test lint clean
 
+# A spoken question, the answer in speech, and what both look like.
 demo: $(VENV)/installed
-	$(VENV_BIN)/python -m convert --force --recipe default \
-	  --model $(GOLDEN)/checkpoint/MiMo-Audio-7B-Instruct \
-	  --tokenizer $(GOLDEN)/checkpoint/MiMo-Audio-Tokenizer \
-	  --out models/tiny
-	$(VENV_BIN)/python -m mimo_edge.chat --model models/tiny --seed 2 \
-	  --temperature 1 --max-new-tokens 200 \
-	  --input $(GOLDEN)/audio/question.wav --input $(GOLDEN)/audio/short.wav \
-	  --output $(DEMO_OUT)
-	@echo
-	@echo "The answers and transcript.jsonl are in $(DEMO_OUT)/. The tiny model has random"
-	@echo "weights: it answers with noise. README.md says how to convert the real one."
+	rm -rf $(DEMO_OUT)
+	$(VENV_BIN)/python -m mimo_edge.chat --seed 1 --transcribe --output $(DEMO_OUT) \
+	  --input $(QUESTIONS)/sum.flac --input $(QUESTIONS)/memory.flac
+	$(VENV_BIN)/mimo-edge picture $(QUESTIONS)/sum.flac $(DEMO_OUT)/answer-1.wav \
+	  -o $(DEMO_OUT)/spectrograms.png
+	@echo "Listen to $(DEMO_OUT)/answer-1.wav and answer-2.wav; look at spectrograms.png there."
+
+# The bundle that ships, from the checkpoint beside it.
+demo-model: $(VENV)/installed
+	$(VENV_BIN)/python -m convert --force --recipe default --model $(CHECKPOINT) \
+	  --tokenizer $(CHECKPOINT)-Tokenizer --out models/demo
+	cp training/MODEL_CARD.md models/demo/README.md
 
 test: $(VENV)/installed
 	$(VENV_BIN)/ruff check .
@@ -38,8 +41,8 @@ lint: $(VENV)/installed
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV_BIN)/python -m pip install --quiet --upgrade pip
-	$(VENV_BIN)/python -m pip install --editable ".[convert,test]"
+	$(VENV_BIN)/python -m pip install --editable ".[test]"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO_OUT) models/tiny dist build
+	rm -rf $(VENV) $(DEMO_OUT) dist build

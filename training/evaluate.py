@@ -24,8 +24,9 @@ from training import domain
 from training.augment import ANSWER, Condition, augment
 from training.data import ANSWER_VOICES, SAMPLE_RATE, VOICES, Utterance, describe, render
 from training.demo import Demo
-from training.judge import Sphinx, word_error_rate, word_errors
+from training.judge import Sphinx
 from training.pitch import median_pitch
+from training.words import word_error_rate, word_errors
 
 log = logging.getLogger(__name__)
 LIKE_CLEAN = Condition()

@@ -29,7 +29,7 @@ from training import domain
 from training.augment import Condition, augment
 from training.data import VOICES, describe, render
 from training.demo import Demo
-from training.judge import word_error_rate
+from training.words import word_error_rate
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,41 @@
+"""The demo model, as it ships, and the recorded questions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mimo_edge.config import RuntimeOptions
+from mimo_edge.model import MimoAudio
+from mimo_edge.options import find_bundle
+
+FOLDER = Path(__file__).parent.parent / "data" / "demo"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A recording and what is said in it."""
+
+    path: Path
+    text: str
+    voice: str
+
+
+@pytest.fixture(scope="session")
+def questions() -> dict[str, Question]:
+    index = json.loads((FOLDER / "questions.json").read_text())
+    return {
+        name: Question(FOLDER / f"{name}.flac", entry["text"], entry["voice"])
+        for name, entry in index.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[MimoAudio]:
+    """The default of every command: found without being named."""
+    with MimoAudio.load(find_bundle(None), RuntimeOptions(context=1024)) as model:
+        yield model
