@@ -257,7 +257,7 @@ def _open_session(
             "--system and --voice belong to the start of a conversation; "
             "leave them out with --load-session."
         )
-    return model.load_session(saved, overrides=overrides)
+    return model.load_session(saved, reply=reply, overrides=overrides)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def check_bundle(folder: Path, manifest: Manifest, *, threads: int = 0) -> str:
     Raises:
         MimoEdgeError: a part does not load, or computes numbers that are none.
     """
-    engine = Engine.load(folder, RuntimeOptions(threads=threads, context=_CONTEXT), manifest)
+    context = min(_CONTEXT, manifest.backbone.max_positions)
+    engine = Engine.load(folder, RuntimeOptions(threads=threads, context=context), manifest)
     try:
         return _run(engine)
     finally:

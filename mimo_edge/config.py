@@ -40,6 +40,8 @@ MANIFEST_FILE = "manifest.json"
 BACKBONE_FILE = "backbone.gguf"
 CODE_EMBEDDINGS_FILE = "code_embeddings.npy"
 """float32 [sum of code vocabularies, local_dim]: inputs of the patch decoder's later steps."""
+DEFAULT_CONTEXT = 4096
+"""Positions of a conversation, fewer where the model was trained for fewer."""
 HIDDEN_DOWNCAST_FILE = "hidden_downcast.npy"
 """float32 [local_dim, hidden]: makes the input of the patch decoder's first step."""
 GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_decoder")
@@ -200,7 +202,7 @@ class RuntimeOptions:
 
     threads: int = 0
     """Of llama.cpp and of onnxruntime; 0: the cores this process may use."""
-    context: int = 4096
+    context: int = DEFAULT_CONTEXT
     """Positions of one conversation: text tokens, and patches of 160 ms."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""

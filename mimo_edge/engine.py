@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from .audio_tokenizer import AudioTokenizer
 from .backbone import Backbone
 from .bundle_files import load_manifest
 from .cache import PositionCache
-from .config import BACKBONE_FILE, Manifest, RuntimeOptions
+from .config import BACKBONE_FILE, DEFAULT_CONTEXT, Manifest, RuntimeOptions
 from .errors import MimoEdgeError
 from .events import Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .generate import Stages, stream
@@ -88,6 +88,9 @@ class Engine:
             MimoEdgeError: which file is wrong, and what to do.
         """
         manifest = manifest or load_manifest(bundle)
+        if options.context == DEFAULT_CONTEXT:  # as much of it as this model was trained for
+            most = min(DEFAULT_CONTEXT, manifest.backbone.max_positions)
+            options = replace(options, context=most)
         if options.context > manifest.backbone.max_positions:
             raise MimoEdgeError(
                 f"--ctx is {options.context}, but this model knows at most "
@@ -166,6 +169,11 @@ class Engine:
                 "at least one, or samples as float32."
             )
         return patches
+
+    def seconds_of(self, positions: int) -> float:
+        """How much sound fits so many positions."""
+        config, group = self.manifest.audio, self.manifest.patch.group_size
+        return positions * group * config.samples_per_step / config.sample_rate
 
     @staticmethod
     def is_silent(samples: NDArray[np.float32]) -> bool:

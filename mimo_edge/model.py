@@ -69,7 +69,10 @@ class MimoAudio:
     ) -> Answer:
         """Speech to text. More than 30 s are taken in parts, cut at quiet places."""
         samples = read_audio(audio, self.manifest.audio)
-        parts = split_at_quiet(samples, self.sample_rate, _LONGEST_TRANSCRIPT_S)
+        longest = min(
+            _LONGEST_TRANSCRIPT_S, self._engine.seconds_of(self._engine.backbone.context) / 2
+        )
+        parts = split_at_quiet(samples, self.sample_rate, longest)
         # Half a minute of silence in a long recording is no mistake; nothing else is one.
         heard = [part for part in parts if not self._engine.is_silent(part)]
         answers: list[Answer] = []
@@ -154,13 +157,15 @@ class MimoAudio:
         patches = self._engine.listen(voice) if voice is not None else None
         return Session(self._engine, reply=reply, system=system, voice=patches, overrides=overrides)
 
-    def load_session(self, path: str | Path, *, overrides: Overrides | None = None) -> Session:
-        """Go on with a conversation that was saved.
+    def load_session(
+        self, path: str | Path, *, reply: Reply | None = None, overrides: Overrides | None = None
+    ) -> Session:
+        """Go on with a conversation that was saved; `reply` changes how it answers.
 
         Raises:
             MimoEdgeError: the file is no saved session, or one of another bundle.
         """
-        return Session.load(self._engine, Path(path), overrides)
+        return Session.load(self._engine, Path(path), overrides, reply)
 
     def encode(self, audio: AudioInput) -> NDArray[np.int64]:
         """Audio → RVQ codes of all codebooks, int64 [steps, quantizers]."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .config import MANIFEST_FILE, RuntimeOptions
+from .config import DEFAULT_CONTEXT, MANIFEST_FILE, RuntimeOptions
 from .console import Console
 from .errors import MimoEdgeError
 from .model import MimoAudio
@@ -50,7 +50,12 @@ model_options = _decorate(
         help=f"Folder of the bundle.  [default: ${_MODEL_VARIABLE}, else the demo model]",
     ),
     click.option("--threads", default=0, show_default="all cores", help="Processor threads."),
-    click.option("--ctx", default=4096, show_default=True, help="Positions of a conversation."),
+    click.option(
+        "--ctx",
+        default=DEFAULT_CONTEXT,
+        show_default=f"{DEFAULT_CONTEXT}, or what the model was trained for",
+        help="Positions of a conversation.",
+    ),
     click.option(
         "--device",
         type=click.Choice(["auto", "cpu", "gpu"]),

@@ -248,8 +248,16 @@ class Session:
         saved.write(Path(path), self._engine.manifest)
 
     @classmethod
-    def load(cls, engine: Engine, path: Path, overrides: Overrides | None = None) -> Session:
+    def load(
+        cls,
+        engine: Engine,
+        path: Path,
+        overrides: Overrides | None = None,
+        reply: Reply | None = None,
+    ) -> Session:
         """Read what `save` wrote. A cache that does not fit this machine is evaluated again.
+
+        `reply` is how to answer from now on, if not as before.
 
         Raises:
             MimoEdgeError: the file is no saved session, or one of another bundle.
@@ -257,7 +265,7 @@ class Session:
         saved = SavedSession.read(path, engine.manifest)
         session = cls(
             engine,
-            reply=saved.reply,
+            reply=reply or saved.reply,
             system=saved.system,
             voice=saved.voice,
             overrides=overrides,

@@ -19,7 +19,7 @@ class Demo:
     """Waveforms (24 kHz, float32) and text in and out."""
 
     def __init__(self, bundle: Path, seed: int = 1, threads: int = 0) -> None:
-        self.engine = Engine.load(bundle, RuntimeOptions(threads=threads, context=1024))
+        self.engine = Engine.load(bundle, RuntimeOptions(threads=threads))
         self.model = MimoAudio(self.engine)
         self._seed = seed
 

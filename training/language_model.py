@@ -53,7 +53,7 @@ CONFIG: dict[str, Any] = {
     "speech_vocab_size": "257-257-129-129-129-129-129-129",
     "speech_zeroemb_idx": "256-256-128-128-128-128-128-128",
     "delay_pattern": "0-1-2-3-4-5-6-7",
-    "max_position_embeddings": 8192,
+    "max_position_embeddings": 192,  # two turns, the longest it sees in training
     "rope_theta": 640000.0,
     "rms_norm_eps": 1e-06,
     "hidden_act": "silu",

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.config import RuntimeOptions
 from mimo_edge.model import MimoAudio
 from mimo_edge.options import find_bundle
 
@@ -37,5 +36,5 @@ def questions() -> dict[str, Question]:
 @pytest.fixture(scope="session")
 def demo() -> Iterator[MimoAudio]:
     """The default of every command: found without being named."""
-    with MimoAudio.load(find_bundle(None), RuntimeOptions(context=1024)) as model:
+    with MimoAudio.load(find_bundle(None)) as model:
         yield model

@@ -93,7 +93,7 @@ class Talker:
 @contextlib.contextmanager
 def talking(server: SoundServer, *options: str | Path) -> Iterator[Talker]:
     """Start the program on the virtual devices, wait until it listens, end it in any case."""
-    command = [sys.executable, "-m", "mimo_edge.chat", "--json", "--seed", "1", "--ctx", "1024"]
+    command = [sys.executable, "-m", "mimo_edge.chat", "--json", "--seed", "1"]
     process = subprocess.Popen(
         [*command, *map(str, options)],
         env={**os.environ, **server.environment},
