@@ -5,11 +5,13 @@ Results go to standard output, everything else to standard error.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn
@@ -147,6 +149,7 @@ def run_command(command: click.Command, argv: list[str] | None = None) -> NoRetu
     """
     # Whoever stops the program is to find nothing half-written: a kill unwinds like Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.unraisablehook = _interrupt_again
     try:
         status = command.main(args=argv, standalone_mode=False)
     except MimoEdgeError as error:
@@ -163,6 +166,24 @@ def run_command(command: click.Command, argv: list[str] | None = None) -> NoRetu
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _interrupt_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Python drops exceptions from C's callbacks (llama.cpp's log) and from finalizers.
+
+    A Ctrl-C that happens to arrive in one would be lost, so it is sent once more.
+    """
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        threading.Timer(0.05, _interrupt_main).start()
+    else:
+        sys.__unraisablehook__(ignored)
+
+
+def _interrupt_main() -> None:
+    if hasattr(signal, "pthread_kill"):  # ends a system call as well
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def _fail(sentence: str, status: int) -> NoReturn:

@@ -7,7 +7,6 @@ encoder, so codes of an older encoder are never mixed in.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,22 @@ import numpy as np
 import torch
 
 from training.audio_modules import AudioTokenizer
-from training.augment import ANSWER, LOUDNESS, Condition, augment, colored_noise, draw_condition
-from training.data import SAMPLE_RATE, Speech, Utterance
+from training.augment import (
+    ANSWER,
+    LOUDNESS,
+    Condition,
+    augment,
+    colored_noise,
+    degrade,
+    draw_condition,
+)
+from training.data import SAMPLE_RATE, Speech
 from training.mel import LogMel
+from training.rhythm import align, phone_counts
 from training.sequences import to_patches
 
 RENDERINGS = 4  # of every utterance that is heard
-STARTS = 3  # of every target: with a single one the codes were learned by heart
-STEP = 960  # samples of one code step
+TARGET, OWN = 7, 6  # the numbers of the other two: as the model is to say it, and says it
 
 
 def load_tokenizer(path: Path) -> AudioTokenizer:
@@ -35,9 +42,9 @@ def load_tokenizer(path: Path) -> AudioTokenizer:
 
 
 def fingerprint(model: AudioTokenizer) -> str:
-    """Of everything that decides the codes."""
+    """Of everything that decides the codes; the decoder decides how its own speech is heard."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.encoder.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items()):
         if not name.endswith(("embed_avg", "cluster_size", "inited")):
             digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()[:12]
@@ -52,6 +59,7 @@ class CodeBank:
         """`part` is the process's own file: several read all of them and write one each."""
         self.speech, self.model = speech, model
         self.mel = LogMel(mels=model.config["n_mels"])
+        self.counts = phone_counts(speech)
         self.known: dict[int, np.ndarray] = {}
         self.file: Any = None
         if folder:
@@ -91,31 +99,32 @@ class CodeBank:
         """Samples → codes [T, 8]."""
         return self.model.encode(self.mel(torch.from_numpy(wave)[None]))[0].numpy().astype(np.int16)
 
-    def lookup(self, key: int, entry: Utterance, at: Condition, rng: np.random.Generator) -> Any:
-        """Patches by key, computed at the first time."""
+    def answer(self, index: int) -> np.ndarray:
+        """The target rendering of an utterance: every word begins on a code step."""
+        key, entry = index * 8 + TARGET, self.speech.entries[index]
         if key not in self.known:
-            heard, _, _ = augment(self.speech.wave(entry), entry, at, rng)
-            self.keep(key, self.encode(heard))
+            rng = np.random.default_rng(0)
+            _, clean, phones = augment(self.speech.wave(entry), entry, ANSWER, rng)
+            said = align(clean, entry["text"], phones, self.counts)
+            self.keep(key, self.encode(degrade(said, ANSWER, rng)))
         return to_patches(self.known[key])
-
-    def answer(self, index: int, start: int = 0) -> np.ndarray:
-        """The target rendering of an utterance, by where in a code step its speech begins."""
-        at = replace(ANSWER, lead=ANSWER.lead + start * STEP / SAMPLE_RATE / STARTS)
-        key = index * 8 + (7, 4, 5)[start]
-        return self.lookup(key, self.speech.entries[index], at, np.random.default_rng(0))
 
     def heard(self, index: int, rendering: int) -> np.ndarray:
         """One of the everyday renderings; number 0 is clean."""
-        rng = np.random.default_rng((7, index, rendering))
-        at = draw_condition(rng)
-        if rendering == 0:
-            at = Condition(lead=at.lead, tail=at.tail, gain_db=at.gain_db)
-        return self.lookup(index * 8 + rendering, self.speech.entries[index], at, rng)
+        key, entry = index * 8 + rendering, self.speech.entries[index]
+        if key not in self.known:
+            rng = np.random.default_rng((7, index, rendering))
+            at = draw_condition(rng)
+            if rendering == 0:
+                at = Condition(lead=at.lead, tail=at.tail, gain_db=at.gain_db)
+            wave, _, _ = augment(self.speech.wave(entry), entry, at, rng)
+            self.keep(key, self.encode(wave))
+        return to_patches(self.known[key])
 
     @torch.no_grad()
     def own(self, index: int) -> np.ndarray:
         """An answer as the model itself says it: decoded and heard again."""
-        key = index * 8 + 6
+        key = index * 8 + OWN
         if key not in self.known:
             codes = self.answer(index).reshape(1, -1, 8).astype(np.int64)
             self.keep(key, self.encode(self.model.decode(torch.from_numpy(codes))[0].numpy()))

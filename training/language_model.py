@@ -53,7 +53,7 @@ CONFIG: dict[str, Any] = {
     "speech_vocab_size": "257-257-129-129-129-129-129-129",
     "speech_zeroemb_idx": "256-256-128-128-128-128-128-128",
     "delay_pattern": "0-1-2-3-4-5-6-7",
-    "max_position_embeddings": 192,  # two turns, the longest it sees in training
+    "max_position_embeddings": 384,  # about the longest conversations it sees in training
     "rope_theta": 640000.0,
     "rms_norm_eps": 1e-06,
     "hidden_act": "silu",
@@ -246,7 +246,7 @@ class Trainer:
         warm = min(1.0, (self.step + 1) / 150)
         decay = 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.step / self.steps))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * warm * max(decay, 0.02)
+            group["lr"] = self.rate * warm * max(decay, 0.005)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             *losses, each = self.losses(*batch)
         self.optimizer.zero_grad(set_to_none=False)

@@ -8,11 +8,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from training import domain
-from training.codes import RENDERINGS, STARTS, CodeBank
+from training.codes import RENDERINGS, CodeBank
 from training.data import ANSWER_VOICES
 from training.sequences import ASR_INSTRUCTION, Stream
 from training.split import is_held_out
 
+MOST_TURNS = 6
 SYSTEM = "You are a helpful assistant."
 
 
@@ -56,20 +57,16 @@ class Tasks:
         """One of its everyday renderings."""
         return self.bank.heard(index, int(rng.integers(RENDERINGS)))
 
-    def said(self, index: int, rng: np.random.Generator) -> np.ndarray:
-        """An utterance as the model is to say it."""
-        return self.bank.answer(index, int(rng.integers(STARTS)))
-
     def stream(self) -> Stream:
         """An empty conversation."""
         return Stream(self.tokenizer, self.empty_codes)
 
     def example(self, rng: np.random.Generator) -> Stream:
-        """Any task: 22% transcription, 42% speaking, 36% dialogue."""
+        """Any task: 25% transcription, 33% speaking, 42% dialogue."""
         share = rng.random()
-        if share < 0.22:
+        if share < 0.25:
             return self.transcribe(rng)
-        if share < 0.64:
+        if share < 0.58:
             return self.speak(rng)
         if share < 0.94:
             return self.dialogue(rng, "speech")
@@ -78,8 +75,8 @@ class Tasks:
     def transcribe(self, rng: np.random.Generator) -> Stream:
         """Speech → its words."""
         kinds = ["sequence", "question", "repeat", "answer rms", "answer slt"]
-        index = self.pick(str(rng.choice(kinds, p=[0.5, 0.15, 0.1, 0.15, 0.1])), rng)
-        own = self.entries[index]["kind"] == "answer" and rng.random() < 0.5
+        index = self.pick(str(rng.choice(kinds, p=[0.45, 0.1, 0.1, 0.2, 0.15])), rng)
+        own = self.entries[index]["kind"] == "answer" and rng.random() < 0.6
         patches = self.bank.own(index) if own else self.heard(index, rng)
         out = self.stream()
         out.user_speech(patches, instruction=ASR_INSTRUCTION, said=self.text(index))
@@ -94,33 +91,38 @@ class Tasks:
         text, ending = self.text(index), str(rng.choice(["", "", "."]))
         out = self.stream()
         out.tts_prompt(text + ending)
-        out.spoken(text, self.said(index, rng), learn=True)
+        out.spoken(text, self.bank.answer(index), learn=True)
         out.end_turn(learn=True)
         return out
 
-    def turns(self, voice: str, spoken: bool, rng: np.random.Generator) -> list[tuple[int, str]]:
-        """(what the user says, the reply) of one or two turns; -1 is mere noise."""
-
-        def one() -> tuple[int, str]:
-            share = rng.random()
-            if share < 0.08:
-                return self.pick("strange", rng), domain.NOT_UNDERSTOOD
-            if share < 0.10 and spoken:
-                return -1, domain.NOT_UNDERSTOOD
-            kind = "question" if share < 0.5 else "repeat"
-            while True:
-                index = self.pick(kind, rng)
-                reply = domain.answer(self.text(index))
-                if (reply, voice) in self.answers or not spoken:
-                    return index, reply
-
+    def turn(self, voice: str, spoken: bool, rng: np.random.Generator) -> tuple[int, str]:
+        """(what the user says, the reply); -1 is mere noise."""
         share = rng.random()
-        if share < 0.12:
-            first = self.pick("memorable", rng)
-            said = domain.answer(domain.MEMORY_QUESTION, self.text(first))
-            memory = (self.pick("memory", rng), said)
-            return [(first, domain.answer(self.text(first))), memory]
-        return [one(), one()] if share < 0.2 else [one()]
+        if share < 0.08:
+            return self.pick("strange", rng), domain.NOT_UNDERSTOOD
+        if share < 0.10 and spoken:
+            return -1, domain.NOT_UNDERSTOOD
+        kind = "question" if share < 0.5 else "repeat"
+        while True:
+            index = self.pick(kind, rng)
+            reply = domain.answer(self.text(index))
+            if (reply, voice) in self.answers or not spoken:
+                return index, reply
+
+    def turns(self, voice: str, spoken: bool, rng: np.random.Generator) -> list[tuple[int, str]]:
+        """Up to `MOST_TURNS` turns; sometimes the user asks what he said in the one before."""
+        share = rng.random()
+        count = 1 if share < 0.5 else 2 if share < 0.75 else int(rng.integers(3, MOST_TURNS + 1))
+        out: list[tuple[int, str]] = []
+        while len(out) < count:
+            if len(out) + 1 < count and rng.random() < 0.25:
+                first = self.pick("memorable", rng)
+                said = domain.answer(domain.MEMORY_QUESTION, self.text(first))
+                out.append((first, domain.answer(self.text(first))))
+                out.append((self.pick("memory", rng), said))
+            else:
+                out.append(self.turn(voice, spoken, rng))
+        return out
 
     def dialogue(self, rng: np.random.Generator, mode: str) -> Stream:
         """`speech` is answered in speech, `written` in text; in `text` both sides write."""
@@ -129,7 +131,7 @@ class Tasks:
         if mode == "speech" and (voice != ANSWER_VOICES[0] or rng.random() < 0.4):
             kind = f"answer {voice}"
             if rng.random() < 0.5:
-                out.voice(self.said(self.pick(kind, rng), rng))
+                out.voice(self.bank.answer(self.pick(kind, rng)))
             else:
                 out.voice(self.heard(self.pick(kind, rng), rng))
         system = SYSTEM if rng.random() < 0.1 and mode != "text" else ""
@@ -147,7 +149,7 @@ class Tasks:
                 system = ""
             if mode == "speech":
                 out.ask_speech()
-                out.spoken(reply, self.said(self.answers[reply, voice], rng), learn=True)
+                out.spoken(reply, self.bank.answer(self.answers[reply, voice]), learn=True)
             else:
                 out.ask_text()
                 out.pieces(reply, learn=True)

@@ -90,10 +90,14 @@ def phone_labels(phones: list[tuple[str, float]], steps: int) -> np.ndarray:
 class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Item `i` is the batch of training step `i`: heard, clean, phone labels."""
 
-    def __init__(self, speech: Speech, seed: int, steps: int, seconds_per_batch: float) -> None:
+    def __init__(
+        self, speech: Speech, seed: int, steps: int, seconds_per_batch: float, own_voice: float
+    ) -> None:
+        """`own_voice` is the share of clean speech by the voices that the model speaks with."""
         self.speech, self.seed, self.steps = speech, seed, steps
         self.entries = [e for e in speech.entries if not is_held_out(e)]
-        self.seconds = seconds_per_batch
+        self.answers = [e for e in self.entries if e["kind"] == "answer"]
+        self.seconds, self.own_voice = seconds_per_batch, own_voice
 
     def __len__(self) -> int:
         return self.steps
@@ -108,8 +112,11 @@ class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
     def crop(self, seconds: float, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """One random place of one random utterance, padded if it is shorter."""
-        entry = self.entries[rng.integers(len(self.entries))]
+        entries = self.answers if rng.random() < self.own_voice else self.entries
+        entry = entries[rng.integers(len(entries))]
         at = draw_condition(rng) if rng.random() < 0.75 else Condition(lead=rng.uniform(0, 0.2))
+        if entries is self.answers:
+            at = Condition(lead=rng.uniform(0.08, 0.2))
         heard, clean, phones = augment(self.speech.wave(entry), entry, at, rng)
         size = int(seconds * SAMPLE_RATE)
         missing = max(0, size - len(heard))
@@ -121,15 +128,21 @@ class Crops(Dataset[tuple[Tensor, Tensor, Tensor]]):
 
 
 class SpectralLoss:
-    """Log-mel L1, spectral convergence and log-magnitude L1 at three resolutions."""
+    """Log-mel L1, spectral convergence and log-magnitude L1 at three resolutions.
+
+    The frames begin anywhere: were they the vocoder's own, what repeats with every frame of
+    it (a buzz of 100 Hz) would cost little.
+    """
 
     def __init__(self) -> None:
-        sizes = ((960, 240, 80), (2048, 480, 100), (384, 96, 48))
+        sizes = ((960, 240, 80), (2048, 500, 100), (384, 96, 48))
         self.mels = [LogMel(nfft, hop, mels) for nfft, hop, mels in sizes]
 
     def __call__(self, made: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """(loss, log-mel L1 at the tokenizer's own resolution); magnitudes floored at -80 dB."""
         total, reported = torch.zeros(()), torch.zeros(())
+        begin = int(torch.randint(240, ()))
+        made, wanted = made[:, begin:], wanted[:, begin:]
         for index, mel in enumerate(self.mels):
             floor = 1e-4 * mel.nfft / 2
             a, b = mel.magnitude(made), mel.magnitude(wanted)
@@ -256,6 +269,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--seconds", type=float, default=14.4, help="of speech in a batch")
+    parser.add_argument(
+        "--own-voice", type=float, default=0.0, help="share of the voices it answers with, clean"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -263,7 +279,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     arguments.run.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(arguments)
-    crops = Crops(Speech(arguments.data), arguments.seed, arguments.steps, arguments.seconds)
+    sizes = (arguments.seed, arguments.steps, arguments.seconds, arguments.own_voice)
+    crops = Crops(Speech(arguments.data), *sizes)
     order = range(trainer.step, arguments.steps)
     loader = DataLoader(crops, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4)
     mean: dict[str, float] = {}

@@ -168,3 +168,29 @@ def wait_until_loaded(process: subprocess.Popen[str], bundle: str) -> None:
         if f"{bundle}/hidden_downcast.npy" in maps.read_text():
             return
         time.sleep(0.02)
+
+
+@posix
+def test_a_signal_in_a_finalizer_is_not_lost() -> None:
+    """Python drops what a finalizer or a callback of C raises, Ctrl-C too."""
+    script = """
+import os, signal, time
+import click
+from mimo_edge.console import run_command
+
+class Unlucky:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+
+@click.command()
+def command():
+    Unlucky()
+    time.sleep(20)
+
+run_command(command)
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (130, "mimo-edge: interrupted")
+    assert time.monotonic() - began < 15
