@@ -18,6 +18,7 @@ import click
 import numpy as np
 import psutil
 
+from .bundle_files import load_manifest
 from .config import BACKBONE_FILE, Manifest, RuntimeOptions
 from .console import print_table
 from .engine import Engine
@@ -29,6 +30,7 @@ from .token_embeddings import row_bytes
 __all__ = ["Timing", "bench", "measure_bandwidth", "measure_stages"]
 
 _BANDWIDTH_BYTES = 1 << 29
+_CONTEXT = 1024
 _PROMPT = 128
 """Positions of the prompt that is evaluated."""
 _SPEECH_S = 4.0
@@ -53,7 +55,12 @@ class Timing:
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--threads", default=0, show_default="all cores", help="Processor threads.")
 @click.option("--runs", default=5, show_default=True, help="Of every stage; the median counts.")
-@click.option("--ctx", default=1024, show_default=True, help="Positions of a conversation.")
+@click.option(
+    "--ctx",
+    default=0,
+    show_default=f"{_CONTEXT}, or what the model knows",
+    help="Positions of a conversation.",
+)
 @click.option("--repack", is_flag=True, help="Measure with repacked weights.")
 @output_options
 def bench(
@@ -61,10 +68,13 @@ def bench(
 ) -> None:
     """Measure how fast BUNDLE runs on this machine, and how close to its limit."""
     console = console_from(values)
+    folder = find_bundle(bundle)
+    manifest = load_manifest(folder)
+    ctx = ctx or min(_CONTEXT, manifest.backbone.max_positions)
     options = RuntimeOptions(threads=threads, context=ctx, repack=repack)
     with console.busy("measuring"):
         bandwidth = measure_bandwidth(options.thread_count())
-        engine = Engine.load(find_bundle(bundle), options)
+        engine = Engine.load(folder, options, manifest)
         try:
             timings = measure_stages(engine, runs)
             resident = psutil.Process().memory_info().rss

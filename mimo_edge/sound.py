@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .audio_tokenizer import DecoderStream
 from .errors import MimoEdgeError
+from .priority import step_back
 
 __all__ = ["SoundOptions", "SoundThread", "push_sizes"]
 
@@ -121,6 +122,7 @@ class SoundThread:
         return chunk
 
     def _run(self) -> None:
+        step_back()
         try:
             for patches in self._pushes():
                 self._give(self._decoder.push(np.concatenate(patches)))

@@ -7,6 +7,7 @@ encoder, so codes of an older encoder are never mixed in.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from training.augment import (
     degrade,
     draw_condition,
 )
-from training.data import SAMPLE_RATE, Speech
+from training.data import SAMPLE_RATE, Speech, Utterance, describe, render
 from training.mel import LogMel
 from training.rhythm import align, phone_counts
 from training.sequences import to_patches
@@ -99,15 +100,26 @@ class CodeBank:
         """Samples → codes [T, 8]."""
         return self.model.encode(self.mel(torch.from_numpy(wave)[None]))[0].numpy().astype(np.int16)
 
-    def answer(self, index: int) -> np.ndarray:
-        """The target rendering of an utterance: every word begins on a code step."""
+    def target(self, wave: np.ndarray, entry: Utterance) -> np.ndarray:
+        """Codes [T, 8] of an utterance as the model is to say it: words begin on code steps."""
+        rng = np.random.default_rng(0)
+        _, clean, phones = augment(wave, entry, ANSWER, rng)
+        said = align(clean, entry["text"], phones, self.counts)
+        return self.encode(degrade(said, ANSWER, rng))
+
+    def answer(self, index: int, later: int = 0) -> np.ndarray:
+        """The target of an utterance, begun `later` code steps later."""
         key, entry = index * 8 + TARGET, self.speech.entries[index]
         if key not in self.known:
-            rng = np.random.default_rng(0)
-            _, clean, phones = augment(self.speech.wave(entry), entry, ANSWER, rng)
-            said = align(clean, entry["text"], phones, self.counts)
-            self.keep(key, self.encode(degrade(said, ANSWER, rng)))
-        return to_patches(self.known[key])
+            self.keep(key, self.target(self.speech.wave(entry), entry))
+        return to_patches(delay(self.known[key], later))
+
+    def new_answer(self, text: str, voice: str, later: int = 0) -> np.ndarray:
+        """The target of any text, synthesized now."""
+        entry = describe("answer", text, voice)
+        with tempfile.TemporaryDirectory() as scratch:
+            wave, entry["phones"] = render(entry, Path(scratch) / "x.wav")
+        return to_patches(delay(self.target(wave, entry), later))
 
     def heard(self, index: int, rendering: int) -> np.ndarray:
         """One of the everyday renderings; number 0 is clean."""
@@ -136,3 +148,8 @@ class CodeBank:
         samples = int(rng.uniform(0.5, 2.5) * SAMPLE_RATE)
         level = LOUDNESS * 10 ** (-rng.uniform(5, 60) / 20)
         return to_patches(self.encode(level * colored_noise(samples, rng.uniform(0, 1), rng)))
+
+
+def delay(codes: np.ndarray, steps: int) -> np.ndarray:
+    """More of the silence that codes [T, 8] begin with: words meet every place in a patch."""
+    return np.concatenate([np.repeat(codes[:1], steps, axis=0), codes])

@@ -8,6 +8,8 @@ where a step does.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from training.data import SAMPLE_RATE, Speech
@@ -43,7 +45,7 @@ def word_ends(text: str, phones: list[tuple[str, float]], counts: dict[str, int]
 def on_steps(ends: list[float]) -> list[int]:
     """Where each of `ends` (seconds) is to come, in samples: multiples of a code step."""
     out = [max(1, round(ends[0] * SAMPLE_RATE / STEP)) * STEP]
-    for begin, end in zip(ends, ends[1:], strict=False):
+    for begin, end in itertools.pairwise(ends):
         out.append(out[-1] + STEP * max(2, round((end - begin) * SAMPLE_RATE / STEP)))
     return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 
 import numpy as np
@@ -10,10 +11,11 @@ from tokenizers import Tokenizer
 from training import domain
 from training.codes import RENDERINGS, CodeBank
 from training.data import ANSWER_VOICES
-from training.sequences import ASR_INSTRUCTION, Stream
+from training.sequences import ASR_INSTRUCTION, GROUP, Stream
 from training.split import is_held_out
 
 MOST_TURNS = 6
+NEW_TEXTS = 0.6  # share of the texts to speak that are made up; those of files get learned by heart
 SYSTEM = "You are a helpful assistant."
 
 
@@ -24,6 +26,7 @@ class Tasks:
         self, bank: CodeBank, tokenizer: Tokenizer, empty_codes: list[int], held_out: bool = False
     ) -> None:
         self.bank, self.tokenizer, self.empty_codes = bank, tokenizer, empty_codes
+        self.held_out = held_out
         self.kinds: dict[str, list[int]] = defaultdict(list)
         self.answers: dict[tuple[str, str], int] = {}
         self.entries = bank.speech.entries
@@ -57,16 +60,27 @@ class Tasks:
         """One of its everyday renderings."""
         return self.bank.heard(index, int(rng.integers(RENDERINGS)))
 
+    def said(self, index: int, rng: np.random.Generator) -> np.ndarray:
+        """An utterance as the model is to say it."""
+        return self.bank.answer(index, int(rng.integers(GROUP)))
+
+    def new_text(self, rng: np.random.Generator) -> str:
+        """A word sequence that is not held out."""
+        words = random.Random(int(rng.integers(2**32)))
+        while domain.held_out_sequence(text := domain.sequence(words, 1, 6)):
+            pass
+        return text
+
     def stream(self) -> Stream:
         """An empty conversation."""
         return Stream(self.tokenizer, self.empty_codes)
 
     def example(self, rng: np.random.Generator) -> Stream:
-        """Any task: 25% transcription, 33% speaking, 42% dialogue."""
+        """Any task: 20% transcription, 42% speaking, 38% dialogue."""
         share = rng.random()
-        if share < 0.25:
+        if share < 0.20:
             return self.transcribe(rng)
-        if share < 0.58:
+        if share < 0.62:
             return self.speak(rng)
         if share < 0.94:
             return self.dialogue(rng, "speech")
@@ -87,11 +101,16 @@ class Tasks:
 
     def speak(self, rng: np.random.Generator) -> Stream:
         """Words → speech in the default voice."""
-        index = self.pick(f"answer {ANSWER_VOICES[0]}", rng)
-        text, ending = self.text(index), str(rng.choice(["", "", "."]))
+        voice = ANSWER_VOICES[0]
+        if self.held_out or rng.random() > NEW_TEXTS:
+            index = self.pick(f"answer {voice}", rng)
+            text, patches = self.text(index), self.said(index, rng)
+        else:
+            text = self.new_text(rng)
+            patches = self.bank.new_answer(text, voice, int(rng.integers(GROUP)))
         out = self.stream()
-        out.tts_prompt(text + ending)
-        out.spoken(text, self.bank.answer(index), learn=True)
+        out.tts_prompt(text + str(rng.choice(["", "", "."])))
+        out.spoken(text, patches, learn=True)
         out.end_turn(learn=True)
         return out
 
@@ -131,7 +150,7 @@ class Tasks:
         if mode == "speech" and (voice != ANSWER_VOICES[0] or rng.random() < 0.4):
             kind = f"answer {voice}"
             if rng.random() < 0.5:
-                out.voice(self.bank.answer(self.pick(kind, rng)))
+                out.voice(self.said(self.pick(kind, rng), rng))
             else:
                 out.voice(self.heard(self.pick(kind, rng), rng))
         system = SYSTEM if rng.random() < 0.1 and mode != "text" else ""
@@ -149,7 +168,7 @@ class Tasks:
                 system = ""
             if mode == "speech":
                 out.ask_speech()
-                out.spoken(reply, self.bank.answer(self.answers[reply, voice]), learn=True)
+                out.spoken(reply, self.said(self.answers[reply, voice], rng), learn=True)
             else:
                 out.ask_text()
                 out.pieces(reply, learn=True)

@@ -104,6 +104,27 @@ def test_barge_in(sound_server: SoundServer) -> None:
     assert len(gap) and gap[0] - began - lead < 1.0, (gap, began)
 
 
+def test_an_echo_is_not_taken_for_the_user(sound_server: SoundServer) -> None:
+    """The microphone hears the speaker: the answer goes on, but the user can still cut it."""
+    pytest.importorskip("livekit", reason="echo cancellation needs livekit")
+    with (
+        sound_server.leak(percent=60),
+        talking(sound_server, "--barge-in", "aec") as talker,
+    ):
+        ask(sound_server, "memory")
+        answer = talker.wait_for("answer")
+        assert not answer["interrupted"], talker.story()
+        time.sleep(1)
+        ask(sound_server, "count")
+        talker.wait_for("state", state="speaking")
+        time.sleep(0.3)
+        ask(sound_server, "name")
+        assert talker.wait_for("answer")["interrupted"], talker.story()
+        assert talker.wait_for("answer")["text"] == "my name is echo"
+        assert len(talker.of("question")) == 3
+        assert talker.end() == 0
+
+
 def test_push_to_talk(sound_server: SoundServer) -> None:
     """Nothing is heard but what is said while the key is down."""
     with talking(sound_server, "--push-to-talk") as talker:
