@@ -47,7 +47,7 @@ def test_a_spoken_question_is_answered_aloud(sound_server: SoundServer, tmp_path
         assert talker.end() == 0, talker.story()
     assert answer["text"] == "seven plus five is twelve"
     errors, words = word_errors(answer["text"], transcribe(capture.samples))
-    assert errors < words  # it does not speak clearly yet
+    assert errors <= words / 2  # training/README.md: one in five is misheard
     assert report["first_sound_seconds"] > 0 and report["prepared_positions"] > 10
     assert report["evaluated_positions"] == 0  # all of it was evaluated during the pause
     # Both recordings have one time line, and what was heard is what was played.
@@ -112,6 +112,7 @@ def test_an_echo_is_not_taken_for_the_user(sound_server: SoundServer) -> None:
         talking(sound_server, "--barge-in", "aec") as talker,
     ):
         ask(sound_server, "memory")
+        talker.wait_for("state", state="speaking")
         answer = talker.wait_for("answer")
         assert not answer["interrupted"], talker.story()
         time.sleep(1)
@@ -120,8 +121,11 @@ def test_an_echo_is_not_taken_for_the_user(sound_server: SoundServer) -> None:
         time.sleep(0.3)
         ask(sound_server, "name")
         assert talker.wait_for("answer")["interrupted"], talker.story()
+        assert talker.wait_for("answer")["text"]  # to words that lost their beginning to the echo
+        time.sleep(0.5)
+        ask(sound_server, "name")
         assert talker.wait_for("answer")["text"] == "my name is echo"
-        assert len(talker.of("question")) == 3
+        assert len(talker.of("question")) == 4
         assert talker.end() == 0
 
 
