@@ -15,7 +15,6 @@ from .audio import log_mel
 from .config import AudioConfig, Manifest
 from .errors import MimoEdgeError
 from .graphs import Graph
-from .priority import while_stepped_back
 
 __all__ = ["SEGMENT_FRAMES", "SEGMENT_STEPS", "AudioTokenizer", "DecoderStream"]
 
@@ -55,13 +54,11 @@ class AudioTokenizer:
             MimoEdgeError: a graph does not load or does not fulfil its contract.
         """
         encoder = Graph.load(bundle, "audio_encoder", manifest, threads=threads)
-        # The other two run beside the language model, from which spinning takes twice the time
-        # that they compute. Loading creates their threads.
-        decoder, vocoder = while_stepped_back(
-            lambda: [
-                Graph.load(bundle, name, manifest, threads=threads, spin=False)
-                for name in ("audio_decoder", "vocoder")
-            ]
+        # These two run beside the language model, from which spinning takes twice the time
+        # that they compute.
+        decoder, vocoder = (
+            Graph.load(bundle, name, manifest, threads=threads, spin=False)
+            for name in ("audio_decoder", "vocoder")
         )
         return cls(encoder, decoder, vocoder, manifest.audio, manifest.patch.channels)
 

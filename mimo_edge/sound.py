@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from .audio_tokenizer import DecoderStream
 from .errors import MimoEdgeError
-from .priority import step_back
 
 __all__ = ["SoundOptions", "SoundThread", "push_sizes"]
 
@@ -122,7 +121,6 @@ class SoundThread:
         return chunk
 
     def _run(self) -> None:
-        step_back()
         try:
             for patches in self._pushes():
                 self._give(self._decoder.push(np.concatenate(patches)))
