@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,11 +26,21 @@ from training.augment import (
 )
 from training.data import SAMPLE_RATE, Speech, Utterance, describe, render
 from training.mel import LogMel
-from training.rhythm import align, phone_counts
-from training.sequences import to_patches
+from training.rhythm import align, phone_counts, word_ends, words_at
+from training.sequences import WORD_NUMBERS, to_patches
 
 RENDERINGS = 4  # of every utterance that is heard
 TARGET, OWN = 7, 6  # the numbers of the other two: as the model is to say it, and says it
+
+
+class Said(NamedTuple):
+    """An utterance as the model is to say it."""
+
+    patches: np.ndarray
+    """Codes [P, 4, 8], int16."""
+    words: np.ndarray
+    """[P, 4, 2]: the domain word (0: silence) of every step and the steps since it began;
+    -1 where that is not known."""
 
 
 def load_tokenizer(path: Path) -> AudioTokenizer:
@@ -107,19 +117,31 @@ class CodeBank:
         said = align(clean, entry["text"], phones, self.counts)
         return self.encode(degrade(said, ANSWER, rng))
 
-    def answer(self, index: int, later: int = 0) -> np.ndarray:
-        """The target of an utterance, begun `later` code steps later."""
+    def said(self, codes: np.ndarray, entry: Utterance, later: int) -> Said:
+        """A target begun `later` code steps later, and what it says when."""
+        numbers = [WORD_NUMBERS.get(word, 0) for word in entry["text"].split()]
+        ends = word_ends(entry["text"], entry["phones"], self.counts)
+        if ends and all(numbers):
+            shifted = [end - ends[0] + ANSWER.lead for end in ends]
+            words = words_at(shifted, numbers, len(codes))
+        else:
+            words = np.full((len(codes), 2), -1)
+        words = to_patches(delay(words, later))
+        return Said(to_patches(delay(codes, later)), words)
+
+    def answer(self, index: int, later: int = 0) -> Said:
+        """The target of an utterance."""
         key, entry = index * 8 + TARGET, self.speech.entries[index]
         if key not in self.known:
             self.keep(key, self.target(self.speech.wave(entry), entry))
-        return to_patches(delay(self.known[key], later))
+        return self.said(self.known[key], entry, later)
 
-    def new_answer(self, text: str, voice: str, later: int = 0) -> np.ndarray:
+    def new_answer(self, text: str, voice: str, later: int = 0) -> Said:
         """The target of any text, synthesized now."""
         entry = describe("answer", text, voice)
         with tempfile.TemporaryDirectory() as scratch:
             wave, entry["phones"] = render(entry, Path(scratch) / "x.wav")
-        return to_patches(delay(self.target(wave, entry), later))
+        return self.said(self.target(wave, entry), entry, later)
 
     def heard(self, index: int, rendering: int) -> np.ndarray:
         """One of the everyday renderings; number 0 is clean."""
@@ -138,7 +160,7 @@ class CodeBank:
         """An answer as the model itself says it: decoded and heard again."""
         key = index * 8 + OWN
         if key not in self.known:
-            codes = self.answer(index).reshape(1, -1, 8).astype(np.int64)
+            codes = self.answer(index).patches.reshape(1, -1, 8).astype(np.int64)
             self.keep(key, self.encode(self.model.decode(torch.from_numpy(codes))[0].numpy()))
         return to_patches(self.known[key])
 
@@ -151,5 +173,5 @@ class CodeBank:
 
 
 def delay(codes: np.ndarray, steps: int) -> np.ndarray:
-    """More of the silence that codes [T, 8] begin with: words meet every place in a patch."""
+    """More of the silence that codes [T, …] begin with: words meet every place in a patch."""
     return np.concatenate([np.repeat(codes[:1], steps, axis=0), codes])

@@ -27,10 +27,11 @@ from training import domain, text_tokenizer
 from training.codes import CodeBank, load_tokenizer
 from training.data import Speech
 from training.lm_modules import LanguageModel, dashes
+from training.rhythm import LONGEST
 from training.sequences import Stream
 from training.tasks import Tasks
 
-CODE_WEIGHTS = (12, 8, 6, 4, 2, 2, 1, 1)
+CODE_WEIGHTS = (24, 8, 6, 4, 2, 2, 1, 1)
 SORTED = 4  # batches that are drawn together and sorted by length
 CONFIG: dict[str, Any] = {
     "architectures": ["MiMoAudioForCausalLM"],
@@ -65,9 +66,10 @@ CONFIG: dict[str, Any] = {
 }
 EMPTY_CODES = dashes(CONFIG["speech_zeroemb_idx"], CONFIG["audio_channels"])
 log = logging.getLogger(__name__)
-Batch = tuple[Tensor, Tensor, Tensor, list[tuple[int, int, int, list[int]]]]
+Batch = tuple[Tensor, Tensor, Tensor, list[tuple[int, int, int, list[int]]], Tensor]
 RANK, PROCESSES = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 EAR_LAYER = 2  # after which the words heard can be read off, one by one as they end
+MOUTH_LAYER = 3  # after which it is settled which words the next patch says
 
 
 def build_model() -> tuple[LanguageModel, Any]:
@@ -106,17 +108,21 @@ def initialize(model: LanguageModel) -> None:
 
 def collate(streams: list[Stream], fill: int) -> Batch:
     """Pad at the end: text [B, P], codes [B, P, 4, 8], which positions are learned [B, P],
-    and what is heard: (row, first, end, words)."""
+    and what is heard: (row, first, end, words), and what is said when [B, P, 4, 2]."""
     longest = max(len(stream.text) for stream in streams)
     text = np.full((len(streams), longest), fill, np.int64)
     codes = np.broadcast_to(streams[0].no_codes, (*text.shape, 4, 8)).astype(np.int64)
     learn = np.zeros(text.shape, bool)
+    said = np.full((*text.shape, 4, 2), -1, np.int64)
     for row, stream in enumerate(streams):
         size = len(stream.text)
         text[row, :size], codes[row, :size] = stream.text, np.stack(stream.codes)
         learn[row, :size] = stream.learn
+        for position, words in stream.words.items():
+            said[row, position] = words
     spans = [(row, *span) for row, stream in enumerate(streams) for span in stream.spans]
-    return torch.from_numpy(text), torch.from_numpy(codes), torch.from_numpy(learn), spans
+    text, codes, learn, said = (torch.from_numpy(array) for array in (text, codes, learn, said))
+    return text, codes, learn, spans, said
 
 
 class Batches(Dataset[list[Batch]]):
@@ -156,7 +162,12 @@ class Trainer:
         self.noise, self.bfloat16 = arguments.noise, arguments.bfloat16
         self.step, self.path = 0, arguments.run / "last.pt"
         self.ear = nn.Linear(CONFIG["hidden_size"], len(domain.WORDS) + 1)
-        parameters = [*self.model.parameters(), *self.ear.parameters()]
+        self.mouth = nn.Linear(CONFIG["hidden_size"], 4 * (len(domain.WORDS) + 1 + LONGEST))
+        parameters = [
+            *self.model.parameters(),
+            *self.ear.parameters(),
+            *self.mouth.parameters(),
+        ]
         self.optimizer = torch.optim.AdamW(
             parameters, betas=(0.9, 0.98), weight_decay=0.02, fused=True
         )
@@ -167,6 +178,7 @@ class Trainer:
             state = torch.load(self.path)
             self.model.load_state_dict(state["model"])
             self.ear.load_state_dict(state["ear"])
+            self.mouth.load_state_dict(state["mouth"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step = state["step"]
         torch.manual_seed(arguments.seed + 1000 * self.step + RANK)
@@ -176,9 +188,8 @@ class Trainer:
         if RANK:
             return
         state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save(
-            state | {"ear": self.ear.state_dict(), "step": self.step}, self.path.with_suffix(".new")
-        )
+        heads = {"ear": self.ear.state_dict(), "mouth": self.mouth.state_dict()}
+        torch.save(state | heads | {"step": self.step}, self.path.with_suffix(".new"))
         self.path.with_suffix(".new").rename(self.path)
 
     def disturb(self, codes: Tensor) -> Tensor:
@@ -207,11 +218,29 @@ class Trainer:
         lengths = torch.tensor([len(piece) for piece in pieces])
         return F.ctc_loss(logits.log_softmax(-1), words, lengths, sizes, zero_infinity=True)
 
-    def losses(self, text: Tensor, codes: Tensor, learn: Tensor, spans: Any) -> tuple[Tensor, ...]:
-        """(text loss, weighted code loss, CTC loss, code loss per codebook)."""
+    def mouth_loss(self, x: Tensor, said: Tensor) -> Tensor:
+        """Which word every step of the next patch is in, and how far in it.
+
+        The codes alone teach slowly where in the text the voice has come to: most of their
+        surprise is in how a word sounds. The head is not exported.
+        """
+        known = said[:, 1:, 0, 0] >= 0
+        if not known.any():
+            return x.sum() * 0
+        x, said = x[:, :-1][known], said[:, 1:][known].flatten(0, 1)
+        logits = self.mouth(F.rms_norm(x, x.shape[-1:])).float().reshape(len(said), -1)
+        words, since = logits.split([len(domain.WORDS) + 1, LONGEST], dim=-1)
+        return F.cross_entropy(words, said[:, 0]) + 0.5 * F.cross_entropy(since, said[:, 1])
+
+    def losses(
+        self, text: Tensor, codes: Tensor, learn: Tensor, spans: Any, said: Tensor
+    ) -> tuple[Tensor, ...]:
+        """(text loss, weighted code loss, CTC loss, loss of the words said, code loss per
+        codebook)."""
         model, seen = self.model, []
         hidden = model.model(model.embed(text, self.disturb(codes)), seen=seen)[:, :-1]
         ear_loss = self.ear_loss(seen[EAR_LAYER - 1], spans)
+        mouth_loss = self.mouth_loss(seen[MOUTH_LAYER - 1], said)
         wanted = learn[:, 1:]
         words = text[:, 1:][wanted]
         weights = torch.where(words == model.empty, 0.2, 1.0)
@@ -221,7 +250,7 @@ class Trainer:
         if len(spoken) > self.most:
             spoken = spoken[torch.randperm(len(spoken))[: self.most]]
         if not len(spoken):
-            return text_loss, text_loss * 0, ear_loss, torch.zeros(len(CODE_WEIGHTS))
+            return text_loss, text_loss * 0, ear_loss, mouth_loss, torch.zeros(len(CODE_WEIGHTS))
         targets = codes[:, 1:].flatten(0, 1)[spoken]
         logits = model.patch_logits(hidden.flatten(0, 1)[spoken], targets)
         each = torch.stack(
@@ -230,7 +259,7 @@ class Trainer:
                 for r, y in enumerate(logits)
             ]
         )
-        return text_loss, (each * self.weights).sum(), ear_loss, each.detach()
+        return text_loss, (each * self.weights).sum(), ear_loss, mouth_loss, each.detach()
 
     def share_gradients(self) -> None:
         """The mean over all processes, where there are several."""
@@ -289,17 +318,18 @@ def main() -> None:
     batches = Batches(arguments, trainer.tokenizer)
     order = range(trainer.step // SORTED, len(batches))
     loader = DataLoader(batches, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4)
-    total, count = torch.zeros(3 + len(CODE_WEIGHTS)), 0
+    total, count = torch.zeros(4 + len(CODE_WEIGHTS)), 0
     saved = began = time.monotonic()
     for group in loader:
         for batch in group:
             total, count = total + trainer.learn(batch), count + 1
             if trainer.step % 50 == 0 and not RANK:
                 pace = (time.monotonic() - began) / count
-                text_loss, code_loss, ear_loss, *each = (total / count).tolist()
+                text_loss, code_loss, ear_loss, mouth_loss, *each = (total / count).tolist()
                 detail = " ".join(f"{value:.2f}" for value in each)
-                figures = (trainer.step, text_loss, ear_loss, code_loss, detail, pace)
-                log.info("step %d  text %.4f  ear %.3f  codes %.3f  (%s)  %.2f s", *figures)
+                form = "step %d  text %.4f  ear %.3f  mouth %.3f  codes %.3f  (%s)  %.2f s"
+                heads = (ear_loss, mouth_loss)
+                log.info(form, trainer.step, text_loss, *heads, code_loss, detail, pace)
                 total, count, began = torch.zeros_like(total), 0, time.monotonic()
         if time.monotonic() - saved > 120 or trainer.step >= arguments.steps:
             trainer.save()

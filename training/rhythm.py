@@ -17,6 +17,7 @@ from training.data import SAMPLE_RATE, Speech
 STEP = 960  # samples of one code step
 FRAME, HOP = 480, 240  # of the overlap-add
 UNSAID = {"i": 1, "to": 2}  # words of the domain that nobody says alone, and their phones
+LONGEST = 24  # code steps since a word began that are told apart
 SEARCH = 110  # samples either way in which the waveform may fit better
 
 
@@ -47,6 +48,22 @@ def on_steps(ends: list[float]) -> list[int]:
     out = [max(1, round(ends[0] * SAMPLE_RATE / STEP)) * STEP]
     for begin, end in itertools.pairwise(ends):
         out.append(out[-1] + STEP * max(2, round((end - begin) * SAMPLE_RATE / STEP)))
+    return out
+
+
+def words_at(ends: list[float], numbers: list[int], steps: int) -> np.ndarray:
+    """[steps, 2]: the number of the word that each code step is in (0: silence), and how many
+    steps ago it began.
+
+    `ends` (seconds) as `word_ends` gives them, and the `numbers` of those words.
+    """
+    out = np.zeros((steps, 2), np.int64)
+    borders = [at // STEP for at in on_steps(ends)]
+    spans = itertools.pairwise([0, *borders, steps])
+    for word, (begin, end) in zip([0, *numbers, 0], spans, strict=True):
+        span = out[begin:end]
+        span[:, 0] = word
+        span[:, 1] = np.arange(len(span)).clip(max=LONGEST - 1)
     return out
 
 

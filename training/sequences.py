@@ -20,9 +20,10 @@ TEXT_RUN = PATCH_RUN = 5  # interleaving of a spoken answer
 
 
 def to_patches(codes: np.ndarray) -> np.ndarray:
-    """Codes [T, 8] → patches [P, 4, 8]; the last time step is repeated to fill up."""
+    """Steps [T, C] → patches [P, 4, C]; the last time step is repeated to fill up."""
     missing = -len(codes) % GROUP
-    return np.pad(codes, ((0, missing), (0, 0)), mode="edge").reshape(-1, GROUP, CHANNELS)
+    padded = np.pad(codes, ((0, missing), (0, 0)), mode="edge")
+    return padded.reshape(-1, GROUP, codes.shape[1])
 
 
 class Stream:
@@ -37,6 +38,8 @@ class Stream:
         self.learn: list[bool] = []
         self.spans: list[tuple[int, int, list[int]]] = []
         """(first, end, domain words from 1) of everything heard whose words are known."""
+        self.words: dict[int, np.ndarray] = {}
+        """Position → [4, 2]: word and steps since it began, of what the model says."""
 
     def add(self, ids: list[int], learn: bool = False) -> None:
         """Text positions."""
@@ -65,13 +68,21 @@ class Stream:
         if words and all(words):
             self.spans.append((first, len(self.text), words))
 
-    def spoken(self, text: str, patches: np.ndarray, learn: bool) -> None:
-        """Text and audio interleaved; the `<|sostm|>` before it belongs to the prompt."""
+    def spoken(
+        self, text: str, patches: np.ndarray, learn: bool, words: np.ndarray | None = None
+    ) -> None:
+        """Text and audio interleaved; the `<|sostm|>` before it belongs to the prompt.
+
+        `words` [P, 4, 2] as in `codes.Said`.
+        """
         ids = [*self.tokenizer.encode(text).ids, self.tokenizer.token_to_id("<|eot|>")]
         turns = max(-(-len(ids) // TEXT_RUN), -(-len(patches) // PATCH_RUN))
         for turn in range(turns):
             self.add(ids[turn * TEXT_RUN : (turn + 1) * TEXT_RUN], learn)
-            self.patches(patches[turn * PATCH_RUN : (turn + 1) * PATCH_RUN], learn)
+            run = slice(turn * PATCH_RUN, (turn + 1) * PATCH_RUN)
+            if words is not None:
+                self.words.update(enumerate(words[run], start=len(self.text)))
+            self.patches(patches[run], learn)
         self.pieces("<|eostm|>", learn=learn)
 
     def voice(self, patches: np.ndarray) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from training import domain
-from training.codes import RENDERINGS, CodeBank
+from training.codes import RENDERINGS, CodeBank, Said
 from training.data import ANSWER_VOICES
 from training.sequences import ASR_INSTRUCTION, GROUP, Stream
 from training.split import is_held_out
 
 MOST_TURNS = 6
-NEW_TEXTS = 0.6  # share of the texts to speak that are made up; those of files get learned by heart
+NEW_TEXTS = 0.9  # share of the texts to speak that are made up; those of files get learned by heart
 SYSTEM = "You are a helpful assistant."
 
 
@@ -60,7 +60,7 @@ class Tasks:
         """One of its everyday renderings."""
         return self.bank.heard(index, int(rng.integers(RENDERINGS)))
 
-    def said(self, index: int, rng: np.random.Generator) -> np.ndarray:
+    def said(self, index: int, rng: np.random.Generator) -> Said:
         """An utterance as the model is to say it."""
         return self.bank.answer(index, int(rng.integers(GROUP)))
 
@@ -76,11 +76,11 @@ class Tasks:
         return Stream(self.tokenizer, self.empty_codes)
 
     def example(self, rng: np.random.Generator) -> Stream:
-        """Any task: 20% transcription, 42% speaking, 38% dialogue."""
+        """Any task: 15% transcription, 50% speaking, 35% dialogue."""
         share = rng.random()
-        if share < 0.20:
+        if share < 0.15:
             return self.transcribe(rng)
-        if share < 0.62:
+        if share < 0.65:
             return self.speak(rng)
         if share < 0.94:
             return self.dialogue(rng, "speech")
@@ -104,13 +104,13 @@ class Tasks:
         voice = ANSWER_VOICES[0]
         if self.held_out or rng.random() > NEW_TEXTS:
             index = self.pick(f"answer {voice}", rng)
-            text, patches = self.text(index), self.said(index, rng)
+            text, said = self.text(index), self.said(index, rng)
         else:
             text = self.new_text(rng)
-            patches = self.bank.new_answer(text, voice, int(rng.integers(GROUP)))
+            said = self.bank.new_answer(text, voice, int(rng.integers(GROUP)))
         out = self.stream()
         out.tts_prompt(text + str(rng.choice(["", "", "."])))
-        out.spoken(text, patches, learn=True)
+        out.spoken(text, said.patches, learn=True, words=said.words)
         out.end_turn(learn=True)
         return out
 
@@ -150,7 +150,7 @@ class Tasks:
         if mode == "speech" and (voice != ANSWER_VOICES[0] or rng.random() < 0.4):
             kind = f"answer {voice}"
             if rng.random() < 0.5:
-                out.voice(self.said(self.pick(kind, rng), rng))
+                out.voice(self.said(self.pick(kind, rng), rng).patches)
             else:
                 out.voice(self.heard(self.pick(kind, rng), rng))
         system = SYSTEM if rng.random() < 0.1 and mode != "text" else ""
@@ -168,7 +168,8 @@ class Tasks:
                 system = ""
             if mode == "speech":
                 out.ask_speech()
-                out.spoken(reply, self.said(self.answers[reply, voice], rng), learn=True)
+                answer = self.said(self.answers[reply, voice], rng)
+                out.spoken(reply, answer.patches, learn=True, words=answer.words)
             else:
                 out.ask_text()
                 out.pieces(reply, learn=True)
