@@ -6,8 +6,10 @@ the text vocabulary; a `BackboneSequence` is one KV cache, that is one conversat
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,13 +160,17 @@ class BackboneSequence:
         """Positions that fit."""
         self.length = 0
         """Positions in the cache."""
+        self._threads, self._threads_beside_sound = (
+            options.thread_count(),
+            options.threads_beside_sound(),
+        )
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = options.context
         on_gpu = gpu_layers(options) != 0
         self._largest_batch = min(_GPU_BATCH if on_gpu else _CPU_BATCH, options.context)
         params.n_batch = params.n_ubatch = self._largest_batch
         params.n_seq_max = 1
-        params.n_threads = params.n_threads_batch = options.thread_count()
+        params.n_threads = params.n_threads_batch = self._threads
         params.type_k = params.type_v = _KV_TYPES[options.kv_type]
         params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
         params.embeddings = False
@@ -221,6 +227,17 @@ class BackboneSequence:
                 f"give a larger one with --ctx (at most {self._config.max_positions}) or "
                 "shorter audio."
             )
+
+    @contextlib.contextmanager
+    def beside_sound(self) -> Iterator[None]:
+        """Meanwhile positions that come alone leave a core to the sound; prompts take all."""
+        few, most = self._threads_beside_sound, self._threads
+        llama_cpp.llama_set_n_threads(self._open(), few, most)
+        try:
+            yield
+        finally:
+            if self._context is not None:
+                llama_cpp.llama_set_n_threads(self._context, most, most)
 
     def truncate(self, length: int) -> None:
         """Forget everything from position `length` on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import overload
 
 import numpy as np
@@ -98,6 +99,10 @@ class PositionCache:
         with self._growing(new[-1:]) as rows:
             self._output = self._sequence.extend(rows)
         return self._output
+
+    def beside_sound(self) -> AbstractContextManager[None]:
+        """Meanwhile leave a core to the sound that is decoded."""
+        return self._sequence.beside_sound()
 
     def save(self) -> bytes:
         """The cache as bytes."""

@@ -102,7 +102,7 @@ class Engine:
             for load in (
                 lambda: Backbone.load(bundle / BACKBONE_FILE, manifest.backbone, options),
                 lambda: PatchEncoder.load(bundle, manifest, threads=threads),
-                lambda: PatchDecoder.load(bundle, manifest, threads=threads),
+                lambda: PatchDecoder.load(bundle, manifest, threads=options.threads_beside_sound()),
                 lambda: AudioTokenizer.load(bundle, manifest, threads=threads),
             ):
                 part = load()

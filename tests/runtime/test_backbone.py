@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import llama_cpp
 import numpy as np
+import pytest
 
+from mimo_edge.config import RuntimeOptions
 from mimo_edge.engine import Engine
 
 
@@ -29,3 +34,36 @@ def test_prompt_positions_compute_no_logits(engine: Engine) -> None:
         sequence.close()
     assert len(outputs) == 4  # 128, 128, 43 and the last
     assert outputs == [0, 0, 0, 1]
+
+
+def test_a_core_is_left_to_the_sound(
+    reference_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only while it is asked for, and only by positions that come alone."""
+    monkeypatch.setattr("mimo_edge.config._cores", lambda: 4)
+    threads = []
+    kept = llama_cpp.llama_set_n_threads
+
+    def note(context: int, alone: int, prompt: int) -> None:
+        threads.append((alone, prompt))
+        kept(context, alone, prompt)
+
+    monkeypatch.setattr(llama_cpp, "llama_set_n_threads", note)
+    options = RuntimeOptions(threads=4, context=64, device="cpu")
+    with contextlib.closing(Engine.load(reference_bundle, options)) as engine:
+        sequence = engine.backbone.new_sequence()
+        with pytest.raises(KeyboardInterrupt), sequence.beside_sound():
+            raise KeyboardInterrupt
+        with sequence.beside_sound():
+            sequence.close()  # as when the program ends in the middle of an answer
+    assert threads == [(3, 4), (4, 4), (3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "beside"), [(0, 8, 7), (0, 2, 1), (0, 1, 1), (4, 8, 4), (9, 8, 7)]
+)
+def test_threads_beside_sound(
+    threads: int, cores: int, beside: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mimo_edge.config._cores", lambda: cores)
+    assert RuntimeOptions(threads=threads).threads_beside_sound() == beside
