@@ -17,6 +17,13 @@ from safetensors.torch import save_file
 from training import language_model, text_tokenizer, tokenizer
 from training.codes import load_tokenizer
 
+SHARPER = 2.0
+"""Factor on what the code heads say, so that the released temperature of 0.9 samples at 0.45.
+
+A power of two: nothing is rounded. A model this small is less sure of its codes than the released
+one, and at 0.9 every few words a sample is the beginning of another word.
+"""
+
 
 def export_tokenizer(checkpoint: Path, folder: Path) -> None:
     """The audio tokenizer."""
@@ -35,6 +42,9 @@ def export_language_model(checkpoint: Path, folder: Path) -> None:
     tensors = {
         name: value.to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()
     }
+    for name in tensors:
+        if name.startswith("local_transformer_lm_heads."):
+            tensors[name] *= SHARPER
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(model.config, indent=1) + "\n")
     text_tokenizer.save(text, folder)

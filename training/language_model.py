@@ -29,7 +29,7 @@ from training.data import Speech
 from training.lm_modules import LanguageModel, dashes
 from training.rhythm import LONGEST
 from training.sequences import Stream
-from training.tasks import Tasks
+from training.tasks import SHARES, Tasks
 
 CODE_WEIGHTS = (24, 8, 6, 4, 2, 2, 1, 1)
 SORTED = 4  # batches that are drawn together and sorted by length
@@ -131,6 +131,7 @@ class Batches(Dataset[list[Batch]]):
     def __init__(self, arguments: argparse.Namespace, tokenizer: Any) -> None:
         self.size, self.seed, self.steps = arguments.batch, arguments.seed, arguments.steps
         self.paths = (arguments.data, arguments.tokenizer, arguments.run)
+        self.shares = tuple(arguments.shares)
         self.tokenizer = tokenizer
         self.tasks: Tasks | None = None
 
@@ -143,7 +144,7 @@ class Batches(Dataset[list[Batch]]):
             torch.set_num_threads(1)
             data, tokenizer, run = self.paths
             bank = CodeBank(Speech(data), load_tokenizer(tokenizer), run, part=RANK)
-            self.tasks = Tasks(bank, self.tokenizer, EMPTY_CODES)
+            self.tasks = Tasks(bank, self.tokenizer, EMPTY_CODES, shares=self.shares)
         rng = np.random.default_rng((self.seed, number, RANK) if RANK else (self.seed, number))
         drawn = [self.tasks.example(rng) for _ in range(self.size * SORTED)]
         drawn.sort(key=lambda stream: len(stream.text))
@@ -298,6 +299,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--patches", type=int, default=160, help="spoken patches learned a step")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--noise", type=float, default=0.05, help="share of fine codes disturbed")
+    parser.add_argument(
+        "--shares", type=float, nargs=2, default=SHARES, help="transcription and speaking"
+    )
     parser.add_argument("--bfloat16", action="store_true", help="faster where the CPU has it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)

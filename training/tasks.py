@@ -16,6 +16,7 @@ from training.split import is_held_out
 
 MOST_TURNS = 6
 NEW_TEXTS = 0.9  # share of the texts to speak that are made up; those of files get learned by heart
+SHARES = (0.15, 0.5)  # of transcription and of speaking; the rest is dialogue
 SYSTEM = "You are a helpful assistant."
 
 
@@ -23,10 +24,15 @@ class Tasks:
     """Draws examples; `held_out` picks the side of the split."""
 
     def __init__(
-        self, bank: CodeBank, tokenizer: Tokenizer, empty_codes: list[int], held_out: bool = False
+        self,
+        bank: CodeBank,
+        tokenizer: Tokenizer,
+        empty_codes: list[int],
+        held_out: bool = False,
+        shares: tuple[float, float] = SHARES,
     ) -> None:
         self.bank, self.tokenizer, self.empty_codes = bank, tokenizer, empty_codes
-        self.held_out = held_out
+        self.held_out, self.shares = held_out, shares
         self.kinds: dict[str, list[int]] = defaultdict(list)
         self.answers: dict[tuple[str, str], int] = {}
         self.entries = bank.speech.entries
@@ -76,11 +82,12 @@ class Tasks:
         return Stream(self.tokenizer, self.empty_codes)
 
     def example(self, rng: np.random.Generator) -> Stream:
-        """Any task: 15% transcription, 50% speaking, 35% dialogue."""
+        """Any task."""
         share = rng.random()
-        if share < 0.15:
+        transcription, speaking = self.shares
+        if share < transcription:
             return self.transcribe(rng)
-        if share < 0.65:
+        if share < transcription + speaking:
             return self.speak(rng)
         if share < 0.94:
             return self.dialogue(rng, "speech")
