@@ -10,15 +10,12 @@ the time, tests play both sides.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import TurnStats
 from .live_events import (
-    AnswerHeard,
     AnswerText,
     Level,
     LiveEvent,
@@ -27,10 +24,10 @@ from .live_events import (
     QuestionHeard,
     QuestionText,
     StateChanged,
-    TurnReport,
 )
 from .model_events import Ended, Failed, Kept, ModelEvent, Ready, Said, Sound, Text
 from .playback import Playback
+from .running_answer import RunningAnswer
 from .turn_events import (
     BargeIn,
     PauseStarted,
@@ -86,23 +83,6 @@ class Turns(Protocol):
         """Drop the turn in progress."""
 
 
-@dataclass
-class _Answer:
-    """The answer in progress, from the end of the question to its last sound."""
-
-    turn: int
-    question: NDArray[np.float32]
-    asked: float
-    """When the user's speech ended."""
-    first_sound: float | None = None
-    last_sound: float = 0.0
-    text: list[str] = field(default_factory=list)
-    ended: Ended | None = None
-    underruns: int = 0
-    stopped: bool = False
-    """The user interrupted; only `Kept` is still to come."""
-
-
 class Conversation:
     """Turns of both sides. For one thread; `now` is seconds of one clock that never goes back."""
 
@@ -130,8 +110,8 @@ class Conversation:
         self._rate, self._began, self._speaks = rate, began, speaks
         self._resident_bytes = resident_bytes
         self._turn = first_turn - 1
-        self._answer: _Answer | None = None
-        self._stopped: dict[int, _Answer] = {}
+        self._answer: RunningAnswer | None = None
+        self._stopped: dict[int, RunningAnswer] = {}
         """Interrupted answers whose rest is not yet cut."""
         self._unanswered = np.zeros(0, dtype=np.float32)
         """What the user said before going on, while nothing of an answer was heard."""
@@ -274,7 +254,7 @@ class Conversation:
         end = now - ago
         start = end - (event.end - event.start) / self._rate
         self._emit(QuestionHeard(turn=self._turn, start=start - self._began, end=end - self._began))
-        self._answer = _Answer(turn=self._turn, question=question, asked=end)
+        self._answer = RunningAnswer(turn=self._turn, question=question, asked=end)
         self._told_slow = False
         self._playback.begin()
         self._model.answer(self._turn, question)
@@ -286,7 +266,7 @@ class Conversation:
         assert answer is not None
         played = self._playback.played if answer.first_sound is not None else 0
         heard = max(0, played - round(self.output_latency * self._rate))
-        answer.last_sound, answer.stopped = now, True
+        answer.last_sound = now
         answer.underruns = self._playback.underruns
         self._end_playing()
         self._stopped[answer.turn] = answer
@@ -297,37 +277,19 @@ class Conversation:
         answer = self._stopped.pop(event.turn, None)
         if answer is None or not event.text:
             return  # nothing of it was heard: the turn never was
-        start = answer.last_sound if answer.first_sound is None else answer.first_sound
-        self._emit(
-            AnswerHeard(
-                turn=answer.turn,
-                start=start - self._began,
-                end=answer.last_sound - self._began,
-                text=event.text,
-                interrupted=True,
-            )
-        )
+        self._emit(answer.heard(self._began, interrupted=True, text=event.text))
         self._report(answer, event.ended)
 
-    def _finish(self, answer: _Answer, now: float) -> None:
+    def _finish(self, answer: RunningAnswer, now: float) -> None:
         """All of the answer was heard, or it had no sound."""
         assert answer.ended is not None
-        answer.last_sound = now + self.output_latency
-        answer.underruns = self._playback.underruns
         spoken = answer.first_sound is not None
+        answer.last_sound = now + self.output_latency if spoken else now
+        answer.underruns = self._playback.underruns
         self._end_playing()
         self._answer = None
         self._unanswered = self._unanswered[:0]
-        start = answer.first_sound if answer.first_sound is not None else now
-        self._emit(
-            AnswerHeard(
-                turn=answer.turn,
-                start=start - self._began,
-                end=(answer.last_sound if spoken else now) - self._began,
-                text="".join(answer.text).strip(),
-                interrupted=False,
-            )
-        )
+        self._emit(answer.heard(self._began, interrupted=False))
         self._report(answer, answer.ended)
         if self.state != "hearing":
             self._set("listening")
@@ -336,24 +298,9 @@ class Conversation:
         self._playback.stop()
         self._turns.answer_ended()
 
-    def _report(self, answer: _Answer, ended: Ended | None) -> None:
-        if ended is None:
-            return
-        stats = ended.stats
-        first = None if answer.first_sound is None else answer.first_sound - answer.asked
-        self._emit(
-            TurnReport(
-                turn=answer.turn,
-                reason=ended.reason,
-                first_sound_seconds=first,
-                **_rates(stats),
-                evaluated_positions=stats.evaluated_positions,
-                cached_positions=stats.cached_positions,
-                prepared_positions=ended.prepared_positions,
-                underruns=answer.underruns,
-                resident_bytes=self._resident_bytes(),
-            )
-        )
+    def _report(self, answer: RunningAnswer, ended: Ended | None) -> None:
+        if ended is not None:
+            self._emit(answer.report(ended, self._resident_bytes()))
 
     def _tell_slow(self) -> None:
         """Say once per answer why nothing is heard yet, on a machine that is too slow."""
@@ -380,16 +327,3 @@ class Conversation:
         if state != self.state:
             self.state = state
             self._emit(StateChanged(state=state))
-
-
-def _rates(stats: TurnStats) -> dict[str, float | None]:
-    """Speeds of a generation, None where nothing was generated."""
-    seconds = stats.generation_seconds
-    if not seconds:
-        return dict.fromkeys(("real_time_factor", "tokens_per_second", "patches_per_second"))
-    factor = seconds / stats.audio_seconds if stats.audio_seconds else None
-    return {
-        "real_time_factor": factor,
-        "tokens_per_second": stats.text_tokens / seconds,
-        "patches_per_second": stats.patches / seconds if stats.patches else None,
-    }

@@ -26,14 +26,13 @@ from .patches import Layout, to_patches
 from .sampling import GREEDY
 from .sound import SoundOptions
 from .tasks import Task
-from .text_tokenizer import TextTokenizer
+from .text_tokenizer import TextTokenizer, split_thinking
 
 __all__ = ["Answer", "Engine", "OnText"]
 
 _SILENCE = 1e-4
 """Peak amplitude (-80 dB) below which a recording holds nothing to listen to."""
 
-_THOUGHT_END = "</think>"
 
 OnText = Callable[[str], None]
 """Called with each piece of text as it is generated."""
@@ -246,8 +245,7 @@ class Engine:
     def text_of(self, end: TurnEnd) -> tuple[str, str]:
         """(thinking, text) of a generation."""
         text = self.tokenizer.decode(end.text_ids.tolist())
-        thinking, mark, rest = text.partition(_THOUGHT_END)
-        return (thinking.strip(), rest.strip()) if mark else ("", text.strip())
+        return split_thinking(text)
 
     def _speech_codes(self, end: TurnEnd) -> NDArray[np.int64]:
         """Codes [steps, channels] of the patches between `<|sostm|>` and `<|eostm|>`."""

@@ -75,6 +75,8 @@ class AnswerHeard:
     text: str
     """Of an interrupted answer only what was heard."""
     interrupted: bool
+    thinking: str = ""
+    """What the model thought aloud before, if it was asked to."""
 
 
 @dataclass(frozen=True, kw_only=True)

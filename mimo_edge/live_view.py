@@ -25,6 +25,7 @@ from .live_events import (
     TurnReport,
     record_of,
 )
+from .text_tokenizer import split_thinking
 
 __all__ = ["JsonView", "PanelView", "PlainView", "View", "describe_report"]
 
@@ -85,6 +86,8 @@ class PlainView:
         elif isinstance(event, QuestionText):
             click.echo(_said_line(event))
         elif isinstance(event, AnswerHeard):
+            if event.thinking:
+                click.echo(_thinking_line(event), err=True)
             click.echo(f"mimo: {_answer_line(event)}")
         elif isinstance(event, TurnReport):
             click.echo(describe_report(event), err=True)
@@ -129,6 +132,8 @@ class PanelView:
             self._text += event.text
         elif isinstance(event, AnswerHeard):
             self._text = ""
+            if event.thinking:
+                self._console.print(Text(_thinking_line(event), style="dim"))
             self._console.print(Text(f"mimo: {_answer_line(event)}", style="cyan"))
         elif isinstance(event, TurnReport):
             self._console.print(Text(describe_report(event), style="dim"))
@@ -141,7 +146,8 @@ class PanelView:
         bars = round(max(0.0, min(1.0, share)) * _METER)
         panel = Text()
         if self._text:
-            panel.append(f"mimo: {printable(self._text.strip())}\n", "cyan")
+            _, text = split_thinking(self._text)
+            panel.append(f"mimo: {printable(text)}\n", "cyan")
         panel.append("▮" * bars, "green" if self._dbfs < -3 else "red")
         panel.append("▯" * (_METER - bars), "dim")
         panel.append(f" {name}", style)
@@ -185,6 +191,10 @@ def _question_line(event: QuestionHeard) -> str:
 
 def _said_line(event: QuestionText) -> str:
     return f"you said: {printable(event.text)}"
+
+
+def _thinking_line(event: AnswerHeard) -> str:
+    return f"mimo thought: {printable(event.thinking)}"
 
 
 def _answer_line(event: AnswerHeard) -> str:

@@ -15,7 +15,8 @@ from typing import Protocol
 __all__ = ["Detokenizer", "Template", "TextTokenizer", "Vocabulary"]
 
 
-_VISIBLE = frozenset({"<think>", "</think>"})
+_THOUGHT_END = "</think>"
+_VISIBLE = frozenset({"<think>", _THOUGHT_END})
 """Control tokens of some checkpoints that are ordinary text in others."""
 
 
@@ -99,3 +100,9 @@ class Detokenizer:
     def finish(self) -> str:
         """What an unfinished character leaves."""
         return self._decoder.decode(b"", final=True)
+
+
+def split_thinking(text: str) -> tuple[str, str]:
+    """(thinking, answer) of a generated text; the prompt already opened the thought."""
+    thinking, mark, answer = text.partition(_THOUGHT_END)
+    return (thinking.strip(), answer.strip()) if mark else ("", text.strip())

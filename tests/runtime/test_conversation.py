@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,7 @@ class ScriptedModel:
     factor: float = 0.3
     seconds: float = 3.2
     fails: bool = False
+    words: tuple[str, str] = ("two and ", "two is four")
     calls: list[tuple] = field(default_factory=list)
     heard: list[np.ndarray] = field(default_factory=list)
     asked: list[np.ndarray] = field(default_factory=list)
@@ -88,12 +90,12 @@ class ScriptedModel:
             self.later(self.delay, Failed(turn=turn, sentence="it does not fit."))
             return
         at = self.delay
-        self.later(at, Text(turn=turn, text="two and "))
+        self.later(at, Text(turn=turn, text=self.words[0]))
         for _ in range(round(self.seconds / PATCH)):
             at += PATCH * self.factor
             tone = np.full(round(PATCH * RATE), 0.3, np.float32)
             self.later(at, Sound(turn=turn, samples=tone))
-        self.later(at, Text(turn=turn, text="two is four"))
+        self.later(at, Text(turn=turn, text=self.words[1]))
         self.later(at, Ended(turn=turn, reason="stop", stats=STATS, prepared_positions=8))
 
     def stop(self, turn: int, heard: int) -> None:
@@ -105,7 +107,7 @@ class ScriptedModel:
 class Talk:
     """Both sides, twenty milliseconds at a time."""
 
-    def __init__(self, *, barge_in: str = "headphones", **model: float | bool) -> None:
+    def __init__(self, *, barge_in: str = "headphones", **model: Any) -> None:
         self.now = 100.0
         self.events: list[tuple[float, LiveEvent]] = []
         self.due: list[tuple[float, int, ModelEvent]] = []
@@ -299,6 +301,14 @@ def test_an_answer_without_sound() -> None:
     assert report.first_sound_seconds is None
     assert talk.of(AnswerHeard)[0].text == "two and two is four"
     assert talk.states == ["listening", "hearing", "thinking", "listening"]
+
+
+def test_thoughts_are_not_part_of_the_answer() -> None:
+    talk = Talk(seconds=0.0, words=("two twos\n</think>\n", "four"))
+    talk.run(1.0, voice=True)
+    talk.run(2.0)
+    (answer,) = talk.of(AnswerHeard)
+    assert (answer.thinking, answer.text) == ("two twos", "four")
 
 
 def test_a_lost_device_pauses_and_the_conversation_goes_on() -> None:

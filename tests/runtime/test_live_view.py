@@ -86,6 +86,22 @@ def test_lines_for_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.splitlines()[0] == "[listening]" and "the microphone is gone" in err
 
 
+def test_thoughts_are_told_from_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = AnswerHeard(turn=1, start=3.0, end=4.0, text="4", thinking="2 + 2", interrupted=False)
+    with PlainView() as view:
+        view.show(answer)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("mimo: 4\n", "mimo thought: 2 + 2\n")
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, _environ={"TERM": "xterm"})
+    with PanelView("", console) as panel:
+        panel.show(AnswerText(turn=1, text="2 + 2</think>4"))
+        panel._live.refresh()
+        assert "mimo: 4" in screen.getvalue() and "2 + 2" not in screen.getvalue()
+        panel.show(answer)
+    assert "mimo thought: 2 + 2" in screen.getvalue()
+
+
 def test_panel_on_a_terminal() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100, _environ={"TERM": "xterm"})
