@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-__all__ = ["Detokenizer", "Template", "TextTokenizer", "Vocabulary"]
+__all__ = ["Detokenizer", "Template", "TextTokenizer", "Vocabulary", "split_thinking"]
 
 
 _THOUGHT_END = "</think>"
