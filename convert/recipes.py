@@ -72,7 +72,7 @@ RECIPES: tuple[Recipe, ...] = (
         audio_decoder="w8",
         vocoder="fp32",
         patch_encoder="w8",
-        patch_decoder="w4",
+        patch_decoder="w8",
     ),
     Recipe(
         name="small",
