@@ -1,9 +1,10 @@
 """What quantization costs: `python -m training.quality EXPORT REPORT`.
 
 Converts the demo checkpoint with every recipe and measures each bundle against `reference`:
-word error rate, answers right, equal codes per codebook, and the mean Kullback-Leibler
-divergence of the text and the code distributions along the reference's own answers. Needs
-flite for the questions, and PyTorch only through `augment`.
+word error rate, answers right, how much of what it speaks the reference mishears, equal codes
+per codebook, and the mean Kullback-Leibler divergence of the text and the code distributions
+along the reference's own answers. Needs flite for the questions, and PyTorch only through
+`augment`.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class Row:
     megabytes: float
     word_error_rate: float
     answers_right: float
+    misheard: float
+    """Word error rate of its speech, transcribed by the reference."""
     codes_equal: list[float]
     text_divergence: float
     code_divergence: float
@@ -101,11 +104,12 @@ class Comparison:
             self.codes.append(demo.engine.audio_tokenizer.encode(spoken.wave))
             self.paths.append(_answer_path(demo, spoken))
 
-    def row(self, demo: Demo) -> Row:
-        """Measure one bundle."""
+    def row(self, demo: Demo, ear: Demo) -> Row:
+        """Measure one bundle; `ear` hears what it speaks."""
         manifest = demo.engine.manifest
         pairs = [(s.text, demo.transcribe(s.wave)) for s in self.sequences]
         right = [demo.reply([s.wave])[0][0] == domain.answer(s.text) for s in self.questions]
+        spoken = [(s.text, ear.transcribe(demo.speak(s.text))) for s in self.sequences]
         equal = [
             demo.engine.audio_tokenizer.encode(s.wave) == codes
             for s, codes in zip(self.questions, self.codes, strict=True)
@@ -116,6 +120,7 @@ class Comparison:
             megabytes=round(sum(file.size for file in manifest.files) / 1e6, 2),
             word_error_rate=round(word_error_rate(pairs), 4),
             answers_right=round(float(np.mean(right)), 4),
+            misheard=round(word_error_rate(spoken), 4),
             codes_equal=[round(float(x), 4) for x in np.concatenate(equal).mean(axis=0)],
             text_divergence=round(text, 5),
             code_divergence=round(codes, 5),
@@ -186,16 +191,19 @@ def main() -> None:
     model = arguments.export / "MiMo-Audio-Demo"
     source = open_source(model, model.with_name(model.name + "-Tokenizer"))
     comparison, rows = Comparison(arguments.count, arguments.seed), []
+    ear: Demo | None = None
     for recipe in RECIPES:  # `reference` is the first
         with tempfile.TemporaryDirectory() as scratch:
             bundle = Path(scratch) / recipe.name
             convert(source, bundle, recipe, name=model.name)
             demo = Demo(bundle)
-            if not rows:
+            if ear is None:
                 comparison.learn(demo)
-            rows.append(comparison.row(demo))
+                ear = demo
+            rows.append(comparison.row(demo, ear))
             log.info("%s", rows[-1])
-            demo.close()
+            if demo is not ear:
+                demo.close()
         arguments.report.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
 
 
