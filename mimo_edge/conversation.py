@@ -30,6 +30,8 @@ from .playback import Playback
 from .running_answer import RunningAnswer
 from .turn_events import (
     BargeIn,
+    BargeInDismissed,
+    BargeInSuspected,
     PauseStarted,
     SpeechResumed,
     TurnDropped,
@@ -111,6 +113,8 @@ class Conversation:
         self._resident_bytes = resident_bytes
         self._turn = first_turn - 1
         self._answer: RunningAnswer | None = None
+        self._held_at: float | None = None
+        """Since when the answer is held because the user may be speaking over it."""
         self._stopped: dict[int, RunningAnswer] = {}
         """Interrupted answers whose rest is not yet cut."""
         self._unanswered = np.zeros(0, dtype=np.float32)
@@ -209,7 +213,13 @@ class Conversation:
         self._set("listening")
 
     def _turn_event(self, event: TurnEvent, now: float) -> None:
-        if isinstance(event, BargeIn):
+        if isinstance(event, BargeInSuspected):
+            self._held_at = now
+            self._playback.hold()
+        elif isinstance(event, BargeInDismissed):
+            self._held_at = None
+            self._playback.release()
+        elif isinstance(event, BargeIn):
             if self._answer is not None:
                 self._stop_answer(now)
         elif isinstance(event, TurnStarted):
@@ -265,7 +275,10 @@ class Conversation:
         answer = self._answer
         assert answer is not None
         played = self._playback.played if answer.first_sound is not None else 0
-        heard = max(0, played - round(self.output_latency * self._rate))
+        on_its_way = self.output_latency
+        if self._held_at is not None:
+            on_its_way = max(0.0, on_its_way - (now - self._held_at))
+        heard = max(0, played - round(on_its_way * self._rate))
         answer.last_sound = now
         answer.underruns = self._playback.underruns
         self._end_playing()
@@ -295,6 +308,7 @@ class Conversation:
             self._set("listening")
 
     def _end_playing(self) -> None:
+        self._held_at = None
         self._playback.stop()
         self._turns.answer_ended()
 

@@ -78,6 +78,7 @@ class Playback:
         self._faded_in = 0
         """Samples since the sound began or resumed, up to the length of the fade."""
         self._state: PlaybackState = "idle"
+        self._held = False
         self._complete = False
         self._played = 0
         self._underruns = 0
@@ -117,12 +118,24 @@ class Playback:
         with self._lock:
             self._break_off()
 
+    def hold(self) -> None:
+        """Fade out now and play silence until `release`; nothing is lost. `stop` ends it too."""
+        with self._lock:
+            if self._state == "playing" and not self._held:
+                self._fade_out()
+            self._held = self._state != "idle"
+
+    def release(self) -> None:
+        """Go on where `hold` faded out."""
+        with self._lock:
+            self._held = False
+
     def pull(self, count: int) -> NDArray[np.float32]:
         """The next `count` samples for the speaker: float32 [count], silence where none are."""
         out = np.zeros(count, dtype=np.float32)
         with self._lock:
             done = self._play_ending(out)
-            if self._state == "playing":
+            if self._state == "playing" and not self._held:
                 sure = min(count - done, max(0, self._ready - self._fade))
                 out[done : done + sure] = self._take(sure)
                 done += sure
@@ -185,12 +198,12 @@ class Playback:
 
     def _break_off(self) -> None:
         """Leave nothing but a fade of what plays."""
-        if self._state == "playing":
+        if self._state == "playing" and not self._held:
             self._fade_out()
         if self._state != "idle" and not self._complete:
             self._pace.stop()
         self._pieces.clear()
-        self._ready = 0
+        self._ready, self._held = 0, False
         self._state = "idle"
 
     def _fade_out(self) -> None:

@@ -15,7 +15,9 @@ from .errors import MimoEdgeError
 
 __all__ = [
     "BargeIn",
+    "BargeInDismissed",
     "BargeInMode",
+    "BargeInSuspected",
     "PauseStarted",
     "SpeechResumed",
     "TurnDropped",
@@ -60,6 +62,10 @@ class TurnSettings:
     barge_in_speech_s: float = 0.19
     """Instead of `min_speech_s` while the model speaks: six chunks. What is left of an echo
     reached five in the first second, while the canceller still learned the room."""
+    barge_in_hold_s: float = 0.09
+    """Speech after which the answer is held until `barge_in_speech_s` decides: three chunks, so
+    that it falls silent well within 0.2 s. A cough costs a break of 0.3 s. Not with an echo
+    canceller, of whose rests that would make a stutter."""
     tail_s: float = 0.25
     """With barge-in off, how long the microphone stays off after the model's last sample, for
     its sound to leave the speaker and the room."""
@@ -77,7 +83,8 @@ class TurnSettings:
                 f"the silences are {self.rest_s:g} s (rest), {self.pause_s:g} s (pause) and "
                 f"{self.end_silence_s:g} s (end); give them in rising order from 0."
             )
-        if min(self.pre_roll_s, self.min_speech_s, self.barge_in_speech_s, self.tail_s) < 0:
+        speech = (self.min_speech_s, self.barge_in_hold_s, self.barge_in_speech_s)
+        if min(self.pre_roll_s, *speech, self.tail_s) < 0:
             raise MimoEdgeError("a duration of the turn-taking is negative; give 0 or more.")
         if self.max_turn_s < self.pre_roll_s + self.end_silence_s + self.min_speech_s:
             raise MimoEdgeError(
@@ -94,6 +101,21 @@ class BargeIn:
     """Position where the voice began."""
     at: int
     """Position where it was certain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BargeInSuspected:
+    """The user may be speaking over the model: hold the answer until `BargeIn` or
+    `BargeInDismissed`."""
+
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BargeInDismissed:
+    """It was a cough or a knock: go on with the answer."""
+
+    at: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,4 +162,13 @@ class TurnDropped:
     at: int
 
 
-TurnEvent = BargeIn | TurnStarted | PauseStarted | SpeechResumed | TurnFinished | TurnDropped
+TurnEvent = (
+    BargeInSuspected
+    | BargeInDismissed
+    | BargeIn
+    | TurnStarted
+    | PauseStarted
+    | SpeechResumed
+    | TurnFinished
+    | TurnDropped
+)

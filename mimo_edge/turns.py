@@ -5,6 +5,8 @@ Time is the number of samples fed; no clock, no thread, no device.
     idle ──voice──→ maybe ──enough of it──→ speech ──silence──→ pause ──longer silence──→ idle
       ↑               │  TurnStarted,         ↑  PauseStarted     │      TurnFinished
       └───silence─────┘  BargeIn              └──SpeechResumed────┘
+
+While the model speaks, a `maybe` that goes on holds the answer (`BargeInSuspected`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from numpy.typing import NDArray
 from .tape import Tape
 from .turn_events import (
     BargeIn,
+    BargeInDismissed,
     BargeInMode,
+    BargeInSuspected,
     PauseStarted,
     SpeechResumed,
     TurnEvent,
@@ -74,6 +78,8 @@ class TurnTaker:
         """Samples of the chunks that were speech."""
         self._quiet_since: int | None = None
         """Position where the present silence began."""
+        self._suspected = False
+        """Whether the answer is held until it is known what the sound over it is."""
 
     def certain(self) -> NDArray[np.float32]:
         """What of the turn in progress will be in it, however it ends: float32 [n], maybe none.
@@ -95,7 +101,7 @@ class TurnTaker:
         """The last sample of the model's voice was played, or playing was stopped."""
         if self._model_speaks and self._barge_in == "off":
             self._deaf_until = self._tape.end + self._samples(self.settings.tail_s)
-        self._model_speaks = False
+        self._model_speaks = self._suspected = False
 
     def feed(self, block: NDArray[np.float32]) -> list[TurnEvent]:
         """Hear the next samples, float32 [n] within ±1, mono; any n. Events in their order."""
@@ -132,7 +138,7 @@ class TurnTaker:
             self._detector.reset()
             self._heard = False
         self._now = self._floor = self._tape.end
-        self._state, self._quiet_since = "idle", None
+        self._state, self._quiet_since, self._suspected = "idle", None, False
 
     def _needed_from(self) -> int:
         """Position of the oldest sample that an event may still want."""
@@ -175,12 +181,20 @@ class TurnTaker:
         """A turn, if there was enough speech for one."""
         needed = self.settings.barge_in_speech_s if interrupting else self.settings.min_speech_s
         if self._voiced < self._samples(needed):
-            return []
-        self._state = "speech"
+            return self._perhaps_hold() if interrupting else []
+        self._state, self._suspected = "speech", False
         events: list[TurnEvent] = [TurnStarted(start=self._start)]
         if interrupting:
             events.insert(0, BargeIn(start=self._voice_start, at=self._now))
         return events
+
+    def _perhaps_hold(self) -> list[TurnEvent]:
+        """Hold the answer once, if there was enough for a suspicion."""
+        enough = self._voiced >= self._samples(self.settings.barge_in_hold_s)
+        if self._barge_in == "aec" or self._suspected or not enough:
+            return []
+        self._suspected = True
+        return [BargeInSuspected(at=self._now)]
 
     def _silence(self, samples: int) -> list[TurnEvent]:
         if self._state == "idle":
@@ -192,8 +206,9 @@ class TurnTaker:
             return [self._finish(self._speech_end(), "silence")]
         if self._state != "pause" and quiet >= self._samples(self.settings.pause_s):
             if self._state == "maybe":  # a click
+                held, self._suspected = self._suspected, False
                 self._state, self._quiet_since = "idle", None
-                return []
+                return [BargeInDismissed(at=self._now)] if held else []
             self._state = "pause"
             end = self._speech_end()
             samples_so_far = self._tape.read(self._start, end)

@@ -173,6 +173,38 @@ def test_stop_fades_out_and_counts_what_was_heard() -> None:
     assert not after[FADE:].any()
 
 
+def test_hold_fades_out_and_goes_on_where_it_was() -> None:
+    player = Playback(RATE, PlaybackSettings(expected_factor=0.1))
+    player.begin()
+    player.push(np.ones(1000, dtype=np.float32), 0.0)
+    out = [player.pull(100)]
+    player.hold()
+    player.hold()
+    out.append(player.pull(300))
+    assert not out[-1][FADE:].any() and player.played == 100 + FADE
+    player.finish()
+    player.release()
+    out.append(player.pull(2000))
+    sound = np.concatenate(out)
+    assert largest_step(sound) <= 1 / FADE + 1e-6
+    assert (player.state, player.played, player.underruns) == ("idle", 1000, 0)
+    assert np.count_nonzero(sound) == pytest.approx(1000, abs=4)  # fades begin and end at 0
+
+
+def test_stop_while_held_is_silent() -> None:
+    player = Playback(RATE, PlaybackSettings(expected_factor=0.1))
+    player.begin()
+    player.push(np.ones(1000, dtype=np.float32), 0.0)
+    player.pull(100)
+    player.hold()
+    player.pull(100)
+    player.stop()
+    assert not player.pull(100).any()
+    player.begin()
+    player.push(np.ones(1000, dtype=np.float32), 0.0)
+    assert player.pull(100).any()
+
+
 def test_a_new_answer_ends_the_one_before() -> None:
     player = Playback(RATE, PlaybackSettings(expected_factor=0.1))
     out = []

@@ -15,7 +15,9 @@ from mimo_edge.errors import MimoEdgeError
 from mimo_edge.push_to_talk import PushToTalk
 from mimo_edge.turn_events import (
     BargeIn,
+    BargeInDismissed,
     BargeInMode,
+    BargeInSuspected,
     PauseStarted,
     SpeechResumed,
     TurnDropped,
@@ -229,7 +231,9 @@ def test_barge_in(barge_in: BargeInMode) -> None:
     listener = taker(barge_in)
     listener.answer_started()
     events = listener.feed(signal((QUIET, 20), (VOICE, 6)))
+    held = [BargeInSuspected(at=23 * CHUNK)] if barge_in == "headphones" else []
     assert events == [
+        *held,
         BargeIn(start=20 * CHUNK, at=26 * CHUNK),
         TurnStarted(start=20 * CHUNK - 300),
     ]
@@ -243,8 +247,12 @@ def test_barge_in(barge_in: BargeInMode) -> None:
 def test_barge_in_needs_more_than_a_turn() -> None:
     listener = taker("headphones")
     listener.answer_started()
-    assert listener.feed(signal((QUIET, 20), (VOICE, 5), (QUIET, 30))) == []
+    assert listener.feed(signal((QUIET, 20), (VOICE, 5), (QUIET, 30))) == [
+        BargeInSuspected(at=23 * CHUNK),
+        BargeInDismissed(at=32 * CHUNK),
+    ]
     assert listener.feed(signal((0.55, 30), (QUIET, 30))) == []
+    assert listener.feed(signal((VOICE, 2), (QUIET, 30))) == []
     listener.answer_ended()
     assert kinds(listener.feed(signal((0.55, 30), (QUIET, 30)))) == WHOLE_TURN
 
