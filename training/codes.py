@@ -136,12 +136,12 @@ class CodeBank:
             self.keep(key, self.target(self.speech.wave(entry), entry))
         return self.said(self.known[key], entry, later)
 
-    def new_answer(self, text: str, voice: str, later: int = 0) -> Said:
-        """The target of any text, synthesized now."""
+    def new_target(self, text: str, voice: str) -> tuple[np.ndarray, Utterance]:
+        """The codes [T, 8] of any text, synthesized now, and its entry: both for `said`."""
         entry = describe("answer", text, voice)
         with tempfile.TemporaryDirectory() as scratch:
             wave, entry["phones"] = render(entry, Path(scratch) / "x.wav")
-        return self.said(self.target(wave, entry), entry, later)
+        return self.target(wave, entry), entry
 
     def heard(self, index: int, rendering: int) -> np.ndarray:
         """One of the everyday renderings; number 0 is clean."""

@@ -25,6 +25,9 @@ one, and at 0.9 every few words a sample is the beginning of another word.
 """
 
 
+CODE_HEADS = "local_transformer_lm_heads."
+
+
 def export_tokenizer(checkpoint: Path, folder: Path) -> None:
     """The audio tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +46,7 @@ def export_language_model(checkpoint: Path, folder: Path) -> None:
         name: value.to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()
     }
     for name in tensors:
-        if name.startswith("local_transformer_lm_heads."):
+        if name.startswith(CODE_HEADS):
             tensors[name] *= SHARPER
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(model.config, indent=1) + "\n")

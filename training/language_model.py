@@ -70,6 +70,8 @@ Batch = tuple[Tensor, Tensor, Tensor, list[tuple[int, int, int, list[int]]], Ten
 RANK, PROCESSES = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 EAR_LAYER = 2  # after which the words heard can be read off, one by one as they end
 MOUTH_LAYER = 3  # after which it is settled which words the next patch says
+SHARPNESS = 2.0 / 0.9  # of the samples of its own: training.export, and the released temperature
+HEADS_ALONE = 150  # steps in which new heads on a trained model learn without changing it
 
 
 def build_model() -> tuple[LanguageModel, Any]:
@@ -160,7 +162,7 @@ class Trainer:
         torch.manual_seed(arguments.seed)  # the same model in every process
         self.model, self.tokenizer = build_model()
         self.steps, self.rate, self.most = arguments.steps, arguments.rate, arguments.patches
-        self.noise, self.bfloat16 = arguments.noise, arguments.bfloat16
+        self.noise, self.own, self.bfloat16 = arguments.noise, arguments.own, arguments.bfloat16
         self.step, self.path = 0, arguments.run / "last.pt"
         self.ear = nn.Linear(CONFIG["hidden_size"], len(domain.WORDS) + 1)
         self.mouth = nn.Linear(CONFIG["hidden_size"], 4 * (len(domain.WORDS) + 1 + LONGEST))
@@ -175,6 +177,9 @@ class Trainer:
         for parameter in parameters:  # every process has every gradient, always
             parameter.grad = torch.zeros_like(parameter)
         self.weights = torch.tensor(CODE_WEIGHTS) / sum(CODE_WEIGHTS)
+        self.heads_alone = HEADS_ALONE if arguments.start else 0
+        if arguments.start:
+            self.model.load_state_dict(torch.load(arguments.start)["model"])
         if self.path.exists():
             state = torch.load(self.path)
             self.model.load_state_dict(state["model"])
@@ -202,6 +207,28 @@ class Trainer:
             hit = (torch.rand(column.shape) < share) & (column != EMPTY_CODES[channel])
             column[hit] = torch.randint(EMPTY_CODES[channel], (int(hit.sum()),))
         return noisy
+
+    @torch.no_grad()
+    def own_past(self, text: Tensor, codes: Tensor, learn: Tensor) -> Tensor:
+        """Some patches of the answers as the model itself would have said them here.
+
+        It will speak after its own samples, of which some are wrong, and has to go on with the
+        right word all the same (scheduled sampling in two passes, Mihaylova and Martins, 2019).
+        """
+        model, place = self.model, learn & (text == self.model.empty)
+        place[:, 0] = False
+        place &= torch.rand(place.shape) < self.own
+        if not place.any():
+            return codes
+        hidden = model.model(model.embed(text, codes))[place.roll(-1, 1)]
+        logits = model.patch_logits(hidden, codes[place])
+        codes, said = codes.clone(), []
+        for channel, y in enumerate(logits):
+            y = (y.float() * SHARPNESS).softmax(-1)
+            y[..., EMPTY_CODES[channel]] = 0
+            said.append(torch.multinomial(y.flatten(0, 1), 1).view(y.shape[:2]))
+        codes[place] = torch.stack(said, -1)
+        return codes
 
     def ear_loss(self, x: Tensor, spans: list[tuple[int, int, int, list[int]]]) -> Tensor:
         """CTC: the words heard, in their order, somewhere in the positions of their audio.
@@ -239,7 +266,10 @@ class Trainer:
         """(text loss, weighted code loss, CTC loss, loss of the words said, code loss per
         codebook)."""
         model, seen = self.model, []
-        hidden = model.model(model.embed(text, self.disturb(codes)), seen=seen)[:, :-1]
+        past = self.own_past(text, codes, learn) if self.own and self.step % 2 else codes
+        hidden = model.model(model.embed(text, self.disturb(past)), seen=seen)[:, :-1]
+        if self.step < self.heads_alone:
+            seen = [x.detach() for x in seen]
         ear_loss = self.ear_loss(seen[EAR_LAYER - 1], spans)
         mouth_loss = self.mouth_loss(seen[MOUTH_LAYER - 1], said)
         wanted = learn[:, 1:]
@@ -294,11 +324,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("data", type=Path)
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--start", type=Path, help="begin with this model (training.restore)")
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--patches", type=int, default=160, help="spoken patches learned a step")
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--noise", type=float, default=0.05, help="share of fine codes disturbed")
+    parser.add_argument(
+        "--own", type=float, default=0.3, help="share of spoken patches that are its own, later"
+    )
     parser.add_argument(
         "--shares", type=float, nargs=2, default=SHARES, help="transcription and speaking"
     )

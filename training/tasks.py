@@ -10,12 +10,13 @@ from tokenizers import Tokenizer
 
 from training import domain
 from training.codes import RENDERINGS, CodeBank, Said
-from training.data import ANSWER_VOICES
+from training.data import ANSWER_VOICES, Utterance
 from training.sequences import ASR_INSTRUCTION, GROUP, Stream
 from training.split import is_held_out
 
 MOST_TURNS = 6
 NEW_TEXTS = 0.9  # share of the texts to speak that are made up; those of files get learned by heart
+POOL, REUSED = 600, 0.6  # of the made-up texts: how many are kept, how often one of them is taken
 SHARES = (0.15, 0.5)  # of transcription and of speaking; the rest is dialogue
 SYSTEM = "You are a helpful assistant."
 
@@ -35,6 +36,8 @@ class Tasks:
         self.held_out, self.shares = held_out, shares
         self.kinds: dict[str, list[int]] = defaultdict(list)
         self.answers: dict[tuple[str, str], int] = {}
+        self.made_up: dict[int, tuple[np.ndarray, Utterance]] = {}
+        self.made = 0
         self.entries = bank.speech.entries
         for index, entry in enumerate(self.entries):
             if entry["kind"] == "answer":
@@ -77,6 +80,14 @@ class Tasks:
             pass
         return text
 
+    def new_target(self, voice: str, rng: np.random.Generator) -> tuple[np.ndarray, Utterance]:
+        """Codes of a text that is made up, or was a little while ago: synthesis takes longest."""
+        if len(self.made_up) < POOL or rng.random() > REUSED:
+            self.made_up[self.made % POOL] = self.bank.new_target(self.new_text(rng), voice)
+            self.made += 1
+            return self.made_up[(self.made - 1) % POOL]
+        return self.made_up[int(rng.integers(POOL))]
+
     def stream(self) -> Stream:
         """An empty conversation."""
         return Stream(self.tokenizer, self.empty_codes)
@@ -113,8 +124,8 @@ class Tasks:
             index = self.pick(f"answer {voice}", rng)
             text, said = self.text(index), self.said(index, rng)
         else:
-            text = self.new_text(rng)
-            said = self.bank.new_answer(text, voice, int(rng.integers(GROUP)))
+            codes, entry = self.new_target(voice, rng)
+            text, said = entry["text"], self.bank.said(codes, entry, int(rng.integers(GROUP)))
         out = self.stream()
         out.tts_prompt(text + str(rng.choice(["", "", "."])))
         out.spoken(text, said.patches, learn=True, words=said.words)

@@ -174,7 +174,7 @@ class Trainer:
             parameters = list(self.model.decoder.parameters())
             state = torch.load(arguments.decoder_of)
             self.model.load_state_dict(state["model"])
-            self.phones.load_state_dict(state["phones"])
+            self.phones.load_state_dict(state.get("phones", self.phones.state_dict()))
         self.optimizer = torch.optim.AdamW(
             parameters, betas=(0.8, 0.98), weight_decay=0.01, fused=True
         )
