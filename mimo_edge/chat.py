@@ -12,7 +12,8 @@ from .atomic import check_folder
 from .audio import check_audio_name
 from .console import Console, print_table, run_command
 from .errors import MimoEdgeError
-from .live_view import JsonView, PanelView, PlainView, View
+from .live.turn_events import BargeInMode, TurnSettings
+from .live.view import JsonView, PanelView, PlainView, View
 from .model import MimoAudio
 from .options import (
     console_from,
@@ -26,7 +27,6 @@ from .prompts import Reply
 from .recorded_chat import answer_recordings, make_folder
 from .session import Session
 from .tasks import Overrides
-from .turn_events import BargeInMode, TurnSettings
 
 __all__ = ["chat"]
 
@@ -167,7 +167,7 @@ _LIVE_OPTIONS = (
 
 
 def _check_devices(options: dict[str, Any], *, speaks: bool) -> None:
-    from .devices import choose_device
+    from .live.devices import choose_device
 
     choose_device(options["input_device"], "input")
     if speaks:
@@ -181,7 +181,7 @@ def _talk_live(
     reply: Reply | None,
     options: dict[str, Any],
 ) -> None:
-    from .live import LiveSettings, talk  # PortAudio is loaded for this alone
+    from .live.loop import LiveSettings, talk  # PortAudio is loaded for this alone
 
     settings = LiveSettings(
         input_device=options["input_device"],
@@ -209,7 +209,7 @@ def _view(console: Console, push_to_talk: bool, options: dict[str, Any]) -> View
 
 
 def _show_devices(console: Console) -> None:
-    from .devices import list_devices
+    from .live.devices import list_devices
 
     devices = list_devices()
     for device in devices:

@@ -13,15 +13,15 @@ import psutil
 import pytest
 import soundfile
 
-from mimo_edge.conversation import Conversation
-from mimo_edge.live_events import AnswerHeard, LiveEvent, Notice, TurnReport
+from mimo_edge.live.conversation import Conversation
+from mimo_edge.live.events import AnswerHeard, LiveEvent, Notice, TurnReport
+from mimo_edge.live.model_events import Ended, Failed, ModelEvent
+from mimo_edge.live.model_worker import ModelWorker
+from mimo_edge.live.playback import Playback
+from mimo_edge.live.turns import TurnTaker
+from mimo_edge.live.voice_activity import SileroDetector
 from mimo_edge.model import MimoAudio
-from mimo_edge.model_events import Ended, Failed, ModelEvent
-from mimo_edge.model_worker import ModelWorker
-from mimo_edge.playback import Playback
 from mimo_edge.tasks import Overrides
-from mimo_edge.turns import TurnTaker
-from mimo_edge.voice_activity import SileroDetector
 
 from .conftest import Question
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mimo_edge import portaudio
-from mimo_edge.devices import choose_device, list_devices
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.microphone import Block, Microphone
-from mimo_edge.portaudio import DeviceLost
-from mimo_edge.speaker import Speaker
+from mimo_edge.live import portaudio
+from mimo_edge.live.devices import choose_device, list_devices
+from mimo_edge.live.microphone import Block, Microphone
+from mimo_edge.live.portaudio import DeviceLost
+from mimo_edge.live.speaker import Speaker
 from tests.tools.sound_server import RATE, SoundServer
 
 pytestmark = pytest.mark.microphone

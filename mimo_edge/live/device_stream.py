@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar
 
+from ..errors import MimoEdgeError
 from . import portaudio
 from .devices import DeviceInfo, Direction, choose_device, list_devices
-from .errors import MimoEdgeError
 from .portaudio import DeviceLost
 
 __all__ = ["DeviceStream"]

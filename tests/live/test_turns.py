@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.push_to_talk import PushToTalk
-from mimo_edge.turn_events import (
+from mimo_edge.live.push_to_talk import PushToTalk
+from mimo_edge.live.turn_events import (
     BargeIn,
     BargeInDismissed,
     BargeInMode,
@@ -26,8 +26,8 @@ from mimo_edge.turn_events import (
     TurnSettings,
     TurnStarted,
 )
-from mimo_edge.turns import TurnTaker
-from mimo_edge.voice_activity import SileroDetector, VoiceChunk
+from mimo_edge.live.turns import TurnTaker
+from mimo_edge.live.voice_activity import SileroDetector, VoiceChunk
 
 RATE = 1000
 CHUNK = 32

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import StopReason, TurnStats
+from ..events import StopReason, TurnStats
 
 __all__ = ["Ended", "Failed", "Kept", "ModelEvent", "Ready", "Said", "Sound", "Text"]
 

@@ -16,12 +16,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MimoEdgeError
-from .events import TextDelta, TurnEnd
-from .listener import Listener
+from ..errors import MimoEdgeError
+from ..events import TextDelta, TurnEnd
+from ..listener import Listener
+from ..session import Prepared, Session
+from ..sound import SoundOptions
 from .model_events import Ended, Failed, Kept, ModelEvent, Ready, Said, Sound, Text
-from .session import Prepared, Session
-from .sound import SoundOptions
 
 __all__ = ["ModelWorker"]
 

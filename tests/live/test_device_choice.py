@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mimo_edge import portaudio
-from mimo_edge.devices import choose_device, list_devices
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.microphone import Microphone
+from mimo_edge.live import portaudio
+from mimo_edge.live.devices import choose_device, list_devices
+from mimo_edge.live.microphone import Microphone
 
 
 class PortAudioError(Exception):

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MimoEdgeError
+from ..errors import MimoEdgeError
 
 __all__ = ["TRACKS", "TRANSCRIPT", "Recording", "Side"]
 

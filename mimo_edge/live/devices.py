@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .errors import MimoEdgeError
+from ..errors import MimoEdgeError
 from .portaudio import library
 
 __all__ = ["DeviceInfo", "Direction", "choose_device", "list_devices"]

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MimoEdgeError
+from ..errors import MimoEdgeError
 
 __all__ = [
     "BargeIn",

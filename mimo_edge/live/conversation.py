@@ -3,7 +3,7 @@
     microphone blocks → TurnTaker ─→ Conversation ─→ model: prepare, answer, stop
     answer's text and sound ───────→              ─→ Playback, LiveEvents
 
-No thread, no device and no clock of its own: `live.py` calls it from one thread and passes
+No thread, no device and no clock of its own: `loop.py` calls it from one thread and passes
 the time, tests play both sides.
 """
 
@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .live_events import (
+from .events import (
     AnswerText,
     Level,
     LiveEvent,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MimoEdgeError
+from ..errors import MimoEdgeError
 
 if TYPE_CHECKING:
     from livekit import rtc

@@ -11,8 +11,9 @@ from rich.console import Console as RichConsole
 from rich.live import Live
 from rich.text import Text
 
-from .console import printable
-from .live_events import (
+from ..console import printable
+from ..text_tokenizer import split_thinking
+from .events import (
     AnswerHeard,
     AnswerText,
     Level,
@@ -25,7 +26,6 @@ from .live_events import (
     TurnReport,
     record_of,
 )
-from .text_tokenizer import split_thinking
 
 __all__ = ["JsonView", "PanelView", "PlainView", "View", "describe_report"]
 

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MimoEdgeError
+from ..errors import MimoEdgeError
 from .pace import Pace
 
 __all__ = ["Playback", "PlaybackSettings", "PlaybackState"]

@@ -13,7 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from .errors import MimoEdgeError
+from ..errors import MimoEdgeError
 
 __all__ = ["SileroDetector", "VoiceChunk"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.playback import Playback, PlaybackSettings
+from mimo_edge.live.playback import Playback, PlaybackSettings
 
 RATE = 1000
 BLOCK = 20

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mimo_edge.conversation import Conversation
 from mimo_edge.events import TurnStats
-from mimo_edge.live_events import (
+from mimo_edge.live.conversation import Conversation
+from mimo_edge.live.events import (
     AnswerHeard,
     AnswerText,
     Level,
@@ -21,10 +21,10 @@ from mimo_edge.live_events import (
     StateChanged,
     TurnReport,
 )
-from mimo_edge.model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
-from mimo_edge.playback import Playback
-from mimo_edge.turns import TurnTaker
-from mimo_edge.voice_activity import VoiceChunk
+from mimo_edge.live.model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
+from mimo_edge.live.playback import Playback
+from mimo_edge.live.turns import TurnTaker
+from mimo_edge.live.voice_activity import VoiceChunk
 
 RATE = 24_000
 STEP = 0.02

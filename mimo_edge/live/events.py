@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from .events import StopReason
+from ..events import StopReason
 
 __all__ = [
     "AnswerHeard",

@@ -8,7 +8,7 @@ import json
 import pytest
 from rich.console import Console
 
-from mimo_edge.live_events import (
+from mimo_edge.live.events import (
     AnswerHeard,
     AnswerText,
     Level,
@@ -19,7 +19,7 @@ from mimo_edge.live_events import (
     StateChanged,
     TurnReport,
 )
-from mimo_edge.live_view import JsonView, PanelView, PlainView
+from mimo_edge.live.view import JsonView, PanelView, PlainView
 
 REPORT = TurnReport(
     turn=1,

@@ -21,23 +21,23 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from ..model import MimoAudio
+from ..session import Session
 from .conversation import Conversation
 from .device_stream import DeviceStream
 from .echo import EchoCanceller
-from .live_events import AnswerText, Level, LiveEvent, Notice, StateChanged, record_of
-from .live_view import View
+from .events import AnswerText, Level, LiveEvent, Notice, StateChanged, record_of
 from .microphone import Microphone
-from .model import MimoAudio
 from .model_events import ModelEvent
 from .model_worker import ModelWorker
 from .playback import Playback
 from .portaudio import DeviceLost
 from .push_to_talk import PushToTalk
 from .recording import Recording
-from .session import Session
 from .speaker import Speaker
 from .turn_events import BargeInMode, TurnSettings
 from .turns import TurnTaker
+from .view import View
 from .voice_activity import SileroDetector
 
 __all__ = ["LiveSettings", "talk"]

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .events import TurnStats
-from .live_events import AnswerHeard, TurnReport
+from ..events import TurnStats
+from ..text_tokenizer import split_thinking
+from .events import AnswerHeard, TurnReport
 from .model_events import Ended
-from .text_tokenizer import split_thinking
 
 __all__ = ["RunningAnswer"]
 

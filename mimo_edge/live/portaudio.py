@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from .errors import MimoEdgeError
+from ..errors import MimoEdgeError
 
 __all__ = [
     "DeviceLost",

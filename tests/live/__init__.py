@@ -1,0 +1,1 @@
+"""The conversation through microphone and speaker, with simulated clocks and devices."""
