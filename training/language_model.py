@@ -177,9 +177,9 @@ class Trainer:
         for parameter in parameters:  # every process has every gradient, always
             parameter.grad = torch.zeros_like(parameter)
         self.weights = torch.tensor(CODE_WEIGHTS) / sum(CODE_WEIGHTS)
-        self.heads_alone = HEADS_ALONE if arguments.start else 0
-        if arguments.start:
-            self.model.load_state_dict(torch.load(arguments.start)["model"])
+        self.heads_alone = HEADS_ALONE if arguments.begin else 0
+        if arguments.begin:
+            self.model.load_state_dict(torch.load(arguments.begin)["model"])
         if self.path.exists():
             state = torch.load(self.path)
             self.model.load_state_dict(state["model"])
@@ -324,7 +324,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("data", type=Path)
     parser.add_argument("tokenizer", type=Path)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--start", type=Path, help="begin with this model (training.restore)")
+    parser.add_argument("--begin", type=Path, help="begin with this model (training.restore)")
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--patches", type=int, default=160, help="spoken patches learned a step")

@@ -1,7 +1,7 @@
 """Go on from what ships: `python -m training.restore models/demo-checkpoint RUNS`.
 
 The opposite of `training.export`: writes `RUNS/tokenizer.pt` and `RUNS/language.pt`, which
-`training.tokenizer --decoder-of` and `training.language_model --start` begin with. What an export
+`training.tokenizer --decoder-of` and `training.language_model --begin` begin with. What an export
 leaves out (optimizers, the heads that only training uses) begins anew.
 """
 
