@@ -106,8 +106,8 @@ class Tasks:
 
     def transcribe(self, rng: np.random.Generator) -> Stream:
         """Speech → its words."""
-        kinds = ["sequence", "question", "repeat", "answer rms", "answer slt"]
-        index = self.pick(str(rng.choice(kinds, p=[0.45, 0.1, 0.1, 0.2, 0.15])), rng)
+        kinds = ["sequence", "question", "memory", "repeat", "answer rms", "answer slt"]
+        index = self.pick(str(rng.choice(kinds, p=[0.4, 0.1, 0.05, 0.1, 0.2, 0.15])), rng)
         own = self.entries[index]["kind"] == "answer" and rng.random() < 0.6
         patches = self.bank.own(index) if own else self.heard(index, rng)
         out = self.stream()

@@ -47,7 +47,7 @@ def test_a_spoken_question_is_answered_aloud(sound_server: SoundServer, tmp_path
         assert talker.end() == 0, talker.story()
     assert answer["text"] == "seven plus five is twelve"
     errors, words = word_errors(answer["text"], transcribe(capture.samples))
-    assert errors <= 1, words  # training/README.md: one in thirty is misheard
+    assert errors <= 1, words  # training/README.md: one in twenty-five is misheard
     assert report["first_sound_seconds"] > 0 and report["prepared_positions"] > 10
     assert report["evaluated_positions"] == 0  # all of it was evaluated during the pause
     # Both recordings have one time line, and what was heard is what was played.
