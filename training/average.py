@@ -1,8 +1,8 @@
 """The mean of several trained models: `python -m training.average OUT MODEL MODEL ...`.
 
 Runs that began with the same model end in the same valley, each off its middle by what it saw
-last; their mean is better than any of them (Wortsman et al., 2022, "Model soups"). Takes `last.pt`
-of language models or what `training.restore` wrote, and can be exported or begun with.
+last; their mean is often better than any of them (Wortsman et al., 2022, "Model soups"). Takes
+`last.pt` of language models or what `training.restore` wrote, and can be exported or begun with.
 """
 
 from __future__ import annotations

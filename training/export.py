@@ -17,14 +17,6 @@ from safetensors.torch import save_file
 from training import language_model, text_tokenizer, tokenizer
 from training.codes import load_tokenizer
 
-SHARPER = 2.0
-"""Factor on what the code heads say, so that the released temperature of 0.9 samples at 0.45.
-
-A power of two: nothing is rounded. A model this small is less sure of its codes than the released
-one, and at 0.9 every few words a sample is the beginning of another word.
-"""
-
-
 CODE_HEADS = "local_transformer_lm_heads."
 
 
@@ -47,7 +39,7 @@ def export_language_model(checkpoint: Path, folder: Path) -> None:
     }
     for name in tensors:
         if name.startswith(CODE_HEADS):
-            tensors[name] *= SHARPER
+            tensors[name] *= language_model.SHARPER
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(model.config, indent=1) + "\n")
     text_tokenizer.save(text, folder)

@@ -16,23 +16,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from training import domain, text_tokenizer
-from training.codes import CodeBank, load_tokenizer
-from training.data import Speech
+from training.batches import SORTED, Batch, Batches
 from training.lm_modules import LanguageModel, dashes
 from training.rhythm import LONGEST
-from training.sequences import Stream
-from training.tasks import SHARES, Tasks
+from training.tasks import SHARES
 
+SHARPER = 2.0
+"""Factor on what the code heads say when exported, so that the released temperature of 0.9 samples
+at 0.45.
+
+A power of two: nothing is rounded. A model this small is less sure of its codes than the released
+one, and at 0.9 every few words a sample is the beginning of another word.
+"""
+RELEASED_TEMPERATURE = 0.9
 CODE_WEIGHTS = (24, 8, 6, 4, 2, 2, 1, 1)
-SORTED = 4  # batches that are drawn together and sorted by length
 CONFIG: dict[str, Any] = {
     "architectures": ["MiMoAudioForCausalLM"],
     "model_type": "qwen2",
@@ -66,11 +70,9 @@ CONFIG: dict[str, Any] = {
 }
 EMPTY_CODES = dashes(CONFIG["speech_zeroemb_idx"], CONFIG["audio_channels"])
 log = logging.getLogger(__name__)
-Batch = tuple[Tensor, Tensor, Tensor, list[tuple[int, int, int, list[int]]], Tensor]
 RANK, PROCESSES = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 EAR_LAYER = 2  # after which the words heard can be read off, one by one as they end
 MOUTH_LAYER = 3  # after which it is settled which words the next patch says
-SHARPNESS = 2.0 / 0.9  # of the samples of its own: training.export, and the released temperature
 HEADS_ALONE = 150  # steps in which new heads on a trained model learn without changing it
 
 
@@ -106,53 +108,6 @@ def initialize(model: LanguageModel) -> None:
             ):
                 std *= 0.5
             nn.init.normal_(parameter, std=std)
-
-
-def collate(streams: list[Stream], fill: int) -> Batch:
-    """Pad at the end: text [B, P], codes [B, P, 4, 8], which positions are learned [B, P],
-    and what is heard: (row, first, end, words), and what is said when [B, P, 4, 2]."""
-    longest = max(len(stream.text) for stream in streams)
-    text = np.full((len(streams), longest), fill, np.int64)
-    codes = np.broadcast_to(streams[0].no_codes, (*text.shape, 4, 8)).astype(np.int64)
-    learn = np.zeros(text.shape, bool)
-    said = np.full((*text.shape, 4, 2), -1, np.int64)
-    for row, stream in enumerate(streams):
-        size = len(stream.text)
-        text[row, :size], codes[row, :size] = stream.text, np.stack(stream.codes)
-        learn[row, :size] = stream.learn
-        for position, words in stream.words.items():
-            said[row, position] = words
-    spans = [(row, *span) for row, stream in enumerate(streams) for span in stream.spans]
-    text, codes, learn, said = (torch.from_numpy(array) for array in (text, codes, learn, said))
-    return text, codes, learn, spans, said
-
-
-class Batches(Dataset[list[Batch]]):
-    """Item `i` is the batches of the training steps from `i * SORTED` on."""
-
-    def __init__(self, arguments: argparse.Namespace, tokenizer: Any) -> None:
-        self.size, self.seed, self.steps = arguments.batch, arguments.seed, arguments.steps
-        self.paths = (arguments.data, arguments.tokenizer, arguments.run)
-        self.shares = tuple(arguments.shares)
-        self.tokenizer = tokenizer
-        self.tasks: Tasks | None = None
-
-    def __len__(self) -> int:
-        return -(-self.steps // SORTED)
-
-    def __getitem__(self, number: int) -> list[Batch]:
-        """In the loader's process; the first call there loads the audio tokenizer."""
-        if self.tasks is None:
-            torch.set_num_threads(1)
-            data, tokenizer, run = self.paths
-            bank = CodeBank(Speech(data), load_tokenizer(tokenizer), run, part=RANK)
-            self.tasks = Tasks(bank, self.tokenizer, EMPTY_CODES, shares=self.shares)
-        rng = np.random.default_rng((self.seed, number, RANK) if RANK else (self.seed, number))
-        drawn = [self.tasks.example(rng) for _ in range(self.size * SORTED)]
-        drawn.sort(key=lambda stream: len(stream.text))
-        eos = self.tokenizer.token_to_id("<|endoftext|>")
-        order = rng.permutation(SORTED)
-        return [collate(drawn[i * self.size : (i + 1) * self.size], eos) for i in order]
 
 
 class Trainer:
@@ -224,7 +179,7 @@ class Trainer:
         logits = model.patch_logits(hidden, codes[place])
         codes, said = codes.clone(), []
         for channel, y in enumerate(logits):
-            y = (y.float() * SHARPNESS).softmax(-1)
+            y = (y.float() * SHARPER / RELEASED_TEMPERATURE).softmax(-1)
             y[..., EMPTY_CODES[channel]] = 0
             said.append(torch.multinomial(y.flatten(0, 1), 1).view(y.shape[:2]))
         codes[place] = torch.stack(said, -1)
@@ -331,7 +286,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--noise", type=float, default=0.05, help="share of fine codes disturbed")
     parser.add_argument(
-        "--own", type=float, default=0.3, help="share of spoken patches that are its own, later"
+        "--own", type=float, default=0.3, help="share of its past that it samples, every other step"
     )
     parser.add_argument(
         "--shares", type=float, nargs=2, default=SHARES, help="transcription and speaking"
@@ -353,7 +308,7 @@ def main() -> None:
     trainer = Trainer(arguments)
     parameters = sum(p.numel() for p in trainer.model.parameters())
     log.info("%.2f M parameters, from step %d", parameters / 1e6, trainer.step)
-    batches = Batches(arguments, trainer.tokenizer)
+    batches = Batches(arguments, trainer.tokenizer, EMPTY_CODES, RANK)
     order = range(trainer.step // SORTED, len(batches))
     loader = DataLoader(batches, batch_size=None, sampler=order, num_workers=1, prefetch_factor=4)
     total, count = torch.zeros(4 + len(CODE_WEIGHTS)), 0

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from training import language_model, tokenizer
 from training.audio_modules import AudioTokenizer
-from training.export import CODE_HEADS, SHARPER
+from training.export import CODE_HEADS
 
 
 def restore_tokenizer(folder: Path) -> dict[str, torch.Tensor]:
@@ -39,7 +39,7 @@ def restore_language_model(folder: Path) -> dict[str, torch.Tensor]:
     }
     for name in tensors:
         if name.startswith(CODE_HEADS):
-            tensors[name] /= SHARPER
+            tensors[name] /= language_model.SHARPER
     model.load_state_dict(tensors)
     return model.state_dict()
 

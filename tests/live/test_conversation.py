@@ -231,6 +231,17 @@ def test_barge_in_stops_the_sound_at_once_and_cuts_the_answer() -> None:
     assert not talk.of(AnswerHeard)[1].interrupted
 
 
+def test_what_sounded_while_the_answer_was_held_counts_as_heard() -> None:
+    """The device's buffer runs out in the time that it takes to be sure."""
+    talk = Talk()
+    talk.conversation.output_latency = 0.06
+    talk.run(1.0, voice=True)
+    talk.run(2.5)
+    talk.run(1.0, voice=True)
+    ((_, _, heard),) = [call for call in talk.model.calls if call[0] == "stop"]
+    assert heard == pytest.approx(np.count_nonzero(talk.sound()), abs=RATE * 0.01)
+
+
 def test_a_cough_holds_the_answer_and_nothing_of_it_is_lost() -> None:
     talk = Talk()
     talk.run(1.0, voice=True)

@@ -12,7 +12,6 @@ import pytest
 import soundfile
 
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live.push_to_talk import PushToTalk
 from mimo_edge.live.turn_events import (
     BargeIn,
     BargeInDismissed,
@@ -20,7 +19,6 @@ from mimo_edge.live.turn_events import (
     BargeInSuspected,
     PauseStarted,
     SpeechResumed,
-    TurnDropped,
     TurnEvent,
     TurnFinished,
     TurnSettings,
@@ -289,48 +287,6 @@ def test_reset_forgets_the_turn_and_what_was_before() -> None:
 def test_contradicting_settings_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(MimoEdgeError, match=message):
         TurnSettings(**settings)
-
-
-def test_a_key_makes_a_turn() -> None:
-    talk, sound = PushToTalk(RATE), np.arange(3000, dtype=np.float32)
-    assert talk.feed(sound[:1000]) == []
-    assert talk.press() == [TurnStarted(start=700)]
-    assert talk.press() == []
-    assert talk.feed(sound[1000:2500]) == []
-    (turn,) = talk.release()
-    assert isinstance(turn, TurnFinished)
-    assert (turn.start, turn.end, turn.reason) == (700, 2500, "key")
-    np.testing.assert_array_equal(turn.samples, sound[700:2500])
-    assert talk.release() == []
-
-
-def test_a_touched_key_makes_none() -> None:
-    talk = PushToTalk(RATE)
-    talk.press()
-    talk.feed(np.zeros(100, dtype=np.float32))
-    assert talk.release() == [TurnDropped(at=100)]
-
-
-def test_a_key_interrupts_the_model_and_keeps_nothing_of_its_voice() -> None:
-    talk = PushToTalk(RATE)
-    talk.answer_started()
-    talk.feed(np.ones(1000, dtype=np.float32))
-    assert talk.press() == [BargeIn(start=1000, at=1000), TurnStarted(start=1000)]
-    talk.answer_ended()
-    talk.feed(np.zeros(500, dtype=np.float32))
-    (turn,) = talk.release()
-    assert isinstance(turn, TurnFinished)
-    assert not turn.samples.any()
-
-
-def test_a_key_held_too_long() -> None:
-    talk = PushToTalk(RATE, TurnSettings(max_turn_s=3))
-    talk.press()
-    events = [event for _ in range(50) for event in talk.feed(np.zeros(100, dtype=np.float32))]
-    assert kinds(events) == [TurnFinished]
-    assert isinstance(events[0], TurnFinished)
-    assert (len(events[0].samples), events[0].reason) == (3000, "length")
-    assert talk.release() == []
 
 
 def test_two_recorded_questions_are_two_turns() -> None:
