@@ -6,6 +6,7 @@ codes ─ audio_decoder ─ mel frames ─ vocoder ─ waveform
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from .audio import log_mel
 from .config import AudioConfig, Manifest
+from .cores import run_when_idle
 from .errors import MimoEdgeError
 from .graphs import Graph
 
@@ -38,29 +40,48 @@ class AudioTokenizer:
     """Three graphs: encoder, decoder, vocoder. Holds no stream of its own."""
 
     def __init__(
-        self, encoder: Graph, decoder: Graph, vocoder: Graph, config: AudioConfig, channels: int
+        self,
+        encoder: Graph,
+        decoder: Graph,
+        vocoder: Graph,
+        config: AudioConfig,
+        channels: int,
+        *,
+        yields: bool = False,
     ) -> None:
         self.config = config
         self.channels = channels
+        self.yields = yields
+        """Whether streams are to be decoded when no other thread wants the processor."""
         self._encoder = encoder
         self._decoder = decoder
         self._vocoder = vocoder
 
     @classmethod
-    def load(cls, bundle: Path, manifest: Manifest, *, threads: int) -> AudioTokenizer:
-        """Load the three graphs of a bundle.
+    def load(
+        cls, bundle: Path, manifest: Manifest, *, threads: int, sound_yields: bool = False
+    ) -> AudioTokenizer:
+        """Load the three graphs of a bundle; see `CoreShares` for `sound_yields`.
 
         Raises:
             MimoEdgeError: a graph does not load or does not fulfil its contract.
         """
         encoder = Graph.load(bundle, "audio_encoder", manifest, threads=threads)
         # These two run beside the language model, from which spinning takes twice the time
-        # that they compute.
-        decoder, vocoder = (
-            Graph.load(bundle, name, manifest, threads=threads, spin=False)
-            for name in ("audio_decoder", "vocoder")
+        # that they compute. Their threads have the priority of the one that loads them.
+        with ThreadPoolExecutor(1, initializer=run_when_idle if sound_yields else None) as loader:
+            decoder, vocoder = loader.map(
+                lambda name: Graph.load(bundle, name, manifest, threads=threads, spin=False),
+                ("audio_decoder", "vocoder"),
+            )
+        return cls(
+            encoder,
+            decoder,
+            vocoder,
+            manifest.audio,
+            manifest.patch.channels,
+            yields=sound_yields,
         )
-        return cls(encoder, decoder, vocoder, manifest.audio, manifest.patch.channels)
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
         """Waveform float32 [samples] → codes of all codebooks, int64 [steps, quantizers]."""
@@ -94,7 +115,9 @@ class AudioTokenizer:
 
     def stream(self, lookahead: int | None = None) -> DecoderStream:
         """A decoder for codes that arrive piece by piece; see `DecoderStream`."""
-        return DecoderStream(self._decoder, self._vocoder, self.config, lookahead)
+        return DecoderStream(
+            self._decoder, self._vocoder, self.config, lookahead, yields=self.yields
+        )
 
     def close(self) -> None:
         """Free the graphs."""
@@ -131,7 +154,13 @@ class DecoderStream:
     """
 
     def __init__(
-        self, decoder: Graph, vocoder: Graph, config: AudioConfig, lookahead: int | None = None
+        self,
+        decoder: Graph,
+        vocoder: Graph,
+        config: AudioConfig,
+        lookahead: int | None = None,
+        *,
+        yields: bool = False,
     ) -> None:
         if lookahead is not None and lookahead < 0:
             raise MimoEdgeError(f"the lookahead is {lookahead} mel frames; give 0 or more.")
@@ -143,6 +172,8 @@ class DecoderStream:
             lookahead = right
         self.lookahead = lookahead
         """Mel frames that sound waits for; -1: all of them, the vocoder sees to the end."""
+        self.yields = yields
+        """As that of the tokenizer."""
         self._fades = lookahead != right
         self._past = _past_frames(config, lookahead)
         self._state = decoder.fresh_state(["codes"])

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import BackboneConfig, RuntimeOptions
+from .cores import CoreShares
 from .errors import MimoEdgeError
 from .llama_log import first_complaint, redirect_log
 from .token_embeddings import TokenEmbeddings
@@ -57,12 +58,14 @@ class Backbone:
         token_embeddings: TokenEmbeddings,
         config: BackboneConfig,
         options: RuntimeOptions,
+        shares: CoreShares,
     ) -> None:
         self._model: int | None = model
         self._token_embeddings = token_embeddings
         self._vocab = llama_cpp.llama_model_get_vocab(model)
         self.config = config
         self._options = options
+        self._shares = shares
 
     @property
     def context(self) -> int:
@@ -70,7 +73,9 @@ class Backbone:
         return self._options.context
 
     @classmethod
-    def load(cls, path: Path, config: BackboneConfig, options: RuntimeOptions) -> Backbone:
+    def load(
+        cls, path: Path, config: BackboneConfig, options: RuntimeOptions, shares: CoreShares
+    ) -> Backbone:
         """Map the GGUF into memory.
 
         Raises:
@@ -87,7 +92,7 @@ class Backbone:
                 f"{path} does not load ({first_complaint()}); "
                 "copy the bundle again or convert again."
             )
-        backbone = cls(model, TokenEmbeddings(path, config), config, options)
+        backbone = cls(model, TokenEmbeddings(path, config), config, options, shares)
         found = (
             llama_cpp.llama_vocab_n_tokens(backbone._vocab),
             llama_cpp.llama_model_n_embd(model),
@@ -142,7 +147,7 @@ class Backbone:
         """
         if self._model is None:
             raise RuntimeError("the backbone is closed")
-        return BackboneSequence(self._model, self.config, self._options)
+        return BackboneSequence(self._model, self.config, self._options, self._shares)
 
     def close(self) -> None:
         """Unmap the weights. Sequences must be closed before."""
@@ -154,23 +159,22 @@ class Backbone:
 class BackboneSequence:
     """One KV cache. Positions are appended at its end and can be cut off there."""
 
-    def __init__(self, model: int, config: BackboneConfig, options: RuntimeOptions) -> None:
+    def __init__(
+        self, model: int, config: BackboneConfig, options: RuntimeOptions, shares: CoreShares
+    ) -> None:
         self._config = config
+        self._shares = shares
         self.context = options.context
         """Positions that fit."""
         self.length = 0
         """Positions in the cache."""
-        self._threads, self._threads_beside_sound = (
-            options.thread_count(),
-            options.threads_beside_sound(),
-        )
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = options.context
         on_gpu = gpu_layers(options) != 0
         self._largest_batch = min(_GPU_BATCH if on_gpu else _CPU_BATCH, options.context)
         params.n_batch = params.n_ubatch = self._largest_batch
         params.n_seq_max = 1
-        params.n_threads = params.n_threads_batch = self._threads
+        params.n_threads = params.n_threads_batch = shares.threads
         params.type_k = params.type_v = _KV_TYPES[options.kv_type]
         params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
         params.embeddings = False
@@ -230,8 +234,8 @@ class BackboneSequence:
 
     @contextlib.contextmanager
     def beside_sound(self) -> Iterator[None]:
-        """Meanwhile positions that come alone leave a core to the sound; prompts take all."""
-        few, most = self._threads_beside_sound, self._threads
+        """Meanwhile positions that come alone leave the sound its share; prompts take all."""
+        few, most = self._shares.beside_sound, self._shares.threads
         llama_cpp.llama_set_n_threads(self._open(), few, most)
         try:
             yield

@@ -101,7 +101,7 @@ class PositionCache:
         return self._output
 
     def beside_sound(self) -> AbstractContextManager[None]:
-        """Meanwhile leave a core to the sound that is decoded."""
+        """Meanwhile leave the sound that is decoded its share of the cores."""
         return self._sequence.beside_sound()
 
     def save(self) -> bytes:

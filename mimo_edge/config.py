@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
+from .cores import usable_cores
 from .errors import MimoEdgeError
 
 __all__ = [
@@ -229,22 +229,7 @@ class RuntimeOptions:
 
     def thread_count(self) -> int:
         """`threads`, with 0 resolved."""
-        return self.threads or _cores()
-
-    def threads_beside_sound(self) -> int:
-        """The same, but one core stays free for the sound that is decoded meanwhile.
-
-        llama.cpp's threads wait for each other in every layer: one of them without a core of its
-        own holds up all.
-        """
-        return max(1, min(self.thread_count(), _cores() - 1))
-
-
-def _cores() -> int:
-    """That this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return self.threads or usable_cores()
 
 
 def checksum(values: dict[str, Any]) -> str:

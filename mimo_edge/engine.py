@@ -17,6 +17,7 @@ from .backbone import Backbone
 from .bundle_files import load_manifest
 from .cache import PositionCache
 from .config import BACKBONE_FILE, DEFAULT_CONTEXT, Manifest, RuntimeOptions
+from .cores import share_cores
 from .errors import MimoEdgeError
 from .events import Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .generate import Stages, stream
@@ -95,14 +96,17 @@ class Engine:
                 f"--ctx is {options.context}, but this model knows at most "
                 f"{manifest.backbone.max_positions} positions."
             )
-        threads = options.thread_count()
+        size = next(file.size for file in manifest.files if file.name == BACKBONE_FILE)
+        shares = share_cores(options.thread_count(), size)
         with contextlib.ExitStack() as opened:
             parts = []
             for load in (
-                lambda: Backbone.load(bundle / BACKBONE_FILE, manifest.backbone, options),
-                lambda: PatchEncoder.load(bundle, manifest, threads=threads),
-                lambda: PatchDecoder.load(bundle, manifest, threads=options.threads_beside_sound()),
-                lambda: AudioTokenizer.load(bundle, manifest, threads=threads),
+                lambda: Backbone.load(bundle / BACKBONE_FILE, manifest.backbone, options, shares),
+                lambda: PatchEncoder.load(bundle, manifest, threads=shares.threads),
+                lambda: PatchDecoder.load(bundle, manifest, threads=shares.patch_decoder),
+                lambda: AudioTokenizer.load(
+                    bundle, manifest, threads=shares.threads, sound_yields=shares.sound_yields
+                ),
             ):
                 part = load()
                 opened.callback(part.close)

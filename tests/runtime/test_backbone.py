@@ -40,7 +40,7 @@ def test_a_core_is_left_to_the_sound(
     reference_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only while it is asked for, and only by positions that come alone."""
-    monkeypatch.setattr("mimo_edge.config._cores", lambda: 4)
+    monkeypatch.setattr("mimo_edge.cores.usable_cores", lambda: 4)
     threads = []
     kept = llama_cpp.llama_set_n_threads
 
@@ -57,13 +57,3 @@ def test_a_core_is_left_to_the_sound(
         with sequence.beside_sound():
             sequence.close()  # as when the program ends in the middle of an answer
     assert threads == [(3, 4), (4, 4), (3, 4)]
-
-
-@pytest.mark.parametrize(
-    ("threads", "cores", "beside"), [(0, 8, 7), (0, 2, 1), (0, 1, 1), (4, 8, 4), (9, 8, 7)]
-)
-def test_threads_beside_sound(
-    threads: int, cores: int, beside: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mimo_edge.config._cores", lambda: cores)
-    assert RuntimeOptions(threads=threads).threads_beside_sound() == beside
