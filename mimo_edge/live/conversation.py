@@ -195,9 +195,9 @@ class Conversation:
         if not self.busy:
             return False
         self._turns.reset()
-        self._unanswered = self._unanswered[:0]
         if self._answer is not None:
             self._stop_answer(now)
+        self._unanswered = self._unanswered[:0]
         self._model.forget()
         self._set("listening")
         return True
@@ -221,7 +221,7 @@ class Conversation:
             self._playback.release()
         elif isinstance(event, BargeIn):
             if self._answer is not None:
-                self._stop_answer(now)
+                self._break_in(now)
         elif isinstance(event, TurnStarted):
             if self._answer is not None and self._answer.first_sound is None:
                 self._go_on_asking(now)
@@ -255,6 +255,14 @@ class Conversation:
             self._unanswered = answer.question
         self._stop_answer(now)
 
+    def _break_in(self, now: float) -> None:
+        """The user speaks over the answer, perhaps before the first of it reached the ear."""
+        answer = self._answer
+        assert answer is not None
+        self._stop_answer(now)
+        if not answer.heard_samples:
+            self._unanswered = answer.question
+
     def _ask(self, event: TurnFinished, now: float) -> None:
         if self._answer is not None:  # the answer before is still heard, push to talk
             self._stop_answer(now)
@@ -278,17 +286,17 @@ class Conversation:
         on_its_way = self.output_latency
         if self._held_at is not None:
             on_its_way = max(0.0, on_its_way - (now - self._held_at))
-        heard = max(0, played - round(on_its_way * self._rate))
+        answer.heard_samples = max(0, played - round(on_its_way * self._rate))
         answer.last_sound = now
         answer.underruns = self._playback.underruns
         self._end_playing()
         self._stopped[answer.turn] = answer
         self._answer = None
-        self._model.stop(answer.turn, heard)
+        self._model.stop(answer.turn, answer.heard_samples)
 
     def _kept(self, event: Kept, now: float) -> None:
         answer = self._stopped.pop(event.turn, None)
-        if answer is None or not event.text:
+        if answer is None or not (event.text or answer.heard_samples):
             return  # nothing of it was heard: the turn never was
         self._emit(answer.heard(self._began, interrupted=True, text=event.text))
         self._report(answer, event.ended)

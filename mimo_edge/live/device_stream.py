@@ -14,9 +14,11 @@ from . import portaudio
 from .devices import DeviceInfo, Direction, choose_device, list_devices
 from .portaudio import DeviceLost
 
-__all__ = ["DeviceStream"]
+__all__ = ["BLOCK_S", "DeviceStream"]
 
-_BLOCK_S = 0.02
+BLOCK_S = 0.01
+"""Of all sound: what somebody says over an answer, and the silence that follows from it, wait for
+a block each."""
 _COMMON_RATES = (48000, 44100)
 _STARTING_S = 5.0
 """Patience with a device that was just opened: Bluetooth headsets take seconds."""
@@ -151,7 +153,7 @@ class DeviceStream(abc.ABC):
                     "samplerate": rate,
                     "channels": channels,
                     "dtype": "float32",
-                    "blocksize": round(_BLOCK_S * rate),
+                    "blocksize": round(BLOCK_S * rate),
                     "latency": self._latency_s,
                     # Closing finishes a stream, too: only the stream in use tells of a loss.
                     "finished_callback": lambda: self._finished(stream),

@@ -73,7 +73,7 @@ class AnswerHeard:
     start: float
     end: float
     text: str
-    """Of an interrupted answer only what was heard."""
+    """Of an interrupted answer only what was heard; none, if that was less than a word."""
     interrupted: bool
     thinking: str = ""
     """What the model thought aloud before, if it was asked to."""

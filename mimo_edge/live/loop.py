@@ -34,7 +34,7 @@ from .playback import Playback
 from .portaudio import DeviceLost
 from .push_to_talk import PushToTalk
 from .recording import Recording
-from .speaker import Speaker
+from .speaker import CALM_S, QUICK_S, Speaker
 from .turn_events import BargeInMode, TurnSettings
 from .turns import TurnTaker
 from .view import View
@@ -42,7 +42,7 @@ from .voice_activity import SileroDetector
 
 __all__ = ["LiveSettings", "talk"]
 
-_READ_S = 0.02
+_READ_S = 0.01
 _TWICE_S = 3.0
 """Two Ctrl-C within this time end the program."""
 _RETRY_S = 1.0
@@ -110,7 +110,10 @@ class _Loop:
                 self._recording = opened.enter_context(recording)
             microphone = opened.enter_context(Microphone(settings.input_device, self._rate))
             if settings.speaks:
-                speaker = Speaker(self._pull, settings.output_device, self._rate)
+                latency_s = CALM_S if settings.barge_in == "off" else QUICK_S
+                speaker = Speaker(
+                    self._pull, settings.output_device, self._rate, latency_s=latency_s
+                )
                 self._speaker = opened.enter_context(speaker)
             opened.enter_context(self._view)
             worker = ModelWorker(
@@ -148,6 +151,8 @@ class _Loop:
                 block = microphone.read(_READ_S)
                 if self._speaker is not None:
                     self._speaker.check()
+                    if self._speaker.hurried and not conversation.busy:
+                        self._calm(self._speaker)
                     conversation.output_latency = self._speaker.latency
             except DeviceLost as error:
                 self._wait_for_devices(conversation, microphone, error)
@@ -163,6 +168,14 @@ class _Loop:
             while not self._inbox.empty():
                 conversation.model_event(self._inbox.get(), time.monotonic())
             conversation.tick(time.monotonic())
+
+    def _calm(self, speaker: Speaker) -> None:
+        self._tell(
+            f"the speaker ran dry {speaker.underflows} times, this machine is busy: from now on it "
+            f"holds {CALM_S:g} s of sound ahead, and falls silent so much later when you speak "
+            "over an answer."
+        )
+        speaker.calm()
 
     def _write_down(self, samples: NDArray[np.float32]) -> str:
         """The model's thread."""

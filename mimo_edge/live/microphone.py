@@ -13,7 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from .device_stream import DeviceStream
+from .device_stream import BLOCK_S, DeviceStream
 
 __all__ = ["Block", "Microphone"]
 
@@ -45,7 +45,7 @@ class Block:
 
 
 class Microphone(DeviceStream):
-    """Mono sound of one input device as blocks of 20 ms at `rate`, whatever the device's rate.
+    """Mono sound of one input device as blocks of `BLOCK_S` at `rate`, whatever the device's rate.
 
     PortAudio's callback puts what came into a queue of `buffer_s` seconds and never waits: when
     nobody reads, the oldest is dropped and counted. `read` is for one thread.
@@ -68,7 +68,7 @@ class Microphone(DeviceStream):
             MimoEdgeError: sounddevice or PortAudio is missing, there is no such device, or it
                 does not open.
         """
-        self.block_samples = round(0.02 * rate)
+        self.block_samples = round(BLOCK_S * rate)
         """Length of every block that `read` returns."""
         self.dropped_blocks = 0
         """Blocks of the device that nobody read in time."""
@@ -78,7 +78,7 @@ class Microphone(DeviceStream):
         """Seconds of samples that are exactly 0, up to now: a muted microphone, or one that the
         system does not let this program hear."""
         self._queue: queue.Queue[tuple[NDArray[np.float32], float] | None]
-        self._queue = queue.Queue(maxsize=max(2, round(buffer_s / 0.02)))
+        self._queue = queue.Queue(maxsize=max(2, round(buffer_s / BLOCK_S)))
         self._resampler: soxr.ResampleStream | None = None
         self._rest = np.zeros(0, dtype=np.float32)
         self._rest_end = 0.0

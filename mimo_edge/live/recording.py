@@ -34,7 +34,7 @@ _LARGEST_WAV = 2**32 - 1
 """Bytes; the header counts them in 32 bits. 24 hours at 24 kHz."""
 _HEADER_BYTES = 44
 _CLOSING_S = 10.0
-_MOST_WAITING = 10_000
+_MOST_WAITING = 20_000
 """Pieces that a slow disk may be behind: more than a minute of both sides."""
 
 _log = logging.getLogger(__name__)

@@ -28,6 +28,8 @@ class RunningAnswer:
     """Without sound: when its text was complete, or when it was interrupted."""
     text: list[str] = field(default_factory=list)
     ended: Ended | None = None
+    heard_samples: int = 0
+    """Of its sound, when it was interrupted."""
     underruns: int = 0
 
     def heard(self, began: float, *, interrupted: bool, text: str | None = None) -> AnswerHeard:

@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 
 from .device_stream import DeviceStream
 
-__all__ = ["Pull", "Speaker"]
+__all__ = ["CALM_S", "QUICK_S", "Pull", "Speaker"]
+
+CALM_S, QUICK_S = 0.1, 0.03
+"""Seconds of sound that the device is asked to hold ahead: enough for a busy processor; little,
+so that who speaks over an answer does not hear it for long."""
+_MOST_UNDERFLOWS = 3
 
 Pull = Callable[[int], NDArray[np.float32]]
 """The next n samples to play, float32 [n]; fewer are filled up with silence."""
 
 
 class Speaker(DeviceStream):
-    """Mono sound for one output device, pulled in blocks of 20 ms at `rate`.
+    """Mono sound for one output device, pulled in blocks of `BLOCK_S` at `rate`.
 
     `pull` runs in the sound system's thread: it must return at once, and never wait for a lock
     that anybody holds for long. What it raises is raised again by `check`.
@@ -34,7 +39,7 @@ class Speaker(DeviceStream):
         wanted: str | int | None = None,
         rate: int = 24000,
         *,
-        latency_s: float = 0.1,
+        latency_s: float = CALM_S,
         patience_s: float = 3.0,
     ) -> None:
         """Open the device (index, name, part of one, None: the default one) and play.
@@ -47,7 +52,8 @@ class Speaker(DeviceStream):
                 does not open.
         """
         self.underflows = 0
-        """How often the device ran dry, because this program was too slow."""
+        """How often the device ran dry, because this program was too slow, since it was opened
+        or `calm` was called."""
         self._pull = pull
         self._failure: Exception | None = None
         self._resampler: soxr.ResampleStream | None = None
@@ -63,6 +69,21 @@ class Speaker(DeviceStream):
         What was pulled longer ago than that was heard.
         """
         return self._ahead
+
+    @property
+    def hurried(self) -> bool:
+        """Whether the device runs dry and could hold more sound ahead: a reason to `calm` it."""
+        return self.underflows >= _MOST_UNDERFLOWS and self._latency_s < CALM_S
+
+    def calm(self) -> None:
+        """Open the device again with `CALM_S` of sound ahead; what it holds now is lost.
+
+        Raises:
+            DeviceLost: meanwhile it is gone.
+        """
+        self._latency_s = CALM_S
+        self.underflows = 0
+        self.reopen()
 
     def check(self) -> None:
         """Raise DeviceLost if the device is gone, or whatever `pull` raised."""

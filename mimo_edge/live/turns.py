@@ -78,8 +78,8 @@ class TurnTaker:
         """Samples of the chunks that were speech."""
         self._quiet_since: int | None = None
         """Position where the present silence began."""
-        self._suspected = False
-        """Whether the answer is held until it is known what the sound over it is."""
+        self._suspected_at: int | None = None
+        """Position since which the answer is held, until it is known what the sound over it is."""
 
     def certain(self) -> NDArray[np.float32]:
         """What of the turn in progress will be in it, however it ends: float32 [n], maybe none.
@@ -101,7 +101,7 @@ class TurnTaker:
         """The last sample of the model's voice was played, or playing was stopped."""
         if self._model_speaks and self._barge_in == "off":
             self._deaf_until = self._tape.end + self._samples(self.settings.tail_s)
-        self._model_speaks = self._suspected = False
+        self._model_speaks, self._suspected_at = False, None
 
     def feed(self, block: NDArray[np.float32]) -> list[TurnEvent]:
         """Hear the next samples, float32 [n] within ±1, mono; any n. Events in their order."""
@@ -138,7 +138,7 @@ class TurnTaker:
             self._detector.reset()
             self._heard = False
         self._now = self._floor = self._tape.end
-        self._state, self._quiet_since, self._suspected = "idle", None, False
+        self._state, self._quiet_since, self._suspected_at = "idle", None, None
 
     def _needed_from(self) -> int:
         """Position of the oldest sample that an event may still want."""
@@ -168,7 +168,8 @@ class TurnTaker:
             self._state, self._voiced = "maybe", 0
             self._start = max(self._floor, began - self._samples(self.settings.pre_roll_s))
             self._voice_start = began
-        self._voiced += samples
+        if not self._may_be_echo():
+            self._voiced += samples
         self._quiet_since = None
         if self._state == "pause":
             self._state = "speech"
@@ -182,7 +183,7 @@ class TurnTaker:
         needed = self.settings.barge_in_speech_s if interrupting else self.settings.min_speech_s
         if self._voiced < self._samples(needed):
             return self._perhaps_hold() if interrupting else []
-        self._state, self._suspected = "speech", False
+        self._state, self._suspected_at = "speech", None
         events: list[TurnEvent] = [TurnStarted(start=self._start)]
         if interrupting:
             events.insert(0, BargeIn(start=self._voice_start, at=self._now))
@@ -191,10 +192,16 @@ class TurnTaker:
     def _perhaps_hold(self) -> list[TurnEvent]:
         """Hold the answer once, if there was enough for a suspicion."""
         enough = self._voiced >= self._samples(self.settings.barge_in_hold_s)
-        if self._barge_in == "aec" or self._suspected or not enough:
+        if self._suspected_at is not None or not enough:
             return []
-        self._suspected = True
+        self._suspected_at = self._now
         return [BargeInSuspected(at=self._now)]
+
+    def _may_be_echo(self) -> bool:
+        """Whether the answer, which is held, is still in the room."""
+        if self._barge_in != "aec" or self._suspected_at is None:
+            return False
+        return self._now <= self._suspected_at + self._samples(self.settings.echo_s)
 
     def _silence(self, samples: int) -> list[TurnEvent]:
         if self._state == "idle":
@@ -206,7 +213,7 @@ class TurnTaker:
             return [self._finish(self._speech_end(), "silence")]
         if self._state != "pause" and quiet >= self._samples(self.settings.pause_s):
             if self._state == "maybe":  # a click
-                held, self._suspected = self._suspected, False
+                held, self._suspected_at = self._suspected_at is not None, None
                 self._state, self._quiet_since = "idle", None
                 return [BargeInDismissed(at=self._now)] if held else []
             self._state = "pause"

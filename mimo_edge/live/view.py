@@ -198,4 +198,4 @@ def _thinking_line(event: AnswerHeard) -> str:
 
 
 def _answer_line(event: AnswerHeard) -> str:
-    return printable(event.text) + (" — (interrupted)" if event.interrupted else "")
+    return printable(f"{event.text} — (interrupted)".strip() if event.interrupted else event.text)

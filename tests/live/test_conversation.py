@@ -70,6 +70,8 @@ class ScriptedModel:
     seconds: float = 3.2
     fails: bool = False
     words: tuple[str, str] = ("two and ", "two is four")
+    first_word: float = 0.0
+    """Seconds of sound before anything was said."""
     calls: list[tuple] = field(default_factory=list)
     heard: list[np.ndarray] = field(default_factory=list)
     asked: list[np.ndarray] = field(default_factory=list)
@@ -101,7 +103,8 @@ class ScriptedModel:
     def stop(self, turn: int, heard: int) -> None:
         self.calls.append(("stop", turn, heard))
         ended = Ended(turn=turn, reason="cancelled", stats=STATS)
-        self.later(0.05, Kept(turn=turn, text="two and" if heard else "", ended=ended))
+        said = "two and" if heard > self.first_word * RATE else ""
+        self.later(0.05, Kept(turn=turn, text=said, ended=ended))
 
 
 class Talk:
@@ -219,7 +222,7 @@ def test_barge_in_stops_the_sound_at_once_and_cuts_the_answer() -> None:
     began = talk.now
     talk.run(1.0, voice=True)
     silent = np.flatnonzero(np.abs(talk.sound())[::-1] > 0)[0] / RATE
-    assert 1.0 - silent < 0.15  # of which 0.09 s are needed to suspect that it is a voice
+    assert 1.0 - silent < 0.12  # of which 0.06 s are needed to suspect that it is a voice
     ((_, turn, heard),) = [call for call in talk.model.calls if call[0] == "stop"]
     assert turn == 1
     assert heard == pytest.approx(np.count_nonzero(talk.sound()), abs=RATE * 0.05)
@@ -240,6 +243,35 @@ def test_what_sounded_while_the_answer_was_held_counts_as_heard() -> None:
     talk.run(1.0, voice=True)
     ((_, _, heard),) = [call for call in talk.model.calls if call[0] == "stop"]
     assert heard == pytest.approx(np.count_nonzero(talk.sound()), abs=RATE * 0.01)
+
+
+def test_an_answer_that_is_cut_within_its_first_word_ends_too() -> None:
+    """Who listens to the events hears of it, and the question counts."""
+    talk = Talk(first_word=0.4)
+    talk.run(1.0, voice=True)
+    while talk.conversation.state != "speaking":
+        talk.run(STEP)
+    talk.run(1.0, voice=True)
+    talk.run(6.0)
+    cut, answer = talk.of(AnswerHeard)
+    assert cut.interrupted and cut.text == ""
+    assert (cut.turn, answer.turn) == (1, 2)
+    first, second = [call for call in talk.model.calls if call[0] == "answer"]
+    assert second[2] < first[2] + 0.5 * RATE  # it is asked alone
+
+
+def test_an_answer_that_is_cut_before_it_reached_the_ear_leaves_its_question_open() -> None:
+    talk = Talk()
+    talk.conversation.output_latency = 0.4
+    talk.run(1.0, voice=True)
+    while talk.conversation.state != "speaking":
+        talk.run(STEP)
+    talk.run(1.0, voice=True)
+    talk.run(6.0)
+    (answer,) = talk.of(AnswerHeard)
+    assert answer.turn == 2
+    first, second = [call for call in talk.model.calls if call[0] == "answer"]
+    assert second[2] > first[2] + 1.0 * RATE  # both parts are one question
 
 
 def test_a_cough_holds_the_answer_and_nothing_of_it_is_lost() -> None:
