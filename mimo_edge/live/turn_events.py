@@ -61,14 +61,18 @@ class TurnSettings:
     whole answer. Not higher: an echo canceller also weakens the voice that interrupts."""
     barge_in_speech_s: float = 0.19
     """Instead of `min_speech_s` while the model speaks: six chunks."""
-    barge_in_hold_s: float = 0.06
-    """Speech after which the answer is held until `barge_in_speech_s` decides: two chunks, so
-    that it falls silent within 0.2 s, of which the devices need a part. A cough or a knock costs
-    a break of 0.3 s, typing nothing: of 171 recorded keys none reached a chunk."""
-    echo_s: float = 0.2
+    barge_in_hold_s: float = 0.03
+    """Speech after which the answer is held until `barge_in_speech_s` decides: one chunk, so that
+    it falls silent within 0.2 s, of which the devices need a part. A cough or a knock costs a
+    break of 0.3 s, which a second chunk would hardly save: knocks that reach one mostly reach
+    two, and noise, hum, breath and 171 recorded keys reached none."""
+    echo_s: float = 0.3
     """With an echo canceller, how long an answer that is held may still be heard, out of the
-    device's buffer and in the room. What is taken for voice in that time decides nothing: a rest
-    of the echo, of which there are some while the canceller learns the room, ends with it."""
+    device's buffer and in the room. What is heard in that time decides nothing: a rest of the
+    echo, of which there are some while the canceller learns the room, ends with it, and a voice
+    that the canceller took for one comes through."""
+    echo_speech_s: float = 0.09
+    """Voice needed after that, three chunks, instead of `barge_in_speech_s`."""
     tail_s: float = 0.25
     """With barge-in off, how long the microphone stays off after the model's last sample, for
     its sound to leave the speaker and the room."""
@@ -87,7 +91,7 @@ class TurnSettings:
                 f"{self.end_silence_s:g} s (end); give them in rising order from 0."
             )
         speech = (self.min_speech_s, self.barge_in_hold_s, self.barge_in_speech_s)
-        if min(self.pre_roll_s, *speech, self.echo_s, self.tail_s) < 0:
+        if min(self.pre_roll_s, *speech, self.echo_s, self.echo_speech_s, self.tail_s) < 0:
             raise MimoEdgeError("a duration of the turn-taking is negative; give 0 or more.")
         if self.max_turn_s < self.pre_roll_s + self.end_silence_s + self.min_speech_s:
             raise MimoEdgeError(

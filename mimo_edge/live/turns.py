@@ -180,8 +180,7 @@ class TurnTaker:
 
     def _perhaps_start(self, interrupting: bool) -> list[TurnEvent]:
         """A turn, if there was enough speech for one."""
-        needed = self.settings.barge_in_speech_s if interrupting else self.settings.min_speech_s
-        if self._voiced < self._samples(needed):
+        if self._voiced < self._samples(self._needed_s(interrupting)):
             return self._perhaps_hold() if interrupting else []
         self._state, self._suspected_at = "speech", None
         events: list[TurnEvent] = [TurnStarted(start=self._start)]
@@ -189,12 +188,22 @@ class TurnTaker:
             events.insert(0, BargeIn(start=self._voice_start, at=self._now))
         return events
 
+    def _needed_s(self, interrupting: bool) -> float:
+        """Seconds of voice that make a turn."""
+        if not interrupting:
+            return self.settings.min_speech_s
+        if self._barge_in == "aec" and self._suspected_at is not None:
+            return self.settings.echo_speech_s
+        return self.settings.barge_in_speech_s
+
     def _perhaps_hold(self) -> list[TurnEvent]:
         """Hold the answer once, if there was enough for a suspicion."""
         enough = self._voiced >= self._samples(self.settings.barge_in_hold_s)
         if self._suspected_at is not None or not enough:
             return []
         self._suspected_at = self._now
+        if self._barge_in == "aec":
+            self._voiced = 0
         return [BargeInSuspected(at=self._now)]
 
     def _may_be_echo(self) -> bool:
@@ -204,7 +213,7 @@ class TurnTaker:
         return self._now <= self._suspected_at + self._samples(self.settings.echo_s)
 
     def _silence(self, samples: int) -> list[TurnEvent]:
-        if self._state == "idle":
+        if self._state == "idle" or self._may_be_echo():
             return []
         if self._quiet_since is None:
             self._quiet_since = self._now - samples

@@ -16,7 +16,7 @@ from mimo_edge.live import portaudio
 from mimo_edge.live.devices import choose_device, list_devices
 from mimo_edge.live.microphone import Block, Microphone
 from mimo_edge.live.portaudio import DeviceLost
-from mimo_edge.live.speaker import Speaker
+from mimo_edge.live.speaker import QUICK_S, Speaker
 from tests.tools.sound_server import RATE, SoundServer
 
 pytestmark = pytest.mark.microphone
@@ -151,6 +151,30 @@ def test_what_is_pulled_is_played(server: SoundServer) -> None:
 
 def test_what_is_pulled_is_played_at_another_rate(server: SoundServer, one_rate: int) -> None:
     play_pulled(server)
+
+
+def test_speaker_that_runs_dry_holds_more_ahead(server: SoundServer) -> None:
+    """As on a machine that is too busy to give it 30 ms of sound in time."""
+    busy = True
+
+    def pull(count: int) -> NDArray[np.float32]:
+        if busy:
+            time.sleep(0.15)
+        return np.full(count, 0.1, dtype=np.float32)
+
+    with server.capture() as capture, Speaker(pull, latency_s=QUICK_S) as speaker:
+        assert not speaker.hurried
+        until = time.monotonic() + 10
+        while not speaker.hurried and time.monotonic() < until:
+            time.sleep(0.05)
+        assert speaker.hurried
+        busy, before = False, speaker.latency
+        speaker.calm()
+        assert not speaker.hurried
+        time.sleep(0.5)
+        speaker.check()
+        assert speaker.latency > before and speaker.underflows < 3
+    assert np.abs(capture.samples[-RATE // 4 :]).max() > 0.05
 
 
 def test_speaker_reports_what_its_source_raises(server: SoundServer) -> None:
