@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
 import psutil
 
+from .backbone import gpu_layers
 from .bundle_files import load_manifest
 from .config import RuntimeOptions
 from .console import print_table
@@ -39,22 +40,35 @@ _CONTEXT = 1024
     show_default=f"{_CONTEXT}, or what the model knows",
     help="Positions of a conversation.",
 )
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help="Where the backbone runs.",
+)
 @click.option("--repack", is_flag=True, help="Measure with repacked weights.")
 @output_options
 def bench(
-    bundle: Path | None, threads: int, runs: int, ctx: int, repack: bool, **values: Any
+    bundle: Path | None,
+    threads: int,
+    runs: int,
+    ctx: int,
+    device: Literal["auto", "cpu", "gpu"],
+    repack: bool,
+    **values: Any,
 ) -> None:
     """Measure how fast BUNDLE runs on this machine, and how close to its limit."""
     console = console_from(values)
     folder = find_bundle(bundle)
     manifest = load_manifest(folder)
     ctx = ctx or min(_CONTEXT, manifest.backbone.max_positions)
-    options = RuntimeOptions(threads=threads, context=ctx, repack=repack)
+    options = RuntimeOptions(threads=threads, context=ctx, device=device, repack=repack)
     with console.busy("measuring"):
         bandwidth = measure_bandwidth(options.thread_count())
         engine = Engine.load(folder, options, manifest)
         try:
-            timings = measure_stages(engine, runs)
+            timings = measure_stages(engine, runs, backbone_on_gpu=gpu_layers(options) != 0)
             alone, beside_sound = measure_speaking(engine, runs)
             resident = psutil.Process().memory_info().rss
         finally:
