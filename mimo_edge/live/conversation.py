@@ -221,10 +221,10 @@ class Conversation:
             self._playback.release()
         elif isinstance(event, BargeIn):
             if self._answer is not None:
-                self._break_in(now)
+                self._speak_over(self._answer, now)
         elif isinstance(event, TurnStarted):
             if self._answer is not None and self._answer.first_sound is None:
-                self._go_on_asking(now)
+                self._speak_over(self._answer, now)
             self._set("hearing")
         elif isinstance(event, PauseStarted):
             self._model.prepare(self._question(event.samples))
@@ -244,23 +244,13 @@ class Conversation:
         """What is to be answered: what was said before an answer was heard counts as well."""
         return np.concatenate([self._unanswered, samples])
 
-    def _go_on_asking(self, now: float) -> None:
-        """The user speaks again before the answer is heard: both parts are one question.
-
-        A written answer that is already seen is interrupted instead.
+    def _speak_over(self, answer: RunningAnswer, now: float) -> None:
+        """The user speaks again: before anything of the answer was heard, or read, both parts are
+        one question, else it is interrupted.
         """
-        answer = self._answer
-        assert answer is not None
-        if not (answer.text and not self._speaks):
-            self._unanswered = answer.question
         self._stop_answer(now)
-
-    def _break_in(self, now: float) -> None:
-        """The user speaks over the answer, perhaps before the first of it reached the ear."""
-        answer = self._answer
-        assert answer is not None
-        self._stop_answer(now)
-        if not answer.heard_samples:
+        noticed = answer.heard_samples if self._speaks else answer.text
+        if not noticed:
             self._unanswered = answer.question
 
     def _ask(self, event: TurnFinished, now: float) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.live import portaudio
+from mimo_edge.live.device_stream import BLOCK_S
 from mimo_edge.live.devices import choose_device, list_devices
 from mimo_edge.live.microphone import Block, Microphone
 from mimo_edge.live.portaudio import DeviceLost
@@ -21,6 +22,7 @@ from tests.tools.sound_server import RATE, SoundServer
 
 pytestmark = pytest.mark.microphone
 
+BLOCK = round(BLOCK_S * RATE)
 _LOSS_S = 5.0
 """Within which a lost device has to be noticed."""
 
@@ -80,14 +82,14 @@ def hear_said(server: SoundServer, microphone: Microphone) -> None:
     speaking.start()
     blocks = list(listen(microphone, 2.5))
     speaking.join()
-    assert {len(block.samples) for block in blocks} == {240}
+    assert {len(block.samples) for block in blocks} == {BLOCK}
     place, alike = find(sweep(), np.concatenate([block.samples for block in blocks]))
     assert alike > 0.98
-    loud = blocks[(place + RATE // 2) // 240]
+    loud = blocks[(place + RATE // 2) // BLOCK]
     assert loud.peak_db == pytest.approx(-10.5, abs=1)
     assert loud.rms_db == pytest.approx(-13.5, abs=1)
     # No gaps: the times of the blocks are those of the samples.
-    begins = [block.at - number * 0.01 for number, block in enumerate(blocks)]
+    begins = [block.at - number * BLOCK_S for number, block in enumerate(blocks)]
     assert max(begins) - min(begins) < 0.15
     assert abs(blocks[-1].end - time.monotonic()) < 0.5
 
@@ -108,7 +110,7 @@ def test_what_is_said_is_heard_at_another_rate(server: SoundServer, one_rate: in
 def test_nothing_said_is_digital_silence(server: SoundServer) -> None:
     with Microphone() as microphone:
         blocks = list(listen(microphone, 0.5))
-        assert microphone.digital_silence_s == pytest.approx(0.01 * len(blocks))
+        assert microphone.digital_silence_s == pytest.approx(BLOCK_S * len(blocks))
         assert blocks[-1].peak_db == blocks[-1].rms_db == -120.0
 
 
