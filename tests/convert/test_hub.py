@@ -144,7 +144,10 @@ def test_a_dropped_connection_is_continued(hub: Hub, tmp_path: Path) -> None:
 
 
 def interrupted(hub: Hub, home: Path) -> Path:
-    """Stop a download that hangs in the first shard; returns what it has of it."""
+    """Stop a download that hangs in the first shard; returns what it has of it: one chunk.
+
+    All of it: a file grows while one write goes on, and a signal cuts such a write short.
+    """
     hub.hangs_after = CHUNK + 700_000
     process = subprocess.Popen(
         [sys.executable, "-c", RESOLVE, MODEL, "model"],
@@ -154,7 +157,7 @@ def interrupted(hub: Hub, home: Path) -> Path:
     )
     deadline = time.monotonic() + 60
     found: list[Path] = []
-    while time.monotonic() < deadline and not (found and found[0].stat().st_size):
+    while time.monotonic() < deadline and not (found and found[0].stat().st_size >= CHUNK):
         found = list(home.rglob("*.incomplete"))
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
