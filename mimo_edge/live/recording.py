@@ -30,6 +30,11 @@ _FILES = (*TRACKS.values(), TRANSCRIPT)
 
 _TOLERANCE_S = 0.1
 """Times of blocks jitter; sound that is this close to the end of a track continues it."""
+_MEAN_S = 1.0
+_DRIFT_S = 0.02
+_QUIET = 0.003
+"""-50 dB. On the mean of a second, times do not jitter: where a track has drifted this far from
+them, as after a device's first blocks, which come at once, it is mended in the next pause."""
 _LARGEST_WAV = 2**32 - 1
 """Bytes; the header counts them in 32 bits. 24 hours at 24 kHz."""
 _HEADER_BYTES = 44
@@ -79,7 +84,8 @@ class Recording:
         """Add sound, float32 [n]: its first sample belongs at `at` of `time.monotonic()`.
 
         Silence fills a gap before it, and what would lie before the end of the track is cut
-        off. None, or a time within 0.1 s of the end: it follows what was written before.
+        off. None, or a time within 0.1 s of the end: it follows what was written before, and
+        the mean of the difference is corrected in a pause.
         """
         self._add((side, np.array(samples, dtype=np.float32), at))
 
@@ -148,21 +154,42 @@ class _Track:
         self.length = 0
         """Samples."""
         self._rate = rate
+        self._gaps = 0.0
+        self._counted = 0
+        self._behind = 0
+        """Samples by which the times said, in the last second, that the track is too short."""
         self._file = path.open("xb", buffering=0)
         self._write_header()
 
     def write(self, samples: NDArray[np.float32], at: float | None) -> None:
-        if at is not None:
-            gap = round(at * self._rate) - self.length
-            if abs(gap) > _TOLERANCE_S * self._rate:
-                samples = samples[max(0, -gap) :]
-                self._extend(max(0, gap))
+        if at is not None and len(samples):
+            gap = self._correction(samples, round(at * self._rate) - self.length)
+            samples = samples[max(0, -gap) :]
+            self._extend(max(0, gap))
         pcm = np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2")
         self._check(len(pcm))
         self._file.seek(_HEADER_BYTES + 2 * self.length)
         _write_all(self._file, pcm.tobytes())
         self.length += len(pcm)
         self._write_header()
+
+    def _correction(self, samples: NDArray[np.float32], gap: int) -> int:
+        """Samples of silence to put before the given ones, or if negative to cut off them."""
+        if not self.length or abs(gap) > _TOLERANCE_S * self._rate:
+            self._gaps, self._counted, self._behind = 0.0, 0, 0
+            return gap
+        self._gaps += gap * len(samples)
+        self._counted += len(samples)
+        if self._counted >= _MEAN_S * self._rate:
+            mean = self._gaps / self._counted
+            self._behind = round(mean) if abs(mean) > _DRIFT_S * self._rate else 0
+            self._gaps, self._counted = 0.0, 0
+        if not self._behind or np.abs(samples).max() > _QUIET:
+            return 0
+        correction = max(self._behind, -len(samples))
+        self._behind -= correction
+        self._gaps, self._counted = 0.0, 0
+        return correction
 
     def close(self, length: int | None) -> None:
         """Fill with silence up to `length` samples, if that is still possible, and close."""
