@@ -32,7 +32,7 @@ _CONTEXT = 1024
 
 @click.command()
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
-@click.option("--threads", default=0, show_default="all cores", help="Processor threads.")
+@click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
 @click.option("--runs", default=5, show_default=True, help="Of every stage; the median counts.")
 @click.option(
     "--ctx",

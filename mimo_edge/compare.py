@@ -75,7 +75,7 @@ class _Reference:
 @click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--reference", required=True, type=click.Path(path_type=Path), help="float32 bundle.")
 @click.option("--audio", "clips", multiple=True, required=True, help="A recording; several times.")
-@click.option("--threads", default=0, show_default="all cores", help="Processor threads.")
+@click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
 @output_options
 def compare(
     bundles: tuple[Path, ...], reference: Path, clips: tuple[str, ...], threads: int, **values: Any

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
-from .cores import usable_cores
+from .cores import fast_cores
 from .errors import MimoEdgeError
 
 __all__ = [
@@ -201,7 +201,7 @@ class RuntimeOptions:
     """How a bundle is run on this machine."""
 
     threads: int = 0
-    """Of llama.cpp and of onnxruntime; 0: the cores this process may use."""
+    """Of llama.cpp and of onnxruntime; 0: one per fast core that this process may use."""
     context: int = DEFAULT_CONTEXT
     """Positions of one conversation: text tokens, and patches of 160 ms."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -220,7 +220,7 @@ class RuntimeOptions:
         """Refuse values without a meaning."""
         if not 0 <= self.threads <= _MOST_THREADS:
             raise MimoEdgeError(
-                f"--threads is {self.threads}; give 0 (all cores) to {_MOST_THREADS}."
+                f"--threads is {self.threads}; give 0 (all fast cores) to {_MOST_THREADS}."
             )
         if self.context < 16:
             raise MimoEdgeError(f"--ctx is {self.context}; give at least 16 positions.")
@@ -229,7 +229,7 @@ class RuntimeOptions:
 
     def thread_count(self) -> int:
         """`threads`, with 0 resolved."""
-        return self.threads or usable_cores()
+        return self.threads or fast_cores()
 
 
 def checksum(values: dict[str, Any]) -> str:

@@ -81,7 +81,7 @@ class LookaheadCost:
 )
 @click.option("--push", default=5, show_default=True, help="Patches that are decoded at once.")
 @click.option("--runs", default=3, show_default=True, help="Of each; the fastest counts.")
-@click.option("--threads", default=0, show_default="all cores", help="Processor threads.")
+@click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
 @output_options
 def lookahead(
     bundle: Path | None,

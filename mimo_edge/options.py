@@ -49,7 +49,9 @@ model_options = _decorate(
         type=click.Path(path_type=Path),
         help=f"Folder of the bundle.  [default: ${_MODEL_VARIABLE}, else the demo model]",
     ),
-    click.option("--threads", default=0, show_default="all cores", help="Processor threads."),
+    click.option(
+        "--threads", default=0, show_default="one per fast core", help="Processor threads."
+    ),
     click.option(
         "--ctx",
         default=DEFAULT_CONTEXT,
