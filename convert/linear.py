@@ -6,10 +6,14 @@ them side by side (q, k and v of an attention), so that they run as one product.
 precision   weights                        activations          operator
 fp32        float32                        float32              MatMul
 int8        8 bits per output channel      8 bits per tensor    DynamicQuantizeMatMul
-w8          8 bits per block of 32         float32 *            MatMulNBits
+w8          8 bits per block of 128        float32 *            MatMulNBits
 w4          4 bits per block of 32         float32 *            MatMulNBits
 
 * quantized to 8 bits per block inside the kernel where that is faster.
+
+For every block the kernel reads a scale and an offset, 64 bits: in blocks of 32, 8 bits
+become 10 per weight, in blocks of 128 they become 8.5, and sums are interrupted less often.
+At 4 bits the error counts for more. Rows that 128 does not divide have blocks of 64 or 32.
 """
 
 from __future__ import annotations
@@ -24,13 +28,13 @@ from numpy.typing import NDArray
 
 from .graph_builder import MICROSOFT, GraphBuilder
 
-__all__ = ["BLOCK", "PRECISIONS", "Precision", "Weights", "linear", "quantize_blocks"]
+__all__ = ["PRECISIONS", "Precision", "Weights", "block_length", "linear", "quantize_blocks"]
 
 Precision = Literal["fp32", "int8", "w8", "w4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-BLOCK = 32
-"""Weights that share a scale in w8 and w4."""
+_BLOCKS = {8: (128, 64, 32), 4: (32,)}
+"""Lengths of a block by bits per weight, the best first."""
 
 _ACCURACY_INT8 = 4
 """MatMulNBits `accuracy_level`: activations as int8 blocks, the fast CPU kernels."""
@@ -88,20 +92,21 @@ def linear(
         )
     else:
         bits = 4 if precision == "w4" else 8
-        blocks = -(-columns // BLOCK)
-        pack = functools.lru_cache(maxsize=1)(lambda: quantize_blocks(load(), bits))
+        block = block_length(columns, bits)
+        blocks = -(-columns // block)
+        pack = functools.lru_cache(maxsize=1)(lambda: quantize_blocks(load(), bits, block))
         y = graph.op(
             "MatMulNBits",
             x,
             graph.weight(
-                f"{label}.q{bits}", "uint8", [rows, blocks, BLOCK * bits // 8], lambda: pack()[0]
+                f"{label}.q{bits}", "uint8", [rows, blocks, block * bits // 8], lambda: pack()[0]
             ),
             graph.weight(f"{label}.scale", "float", [rows * blocks], lambda: pack()[1]),
             domain=MICROSOFT,
             K=columns,
             N=rows,
             bits=bits,
-            block_size=BLOCK,
+            block_size=block,
             accuracy_level=_ACCURACY_INT8,
         )
     return y if bias is None else graph.op("Add", y, bias)
@@ -118,17 +123,23 @@ def quantize_columns(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], ND
     return quantized.astype(np.uint8).T, scale.astype(np.float32)
 
 
+def block_length(columns: int, bits: int) -> int:
+    """Weights of a row of `columns` that share a scale: as many as fit without padding."""
+    lengths = _BLOCKS[bits]
+    return next((length for length in lengths if columns % length == 0), lengths[-1])
+
+
 def quantize_blocks(
-    weight: NDArray[np.float32], bits: int
+    weight: NDArray[np.float32], bits: int, block: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """[out, in] → packed blocks uint8 [out, blocks, BLOCK·bits/8] and scales [out·blocks].
+    """[out, in] → packed blocks uint8 [out, blocks, block·bits/8] and scales [out·blocks].
 
     Symmetric around the operator's default zero point (8 or 128); the scale keeps
     the sign of the block's largest weight, which then uses the one extra negative
     step. Rows are padded with zeros to whole blocks.
     """
     rows, columns = weight.shape
-    padded = np.pad(weight, ((0, 0), (0, -columns % BLOCK))).reshape(rows, -1, BLOCK)
+    padded = np.pad(weight, ((0, 0), (0, -columns % block))).reshape(rows, -1, block)
     peak_at = np.abs(padded).argmax(axis=2, keepdims=True)
     peak = np.take_along_axis(padded, peak_at, axis=2)
     middle = 1 << (bits - 1)

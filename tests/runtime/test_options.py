@@ -43,7 +43,8 @@ def test_the_seed(say: Callable[..., tuple[str, bytes]]) -> None:
     [("--temperature", 1), ("--temperature", 0.001), ("--top-p", 0.05), ("--top-k", 1)],
 )
 def test_samplers_of_the_text(say: Callable[..., tuple[str, bytes]], option: tuple) -> None:
-    assert say("--seed", 1)[0] != say("--seed", 1, *option)[0]
+    seeds = range(1, 7)  # with one of them the text may end before it could differ
+    assert any(say("--seed", seed)[0] != say("--seed", seed, *option)[0] for seed in seeds)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_samplers_of_the_text(say: Callable[..., tuple[str, bytes]], option: tup
 )
 def test_samplers_of_the_sound(say: Callable[..., tuple[str, bytes]], option: tuple) -> None:
     """The first patch comes at the same place: the text before it does not change."""
-    plain, changed = say("--seed", 1, "--max-new-tokens", 16), say("--seed", 1, *option)
+    plain, changed = say("--seed", 1), say("--seed", 1, *option)
     assert plain[1] != changed[1]
 
 
