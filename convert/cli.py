@@ -80,7 +80,7 @@ class _WithRecipes(click.Command):
 @click.option("--name", help="Name of the model in the bundle.  [default: from --model]")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--offline", is_flag=True, help="Take hub files from the cache only.")
-@click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
+@click.option("--threads", default=0, show_default="all cores", help="Processor threads.")
 @output_options
 def convert_command(
     model: str,

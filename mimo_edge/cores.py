@@ -32,6 +32,7 @@ _MOST_IN_PATCH_DECODER = 4
 """Threads. A step is 64 products of a millisecond's tenth, after each of which all wait for the
 last. Four read about as fast as a laptop's memory gives; 15, on a server, were hardly faster than
 one with the released dimensions and half as fast as four with the demo model's."""
+_SYSTEM = Path("/sys/devices")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +85,8 @@ def fast_cores() -> int:
     if sys.platform == "linux":
         allowed = os.sched_getaffinity(0)
         return _physical(_cpu_list(_SYSTEM / "cpu_core" / "cpus") & allowed or allowed)
-    return _apple_performance_cores() or usable_cores()
-
-
-_SYSTEM = Path("/sys/devices")
+    fast = _apple_performance_cores() if sys.platform == "darwin" else 0
+    return fast or usable_cores()
 
 
 def _physical(cpus: set[int]) -> int:
@@ -108,10 +107,9 @@ def _cpu_list(path: Path) -> set[int]:
 
 
 def _apple_performance_cores() -> int:
-    if sys.platform != "darwin":
-        return 0
+    """0 on a Mac with an Intel processor, which has no such levels."""
     command = ["/usr/sbin/sysctl", "-n", "hw.perflevel0.physicalcpu"]
     try:
         return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):  # an Intel Mac has no such levels
+    except (OSError, ValueError, subprocess.SubprocessError):
         return 0

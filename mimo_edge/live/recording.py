@@ -32,9 +32,10 @@ _TOLERANCE_S = 0.1
 """Times of blocks jitter; sound that is this close to the end of a track continues it."""
 _MEAN_S = 1.0
 _DRIFT_S = 0.02
-_QUIET = 0.003
-"""-50 dB. On the mean of a second, times do not jitter: where a track has drifted this far from
-them, as after a device's first blocks, which come at once, it is mended in the next pause."""
+_QUIET = 0.01
+"""-40 dB, the peak of a room's noise. On the mean of a second, times do not jitter: where a track
+has drifted this far from them, as after a device's first blocks, which come at once, it is mended
+in the next pause."""
 _LARGEST_WAV = 2**32 - 1
 """Bytes; the header counts them in 32 bits. 24 hours at 24 kHz."""
 _HEADER_BYTES = 44

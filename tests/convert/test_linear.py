@@ -11,7 +11,7 @@ from convert.graph_builder import GraphBuilder
 from convert.linear import PRECISIONS, Precision, block_length, linear
 
 OUT = 96
-DISTANCE: dict[Precision, float] = {"fp32": 1e-6, "int8": 0.015, "w8": 0.01, "w4": 0.12}
+DISTANCE: dict[Precision, float] = {"fp32": 1e-6, "int8": 0.015, "w8": 0.01, "w4": 0.1}
 """Most of the relative error of a product with normally distributed weights and inputs."""
 
 
