@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .audio.mel_stream import StreamingLogMel
 from .engine import Engine
 from .errors import MimoEdgeError
-from .listening import StreamingLogMel
 
 __all__ = ["Listener"]
 

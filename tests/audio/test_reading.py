@@ -14,9 +14,8 @@ from mimo_edge.audio import read_audio
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
+from tests.runtime.conftest import QUICK, Command
 from tests.tools.memory import peak_anonymous
-
-from .conftest import QUICK, Command
 
 RATE = 24_000
 SHORT = Overrides(max_new_tokens=4)

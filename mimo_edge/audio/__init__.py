@@ -13,9 +13,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from .atomic import atomic_path
-from .config import AudioConfig
-from .errors import MimoEdgeError
+from ..atomic import atomic_path
+from ..config import AudioConfig
+from ..errors import MimoEdgeError
 
 __all__ = [
     "MEL_BLOCK",

@@ -11,9 +11,8 @@ import soxr
 
 from mimo_edge.audio import check_audio_name, write_audio
 from mimo_edge.errors import MimoEdgeError
+from tests.runtime.conftest import QUICK, Command
 from tests.tools.full_disk import largest_file
-
-from .conftest import QUICK, Command
 
 RATE = 24_000
 FORMATS = {"wav": "WAV", "flac": "FLAC", "mp3": "MP3", "ogg": "OGG", "opus": "OGG"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import MEL_BLOCK, check_length, mel_frames
-from .config import AudioConfig
-from .errors import MimoEdgeError
+from ..config import AudioConfig
+from ..errors import MimoEdgeError
+from . import MEL_BLOCK, check_length, mel_frames
 
 __all__ = ["StreamingLogMel"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mimo_edge.audio import log_mel, read_audio
+from mimo_edge.audio.mel_stream import StreamingLogMel
 from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.listener import Listener
-from mimo_edge.listening import StreamingLogMel
 
 
 @pytest.fixture(scope="module")
