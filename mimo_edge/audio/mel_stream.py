@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from ..config import AudioConfig
 from ..errors import MimoEdgeError
-from . import MEL_BLOCK, check_length, mel_frames
+from .mel import MEL_BLOCK, mel_frames
+from .reading import check_length
 
 __all__ = ["StreamingLogMel"]
 

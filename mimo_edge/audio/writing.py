@@ -1,0 +1,54 @@
+"""Speech out: sound files by their name."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from ..atomic import atomic_path
+from ..errors import MimoEdgeError
+from .resampling import resample
+
+__all__ = ["check_audio_name", "write_audio"]
+
+_OUTPUT_FORMATS = {
+    ".wav": ("WAV", "PCM_16"),
+    ".flac": ("FLAC", "PCM_16"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+    ".ogg": ("OGG", "OPUS"),
+    ".opus": ("OGG", "OPUS"),
+}
+
+
+def write_audio(path: Path, samples: NDArray[np.float32], rate: int) -> None:
+    """Write mono float32 [samples] as WAV, FLAC, MP3, OGG or Opus, by the file's name.
+
+    Samples beyond ±1 are clipped. The file appears whole or not at all.
+
+    Raises:
+        MimoEdgeError: an unknown ending, or the file cannot be written.
+    """
+    kind = check_audio_name(path)
+    if kind[1] == "OPUS" and rate not in (8000, 12000, 16000, 24000, 48000):
+        samples, rate = resample(samples, rate, 48000), 48000
+    data = np.clip(samples, -1.0, 1.0)
+    # Encoded in memory: of a full disk or a missing folder libsndfile says "System error".
+    encoded = io.BytesIO()
+    soundfile.write(encoded, data, rate, format=kind[0], subtype=kind[1])
+    with atomic_path(path) as partial:
+        partial.write_bytes(encoded.getbuffer())
+
+
+def check_audio_name(path: Path) -> tuple[str, str]:
+    """libsndfile's (format, subtype) for a file name; MimoEdgeError if the ending is unknown."""
+    kind = _OUTPUT_FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise MimoEdgeError(
+            f"{path}: cannot tell the format from {path.suffix or 'a name without an ending'!r}; "
+            f"use one of {' '.join(_OUTPUT_FORMATS)}."
+        )
+    return kind
