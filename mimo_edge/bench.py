@@ -20,8 +20,9 @@ from .backbone import gpu_layers
 from .bundle_files import load_manifest
 from .config import RuntimeOptions
 from .console import print_table
+from .default_bundle import find_bundle
 from .engine import Engine
-from .options import console_from, find_bundle, output_options
+from .options import console_from, output_options
 from .stage_times import Timing, measure_speaking, measure_stages
 
 __all__ = ["bench", "measure_bandwidth"]
@@ -33,19 +34,24 @@ _CONTEXT = 1024
 @click.command()
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
-@click.option("--runs", default=5, show_default=True, help="Of every stage; the median counts.")
+@click.option(
+    "--runs",
+    default=5,
+    show_default=True,
+    help="How often every stage is measured; the median counts.",
+)
 @click.option(
     "--ctx",
     default=0,
     show_default=f"{_CONTEXT}, or what the model knows",
-    help="Positions of a conversation.",
+    help="Longest conversation, in positions.",
 )
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "gpu"]),
     default="auto",
     show_default=True,
-    help="Where the backbone runs.",
+    help="Where the language model runs.",
 )
 @click.option("--repack", is_flag=True, help="Measure with repacked weights.")
 @output_options

@@ -48,7 +48,13 @@ _LIVE_LOOKAHEAD = 32
     type=click.Path(path_type=Path, file_okay=False),
     help="With --input: folder for the answers (answer-1.wav, …) and transcript.jsonl.",
 )
-@click.option("--format", "suffix", default="wav", show_default=True, help="Of those answers.")
+@click.option(
+    "--format",
+    "suffix",
+    default="wav",
+    show_default=True,
+    help="Sound format of the answers that --output writes.",
+)
 @click.option("--system", help="Instructions for the whole conversation.")
 @click.option("--voice", metavar="AUDIO", help="A recording whose voice the answers use.")
 @click.option("--text-only", is_flag=True, help="Answer in text.")

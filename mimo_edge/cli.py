@@ -76,8 +76,14 @@ def transcribe(audio: tuple[str, ...], instruction: str | None, **values: Any) -
 
 @cli.command()
 @click.argument("text")
-@click.option("-o", "--output", required=True, type=OUTPUT, help="WAV, FLAC, MP3, OGG or Opus.")
-@click.option("--style", help="How to say it, in words.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=OUTPUT,
+    help="File to write: WAV, FLAC, MP3, OGG or Opus by its name.",
+)
+@click.option("--style", help="How TEXT is to be said, in words.")
 @click.option("--style-in-text", is_flag=True, help="TEXT says itself how it is to be said.")
 @click.option("--voice", type=AUDIO, help="A recording whose voice to use.")
 @model_options
@@ -147,7 +153,13 @@ def text(messages: tuple[str, ...], system: str | None, think: bool, **values: A
     metavar="INPUT OUTPUT TEXT",
     help="Two recordings and what is said in the second; several times.",
 )
-@click.option("-o", "--output", required=True, type=OUTPUT, help="WAV, FLAC, MP3, OGG or Opus.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=OUTPUT,
+    help="File to write: WAV, FLAC, MP3, OGG or Opus by its name.",
+)
 @model_options
 @sampling_options
 @output_options
@@ -168,7 +180,13 @@ def few_shot(
 
 @cli.command("continue")
 @click.argument("audio", type=AUDIO)
-@click.option("-o", "--output", required=True, type=OUTPUT, help="WAV, FLAC, MP3, OGG or Opus.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=OUTPUT,
+    help="File to write: WAV, FLAC, MP3, OGG or Opus by its name.",
+)
 @model_options
 @sampling_options
 @output_options
@@ -183,7 +201,7 @@ def continue_(audio: str, output: Path, **values: Any) -> None:
 
 @cli.command()
 @click.argument("audio", type=AUDIO)
-@click.option("-o", "--output", required=True, type=OUTPUT, help="A .npz file of codes.")
+@click.option("-o", "--output", required=True, type=OUTPUT, help="File of codes to write, a .npz.")
 @model_options
 @output_options
 def encode(audio: str, output: Path, **values: Any) -> None:
@@ -199,7 +217,13 @@ def encode(audio: str, output: Path, **values: Any) -> None:
 
 @cli.command()
 @click.argument("codes", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=OUTPUT, help="WAV, FLAC, MP3, OGG or Opus.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=OUTPUT,
+    help="File to write: WAV, FLAC, MP3, OGG or Opus by its name.",
+)
 @model_options
 @output_options
 def decode(codes: Path, output: Path, **values: Any) -> None:

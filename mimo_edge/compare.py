@@ -73,7 +73,12 @@ class _Reference:
 
 @click.command()
 @click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--reference", required=True, type=click.Path(path_type=Path), help="float32 bundle.")
+@click.option(
+    "--reference",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The float32 bundle to compare with.",
+)
 @click.option("--audio", "clips", multiple=True, required=True, help="A recording; several times.")
 @click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
 @output_options

@@ -13,8 +13,9 @@ from .backbone import gpu_layers
 from .bundle_files import file_sha256, load_manifest
 from .config import Manifest, RuntimeOptions
 from .console import print_table
+from .default_bundle import find_bundle
 from .errors import MimoEdgeError
-from .options import console_from, find_bundle, output_options
+from .options import console_from, output_options
 
 __all__ = ["info", "memory_need", "print_files"]
 
@@ -25,7 +26,7 @@ _WORK_BYTES = 400e6
 
 @click.command()
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
-@click.option("--ctx", default=4096, show_default=True, help="Positions of a conversation.")
+@click.option("--ctx", default=4096, show_default=True, help="Longest conversation, in positions.")
 @click.option("--verify", is_flag=True, help="Read every file and compare its hash.")
 @output_options
 def info(bundle: Path | None, ctx: int, verify: bool, **values: Any) -> None:

@@ -21,9 +21,10 @@ from .audio import read_audio
 from .audio_tokenizer import DecoderStream
 from .config import RuntimeOptions
 from .console import print_table
+from .default_bundle import find_bundle
 from .engine import Engine
 from .errors import MimoEdgeError
-from .options import console_from, find_bundle, output_options
+from .options import console_from, output_options
 from .sound import push_sizes
 
 __all__ = ["LookaheadCost", "log_spectral_distance", "lookahead", "measure_lookahead"]
@@ -80,7 +81,12 @@ class LookaheadCost:
     help="Lookahead in mel frames of 10 ms; several times.",
 )
 @click.option("--push", default=5, show_default=True, help="Patches that are decoded at once.")
-@click.option("--runs", default=3, show_default=True, help="Of each; the fastest counts.")
+@click.option(
+    "--runs",
+    default=3,
+    show_default=True,
+    help="How often each lookahead is measured; the fastest counts.",
+)
 @click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
 @output_options
 def lookahead(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from . import prompts
 from .audio import AudioInput, read_audio, split_at_quiet
 from .config import Manifest, RuntimeOptions
+from .default_bundle import find_bundle
 from .engine import Answer, Engine, OnText
 from .errors import MimoEdgeError
 from .events import Event, TurnStats
@@ -41,13 +42,18 @@ class MimoAudio:
         self._engine = engine
 
     @classmethod
-    def load(cls, bundle: str | Path, options: RuntimeOptions | None = None) -> MimoAudio:
+    def load(
+        cls, bundle: str | Path | None = None, options: RuntimeOptions | None = None
+    ) -> MimoAudio:
         """Load the bundle in a folder; weights are mapped, not copied.
+
+        Without a folder it is the one that the environment variable MIMO_EDGE_MODEL names, or
+        the demo model that comes with the project.
 
         Raises:
             MimoEdgeError: which file is wrong, and what to do.
         """
-        return cls(Engine.load(Path(bundle), options or RuntimeOptions()))
+        return cls(Engine.load(find_bundle(bundle), options or RuntimeOptions()))
 
     @property
     def manifest(self) -> Manifest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -10,27 +9,20 @@ from typing import Any
 
 import click
 
-from .config import DEFAULT_CONTEXT, MANIFEST_FILE, RuntimeOptions
+from .config import DEFAULT_CONTEXT, RuntimeOptions
 from .console import Console
-from .errors import MimoEdgeError
+from .default_bundle import MODEL_VARIABLE, find_bundle
 from .model import MimoAudio
 from .tasks import Overrides
 
 __all__ = [
     "console_from",
-    "find_bundle",
     "model_from",
     "model_options",
     "output_options",
     "overrides_from",
     "sampling_options",
 ]
-
-_MODEL_VARIABLE = "MIMO_EDGE_MODEL"
-_DEMO_FOLDERS = (
-    Path(__file__).parent / "models" / "demo",  # in an installed wheel
-    Path(__file__).parent.parent / "models" / "demo",  # in a checkout
-)
 
 
 def _decorate(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -47,7 +39,7 @@ model_options = _decorate(
         "--model",
         "bundle",
         type=click.Path(path_type=Path),
-        help=f"Folder of the bundle.  [default: ${_MODEL_VARIABLE}, else the demo model]",
+        help=f"Folder of the bundle.  [default: ${MODEL_VARIABLE}, else the demo model]",
     ),
     click.option(
         "--threads", default=0, show_default="one per fast core", help="Processor threads."
@@ -56,55 +48,80 @@ model_options = _decorate(
         "--ctx",
         default=DEFAULT_CONTEXT,
         show_default=f"{DEFAULT_CONTEXT}, or what the model was trained for",
-        help="Positions of a conversation.",
+        help="Longest conversation, in positions: one per text token or 160 ms of sound.",
     ),
     click.option(
         "--device",
         type=click.Choice(["auto", "cpu", "gpu"]),
         default="auto",
         show_default=True,
-        help="Where the backbone runs.",
+        help="Where the language model runs.",
     ),
-    click.option("--gpu-layers", default=-1, show_default="all", help="Layers on the GPU."),
-    click.option("--repack", is_flag=True, help="Faster prompts for a second copy of the weights."),
+    click.option(
+        "--gpu-layers",
+        default=-1,
+        show_default="all",
+        help="How many layers of the language model run on the GPU.",
+    ),
+    click.option(
+        "--repack",
+        is_flag=True,
+        help="Hear prompts faster, with a second copy of the language model in memory.",
+    ),
 )
 
 sampling_options = _decorate(
-    click.option("--seed", type=int, help="Same seed, same answer."),
-    click.option("--temperature", type=float, help="Of the text."),
-    click.option("--top-p", type=float, help="Of the text."),
-    click.option("--top-k", type=int, help="Of the text; 0: all."),
-    click.option("--code-temperature", type=float, help="Of the sound."),
-    click.option("--code-top-p", type=float, help="Of the sound."),
-    click.option("--code-top-k", type=int, help="Of the sound; 0: all."),
+    click.option("--seed", type=int, help="Draw the same answer again: same seed, same answer."),
     click.option(
-        "--max-new-tokens", type=int, help="Longest answer, text tokens and patches together."
+        "--temperature",
+        type=float,
+        show_default="by task",
+        help="How freely the words are chosen: 0 takes the likeliest, more is freer.",
+    ),
+    click.option(
+        "--top-p",
+        type=float,
+        show_default="by task",
+        help="Choose words among the likeliest that make up this share of the probability.",
+    ),
+    click.option(
+        "--top-k",
+        type=int,
+        show_default="by task",
+        help="Choose words among this many of the likeliest; 0: among all.",
+    ),
+    click.option(
+        "--code-temperature",
+        type=float,
+        show_default="0.9",
+        help="How freely the sound is chosen; not 0, that makes flat, broken speech.",
+    ),
+    click.option(
+        "--code-top-p",
+        type=float,
+        show_default="0.95",
+        help="Choose sound codes among the likeliest that make up this share of the probability.",
+    ),
+    click.option(
+        "--code-top-k",
+        type=int,
+        show_default="by task",
+        help="Choose sound codes among this many of the likeliest; 0: among all.",
+    ),
+    click.option(
+        "--max-new-tokens",
+        type=int,
+        show_default="2048",
+        help="Longest answer: words and patches of sound (160 ms each) together.",
     ),
 )
 
 output_options = _decorate(
-    click.option("--json", "as_json", is_flag=True, help="Results as lines of JSON."),
-    click.option("-v", "--verbose", count=True, help="Say more; -vv everything."),
+    click.option("--json", "as_json", is_flag=True, help="Print results as lines of JSON."),
+    click.option(
+        "-v", "--verbose", count=True, help="Say more about each step; -vv: all there is to say."
+    ),
 )
-
-
-def find_bundle(bundle: Path | None) -> Path:
-    """The bundle to run: what was given, the environment's, the demo model.
-
-    Raises:
-        MimoEdgeError: none was given and there is no demo model.
-    """
-    if bundle is not None:
-        return bundle
-    if named := os.environ.get(_MODEL_VARIABLE):
-        return Path(named)
-    for folder in _DEMO_FOLDERS:
-        if (folder / MANIFEST_FILE).is_file():
-            return folder
-    raise MimoEdgeError(
-        "there is no model to run: give the folder of a bundle with --model "
-        f"(or in {_MODEL_VARIABLE}); `mimo-edge convert --help` says how to make one."
-    )
 
 
 def model_from(console: Console, values: dict[str, Any]) -> MimoAudio:

@@ -6,6 +6,7 @@ ids that must not be drawn, then the draw.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ from .errors import MimoEdgeError
 __all__ = ["GREEDY", "SamplerOptions", "candidates", "sample"]
 
 _COLDEST = 0.001
-"""Below it the scores may overflow float32; at it the most likely id is drawn already."""
+"""At it the most likely id is drawn already; below it the scores could overflow float32, so there
+the best is taken without a draw."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class SamplerOptions:
     """How one id is drawn from logits."""
 
     temperature: float = 1.0
+    """How freely: 0 takes the best, as `greedy` does."""
     top_k: int | None = None
     """Keep this many of the best; None or 0: all."""
     top_p: float = 1.0
@@ -34,15 +37,19 @@ class SamplerOptions:
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
-        if not self.temperature >= _COLDEST:
+        if not 0 <= self.temperature < math.inf:
             raise MimoEdgeError(
-                f"temperature is {self.temperature}; it must be at least {_COLDEST} "
-                "(for the most likely text, give that)."
+                f"temperature is {self.temperature}; it must be 0 (take the most likely) or more."
             )
         if not 0 < self.top_p <= 1:
             raise MimoEdgeError(f"top-p is {self.top_p}; it must be above 0 and at most 1.")
         if self.top_k is not None and self.top_k < 0:
             raise MimoEdgeError(f"top-k is {self.top_k}; it must be positive, or 0 for all.")
+
+    @property
+    def takes_best(self) -> bool:
+        """Whether the best id is taken instead of drawn."""
+        return self.greedy or self.temperature < _COLDEST
 
 
 GREEDY = SamplerOptions(greedy=True)
@@ -93,7 +100,7 @@ def sample(
     never: Sequence[int] = (),
 ) -> int:
     """One id. Those in `never` are removed last; if nothing else is left, the best other id."""
-    if options.greedy:
+    if options.takes_best:
         return _best(logits, never)
     ids, weights = candidates(logits, options)
     if never:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mimo_edge.default_bundle import find_bundle
 from mimo_edge.model import MimoAudio
-from mimo_edge.options import find_bundle
 
 FOLDER = Path(__file__).parent.parent / "data" / "demo"
 

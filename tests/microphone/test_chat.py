@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from mimo_edge.default_bundle import find_bundle
 from mimo_edge.model import MimoAudio
-from mimo_edge.options import find_bundle
 from tests.tools.sound_server import RATE, Capture, SoundServer
 from tests.tools.talker import talking
 from training.words import word_errors

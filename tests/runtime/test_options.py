@@ -67,6 +67,16 @@ def test_top_k_1_needs_no_seed(say: Callable[..., tuple[str, bytes]]) -> None:
     assert say("--seed", 1, *best) == say("--seed", 2, *best)
 
 
+@pytest.mark.parametrize("temperature", ["0", "0.0", "1e-6"])
+def test_temperature_0_takes_the_likeliest_text(command: Command, temperature: str) -> None:
+    """Everyone's way to ask for it; whatever the seed."""
+    said = ("text", "Hello.", *BASE, "--code-top-k", 1)
+    best = command(*said, "--top-k", 1).out
+    for seed in (1, 2):
+        given = command(*said, "--temperature", temperature, "--seed", seed)
+        assert given.status == 0 and given.out == best
+
+
 def test_the_number_of_threads_changes_nothing(say: Callable[..., tuple[str, bytes]]) -> None:
     assert say("--seed", 1, "--threads", 2)[0] == say("--seed", 1)[0]
 
@@ -147,7 +157,10 @@ def test_an_answer_without_speech_writes_nothing(command: Command, tmp_path: Pat
         (("--top-p", 2), "top-p is 2.0"),
         (("--top-p", "nan"), "top-p is nan"),
         (("--top-k", -1), "top-k is -1"),
-        (("--temperature", 0), "temperature is 0.0"),
+        (("--temperature", -1), "temperature is -1.0"),
+        (("--temperature", "nan"), "temperature is nan"),
+        (("--temperature", "inf"), "temperature is inf"),
+        (("--code-temperature", 0), "temperature of the sound is 0.0"),
         (("--code-temperature", -1), "temperature is -1.0"),
         (("--code-top-p", 0), "top-p is 0.0"),
         (("--max-new-tokens", 0), "--max-new-tokens is 0"),
@@ -188,10 +201,14 @@ def test_help(command: Command, name: str) -> None:
     parameters = cli.commands[name].params
     if name == "convert":  # Loaded only when it is used.
         assert "--recipe" in result.out and "--tokenizer" in result.out
-    for parameter in parameters:
-        if isinstance(parameter, click.Option):
-            assert all(option in result.out for option in parameter.opts)
-            assert parameter.help
+    options = [parameter for parameter in parameters if isinstance(parameter, click.Option)]
+    for option in options:
+        assert all(written in result.out for written in option.opts)
+        # By itself: "Of the text." says something only to who reads the line above it.
+        assert option.help and not option.help.startswith(("Of ", "The same"))
+        assert len(option.help.split()) >= 2
+    helps = [option.help for option in options]
+    assert len(set(helps)) == len(helps), "two options of a command with the same explanation"
     assert command("--help").out.count(f"\n  {name} ") == 1
 
 
@@ -252,5 +269,5 @@ def test_no_bundle_at_all(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("MIMO_EDGE_MODEL")
-    monkeypatch.setattr("mimo_edge.options._DEMO_FOLDERS", (tmp_path,))
-    assert "give the folder of a bundle with --model" in command("text", "Hello.").sentence
+    monkeypatch.setattr("mimo_edge.default_bundle._DEMO_FOLDERS", (tmp_path,))
+    assert "give the folder of a bundle" in command("text", "Hello.").sentence

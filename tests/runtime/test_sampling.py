@@ -9,6 +9,7 @@ import pytest
 
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.sampling import GREEDY, SamplerOptions, candidates, sample
+from mimo_edge.tasks import Overrides, task
 
 
 def reference(
@@ -156,8 +157,7 @@ def test_the_released_vocabulary_is_quick() -> None:
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"temperature": 0.0}, "temperature is 0.0"),
-        ({"temperature": 1e-40}, "temperature is 1e-40"),
+        ({"temperature": float("inf")}, "temperature is inf"),
         ({"temperature": -1.0}, "temperature is -1.0"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"top_p": 0.0}, "top-p is 0.0"),
@@ -168,3 +168,18 @@ def test_the_released_vocabulary_is_quick() -> None:
 def test_values_without_a_meaning(values: dict[str, float], complaint: str) -> None:
     with pytest.raises(MimoEdgeError, match=complaint):
         SamplerOptions(**values)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-40, 1e-4])
+def test_the_coldest_takes_the_best(temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    scores = (300 * rng.standard_normal(500)).astype(np.float32)
+    best, options = int(scores.argmax()), SamplerOptions(temperature=temperature)
+    assert {sample(scores, options, rng) for _ in range(20)} == {best}
+    assert sample(scores, options, rng, never=[best]) == int(np.argsort(scores)[-2])
+
+
+def test_sound_is_never_drawn_at_temperature_0() -> None:
+    with pytest.raises(MimoEdgeError, match="temperature of the sound is 0"):
+        task("speak", [], Overrides(code_temperature=0.0))
+    assert task("speak", [], Overrides(temperature=0.0)).options.text.takes_best

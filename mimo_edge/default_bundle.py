@@ -1,0 +1,37 @@
+"""Which bundle is run when nobody names one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .config import MANIFEST_FILE
+from .errors import MimoEdgeError
+
+__all__ = ["MODEL_VARIABLE", "find_bundle"]
+
+MODEL_VARIABLE = "MIMO_EDGE_MODEL"
+"""Environment variable that names the folder of a bundle."""
+_DEMO_FOLDERS = (
+    Path(__file__).parent / "models" / "demo",  # in an installed wheel
+    Path(__file__).parent.parent / "models" / "demo",  # in a checkout
+)
+
+
+def find_bundle(bundle: str | Path | None = None) -> Path:
+    """The bundle to run: the one given, else the environment's, else the demo model.
+
+    Raises:
+        MimoEdgeError: none was given and there is no demo model.
+    """
+    if bundle is not None:
+        return Path(bundle)
+    if named := os.environ.get(MODEL_VARIABLE):
+        return Path(named)
+    for folder in _DEMO_FOLDERS:
+        if (folder / MANIFEST_FILE).is_file():
+            return folder
+    raise MimoEdgeError(
+        "there is no model to run: this installation has no demo model; give the folder of a "
+        f"bundle (or name it in {MODEL_VARIABLE}); `mimo-edge convert --help` says how to make one."
+    )
