@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from .atomic import check_folder
 from .config import DEFAULT_CONTEXT, RuntimeOptions
 from .console import Console
 from .default_bundle import MODEL_VARIABLE, find_bundle
@@ -16,6 +17,8 @@ from .model import MimoAudio
 from .tasks import Overrides
 
 __all__ = [
+    "AUDIO",
+    "OUTPUT",
     "console_from",
     "model_from",
     "model_options",
@@ -23,6 +26,21 @@ __all__ = [
     "overrides_from",
     "sampling_options",
 ]
+
+
+AUDIO = click.Path(path_type=str, allow_dash=True)
+
+
+class _OutputFile(click.Path):
+    """A file to write, whose folder is looked at before any work is done."""
+
+    def convert(self, *args: Any, **extra: Any) -> Any:
+        path: Any = super().convert(*args, **extra)
+        check_folder(path)
+        return path
+
+
+OUTPUT = _OutputFile(path_type=Path, dir_okay=False)
 
 
 def _decorate(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
