@@ -1,47 +1,167 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and whatever else a name may stand for.
+
+One rule for everything that is written:
+
+- A regular file, or a name that is still free: the bytes go to a hidden file beside it, are
+  flushed to the disk, and get the name in one step. Until then the name holds what it held.
+- A symbolic link stays; what it points to is written.
+- An existing file keeps its permissions, and its owner where the system allows it.
+- A device or a FIFO is written to, never replaced, and gets all bytes at the end. So does a
+  stream of the process by its name in `/dev` or `/proc` (`/dev/stdout`).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import MimoEdgeError
 
-__all__ = ["atomic_path", "check_folder"]
+__all__ = ["atomic_output", "check_output", "sync_folder"]
+
+_SYSTEM = (Path("/dev"), Path("/proc"))
 
 
-def check_folder(path: Path) -> None:
-    """Raise MimoEdgeError unless the file could be made; ask before a long computation."""
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise MimoEdgeError(f"{path} cannot be written: there is no folder {folder}; make it.")
-    if not os.access(folder, os.W_OK):
-        raise MimoEdgeError(
-            f"{path} cannot be written: {folder} is not writable for this user; choose another."
-        )
+def check_output(path: Path) -> None:
+    """Find out whether the file can be written, before a long computation; changes nothing.
+
+    Raises:
+        MimoEdgeError: its folder is missing or not writable, its name is too long or no name,
+            it is a folder or protected.
+    """
+    with _sentences(path):
+        before = _status(path)
+        if before is not None and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "it is protected against writing")
+        if _is_direct(path, before):
+            return
+        target = Path(os.path.realpath(path))
+        if not target.parent.is_dir():
+            raise MimoEdgeError(
+                f"{path} cannot be written: there is no folder {target.parent}; make it."
+            )
+        # Permissions alone do not tell: the disk may be read-only, the folder the system's.
+        partial = _partial(target)
+        try:
+            os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        finally:
+            _remove(partial)
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; renamed to `path` at the end, removed on any error.
-
-    It has the same ending, since libraries choose formats by it.
+def atomic_output(path: Path) -> Iterator[BinaryIO]:
+    """A binary stream whose bytes are in the file `path` after the block, and after no error.
 
     Raises:
         MimoEdgeError: the system refuses (no such folder, no permission, disk full).
     """
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    with _sentences(path):
+        before = _status(path)
+        if _is_direct(path, before):
+            whole = io.BytesIO()
+            yield whole
+            with path.open("ab") as file:
+                file.write(whole.getbuffer())
+            return
+        target = Path(os.path.realpath(path))
+        partial = _partial(target)
+        try:
+            with _create(partial, before) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+            sync_folder(target.parent)
+        finally:
+            _remove(partial)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, where a system can: Windows cannot."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """What the name stands for; None if it is free, or a link to a free one."""
     try:
-        yield partial
-        partial.replace(path)
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return status
+
+
+def _is_direct(path: Path, before: os.stat_result | None) -> bool:
+    """Whether it is written to in place.
+
+    A stream of the process (`/dev/stdout`, `/dev/fd/3`) may be a regular file, which other
+    programs write to as well. `path` is followed link by link, since the end of the chain looks
+    like any other file.
+    """
+    if before is None:
+        return False
+    if not stat.S_ISREG(before.st_mode):
+        return True
+    while True:
+        if path.parent.name == "fd" and any(folder in path.parents for folder in _SYSTEM):
+            return True
+        if not path.is_symlink():
+            return False
+        path = Path(os.path.realpath(path.parent)) / path.readlink()
+
+
+def _partial(target: Path) -> Path:
+    """A free name in the same folder; short, whatever the length of the target's."""
+    return target.with_name(f".{uuid.uuid4().hex[:12]}.partial")
+
+
+def _create(partial: Path, before: os.stat_result | None) -> BinaryIO:
+    """A new file with the owner and the permissions of the one that it is going to replace."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(partial, flags, 0o666 if before is None else 0o600)
+    if before is not None and hasattr(os, "fchown"):
+        permissions = stat.S_IMODE(before.st_mode)
+        with contextlib.suppress(OSError):
+            os.fchown(descriptor, before.st_uid, -1)
+        try:
+            os.fchown(descriptor, -1, before.st_gid)
+        except OSError:
+            permissions &= ~stat.S_IRWXG  # they were meant for another group
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, permissions)
+    return open(descriptor, "wb")  # noqa: PTH123
+
+
+def _remove(partial: Path) -> None:
+    with contextlib.suppress(OSError):
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    try:
+        nameless = b"\0" in os.fsencode(path)
+    except UnicodeError:  # half of a surrogate pair
+        nameless = True
+    if nameless:
+        raise MimoEdgeError(f"{str(path)!r} is no name of a file; give another one.")
+    try:
+        yield
     except OSError as error:
         raise MimoEdgeError(
             f"{path} cannot be written ({error.strerror or error}); "
-            "check the folder, its permissions and the free disk."
+            "check the name, the folder, its permissions and the free disk."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import click
 
-from .atomic import check_folder
+from .atomic import check_output
 from .audio import check_audio_name
 from .console import Console, print_table, run_command
 from .errors import MimoEdgeError
@@ -24,7 +24,7 @@ from .options import (
     sampling_options,
 )
 from .prompts import Reply
-from .recorded_chat import answer_recordings, make_folder
+from .recorded_chat import answer_recordings, prepare_folder
 from .session import Session
 from .tasks import Overrides
 
@@ -124,9 +124,9 @@ def chat(
         return
     check_audio_name(Path(f"answer.{suffix}"))
     if save_session is not None:
-        check_folder(save_session)
+        check_output(save_session)
     if inputs and output is not None:
-        make_folder(output)
+        prepare_folder(output, len(inputs), suffix)
     if output is not None and not inputs:
         raise MimoEdgeError("--output is for recorded turns (--input); live, give --record DIR.")
     reply: Reply | None = "text" if values.pop("text_only") else None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import atomic_path
+from .atomic import atomic_output
 from .config import Manifest
 from .errors import MimoEdgeError
 
@@ -25,7 +25,7 @@ def write(path: Path, codes: NDArray[np.int64], manifest: Manifest) -> None:
     """Write codes [steps, quantizers], as int16, with the rates they need to be understood."""
     check_name(path)
     audio = manifest.audio
-    with atomic_path(path) as partial, partial.open("wb") as file:
+    with atomic_output(path) as file:
         np.savez_compressed(
             file,
             allow_pickle=False,

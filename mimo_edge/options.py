@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .atomic import check_folder
+from .atomic import check_output
 from .config import DEFAULT_CONTEXT, RuntimeOptions
 from .console import Console
 from .default_bundle import MODEL_VARIABLE, find_bundle
@@ -36,7 +36,7 @@ class _OutputFile(click.Path):
 
     def convert(self, *args: Any, **extra: Any) -> Any:
         path: Any = super().convert(*args, **extra)
-        check_folder(path)
+        check_output(path)
         return path
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from .atomic import atomic_path
+from .atomic import atomic_output, check_output
 from .audio import resample
 from .errors import MimoEdgeError
 
@@ -42,9 +42,10 @@ def picture(recordings: tuple[Path, ...], output: Path) -> None:
     """Draw the spectrograms of RECORDINGS, up to 8 kHz, one pixel per 10 ms."""
     if output.suffix != ".png":
         raise MimoEdgeError(f"{output}: pictures are written as .png; give such a name.")
+    check_output(output)
     image = _stack([(path.name, spectrogram(_read(path))) for path in recordings])
-    with atomic_path(output) as partial:
-        image.save(partial)
+    with atomic_output(output) as file:
+        image.save(file, "PNG")
     click.echo(f"{output}: {len(recordings)} spectrograms")
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .atomic import check_output
 from .audio import write_audio
 from .console import Console, answer_record, describe
 from .engine import Answer
 from .errors import MimoEdgeError
+from .json_lines import JsonLines
 from .model import MimoAudio
 from .prompts import Reply
 from .session import Session
 
-__all__ = ["answer_recordings", "make_folder"]
+__all__ = ["answer_recordings", "prepare_folder"]
 
 _TRANSCRIPT = "transcript.jsonl"
 
@@ -55,7 +56,6 @@ def _report(
     """Print a turn and write its sound and its line of the transcript."""
     if question is not None:
         console.note(f"question {number}: {question}")
-    console.text(answer.text)
     written = _write_answer(answer, number, output, suffix)
     record = {
         "turn": number,
@@ -66,6 +66,7 @@ def _report(
     }
     if output is not None:
         _write_record(output / _TRANSCRIPT, record, first=number == 1)
+    console.text(answer.text)
     console.note((f"{written}: " if written else "") + describe(answer))
     console.record(**record)
 
@@ -73,7 +74,7 @@ def _report(
 def _write_answer(answer: Answer, number: int, output: Path | None, suffix: str) -> Path | None:
     if output is None or answer.audio is None:
         return None
-    path = output / f"answer-{number}.{suffix}"
+    path = _answer_path(output, number, suffix)
     write_audio(path, answer.audio, answer.sample_rate)
     return path
 
@@ -81,8 +82,8 @@ def _write_answer(answer: Answer, number: int, output: Path | None, suffix: str)
 def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:
     """Add a line; what was written of earlier turns stays if the disk is full."""
     try:
-        with path.open("w" if first else "a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        with JsonLines(path, "replace" if first else "append") as lines:
+            lines.write(record)
     except OSError as error:
         raise MimoEdgeError(
             f"{path} cannot be written ({error.strerror}); check the folder and the free disk."
@@ -92,14 +93,14 @@ def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:
 def _turns_in(output: Path) -> int:
     """Turns of the conversation that the folder holds already; a continued one adds to them."""
     transcript = output / _TRANSCRIPT
-    return len(transcript.read_text("utf-8").splitlines()) if transcript.is_file() else 0
+    return transcript.read_bytes().count(b"\n") if transcript.is_file() else 0
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder of the answers.
+def prepare_folder(folder: Path, turns: int, suffix: str) -> None:
+    """Make the folder of the answers and find out whether they can be written there.
 
     Raises:
-        MimoEdgeError: it cannot be made.
+        MimoEdgeError: it cannot be made, or a file is in the way.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,3 +108,13 @@ def make_folder(folder: Path) -> None:
         raise MimoEdgeError(
             f"{folder} cannot be made ({error.strerror}); give another --output."
         ) from error
+    transcript = folder / _TRANSCRIPT
+    check_output(transcript)
+    if transcript.exists() and not transcript.is_file():
+        raise MimoEdgeError(f"{transcript} is no regular file; give another --output.")
+    for number in range(1, turns + 1):
+        check_output(_answer_path(folder, number, suffix))
+
+
+def _answer_path(folder: Path, number: int, suffix: str) -> Path:
+    return folder / f"answer-{number}.{suffix}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .atomic import atomic_path
+from .atomic import atomic_output
 from .config import Manifest
 from .errors import MimoEdgeError
 from .patches import InterleavedPiece, Positions
@@ -60,7 +60,7 @@ class SavedSession:
             "turns": len(self.turns),
         }
         arrays["head"] = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
-        with atomic_path(path) as partial, partial.open("wb") as file:
+        with atomic_output(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     @classmethod

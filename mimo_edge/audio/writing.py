@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ..atomic import atomic_path
+from ..atomic import atomic_output
 from ..errors import MimoEdgeError
 from .resampling import resample
 
@@ -39,8 +39,8 @@ def write_audio(path: Path, samples: NDArray[np.float32], rate: int) -> None:
     # Encoded in memory: of a full disk or a missing folder libsndfile says "System error".
     encoded = io.BytesIO()
     soundfile.write(encoded, data, rate, format=kind[0], subtype=kind[1])
-    with atomic_path(path) as partial:
-        partial.write_bytes(encoded.getbuffer())
+    with atomic_output(path) as file:
+        file.write(encoded.getbuffer())
 
 
 def check_audio_name(path: Path) -> tuple[str, str]:

@@ -7,21 +7,23 @@ rewritten with every piece of sound, and every line of the transcript is written
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
+import os
 import queue
 import struct
 import threading
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..atomic import check_output
 from ..errors import MimoEdgeError
+from ..json_lines import JsonLines, json_line, write_all
 
-__all__ = ["TRACKS", "TRANSCRIPT", "Recording", "Side"]
+__all__ = ["TRACKS", "TRANSCRIPT", "Recording", "Side", "check_recording"]
 
 Side = Literal["user", "assistant"]
 TRACKS: dict[Side, str] = {"user": "user.wav", "assistant": "assistant.wav"}
@@ -47,6 +49,20 @@ _log = logging.getLogger(__name__)
 _Job = tuple[Side, NDArray[np.float32], "float | None"] | str | None
 
 
+def check_recording(folder: Path) -> None:
+    """Find out whether a recording can be made there, before anything else; changes nothing.
+
+    Raises:
+        MimoEdgeError: as `Recording` would.
+    """
+    _check_new(folder)
+    existing = folder
+    with contextlib.suppress(OSError):  # a name that is too long: writing says so
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+    check_output(existing / TRANSCRIPT)
+
+
 class Recording:
     """`user.wav`, `assistant.wav` (mono, 16 bits, both from the same moment) and the transcript.
 
@@ -68,7 +84,7 @@ class Recording:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._tracks = {side: _Track(folder / TRACKS[side], rate) for side in TRACKS}
-            self._transcript = _Lines(folder / TRANSCRIPT)
+            self._transcript = JsonLines(folder / TRANSCRIPT, "new")
         except OSError as error:
             for name in _FILES:  # all of them are new, and would be in the way of the next try
                 with contextlib.suppress(OSError):
@@ -92,7 +108,7 @@ class Recording:
 
     def note(self, record: dict[str, Any]) -> None:
         """Add a line to the transcript; by convention `start` and `end` are seconds of `began`."""
-        self._add(json.dumps(record, ensure_ascii=False) + "\n")
+        self._add(json_line(record))
 
     def close(self) -> None:
         """Write what waits, make both recordings equally long, close the files; no error."""
@@ -131,7 +147,7 @@ class Recording:
     def _try(self, job: tuple[Side, NDArray[np.float32], float | None] | str) -> None:
         try:
             if isinstance(job, str):
-                self._transcript.write(job)
+                self._transcript.write_line(job)
             else:
                 side, samples, at = job
                 self._tracks[side].write(samples, None if at is None else at - self.began)
@@ -170,7 +186,7 @@ class _Track:
         pcm = np.rint(np.clip(samples, -1.0, 1.0) * 32767).astype("<i2")
         self._check(len(pcm))
         self._file.seek(_HEADER_BYTES + 2 * self.length)
-        _write_all(self._file, pcm.tobytes())
+        write_all(self._file, pcm.tobytes())
         self.length += len(pcm)
         self._write_header()
 
@@ -198,6 +214,7 @@ class _Track:
             if length is not None:
                 self._extend(length - self.length)
                 self._write_header()
+            os.fsync(self._file.fileno())
             self._file.close()
         except OSError as error:
             _log.warning("%s: %s", self._file.name, error)
@@ -215,7 +232,7 @@ class _Track:
 
     def _write_header(self) -> None:
         self._file.seek(0)
-        _write_all(self._file, self._header())
+        write_all(self._file, self._header())
 
     def _header(self) -> bytes:
         size = 2 * self.length
@@ -225,34 +242,9 @@ class _Track:
         return riff + form + struct.pack("<4sI", b"data", size)
 
 
-class _Lines:
-    """A text file that holds whole lines only, whatever happens."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb", buffering=0)
-
-    def write(self, line: str) -> None:
-        before = self._file.tell()
-        try:
-            _write_all(self._file, line.encode())
-        except OSError:
-            self._file.truncate(before)
-            raise
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _write_all(file: BinaryIO, data: bytes) -> None:
-    """The system may take a part only, when the disk gets full, and says why the next time."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
-
-
 def _check_new(folder: Path) -> None:
     for name in _FILES:
-        if (folder / name).exists():
+        if os.path.lexists(folder / name):
             raise MimoEdgeError(
                 f"{folder} holds a recording already ({name}); give another folder with --record."
             )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.live import recording
-from mimo_edge.live.recording import Recording
+from mimo_edge.live.recording import Recording, check_recording
 from tests.tools.full_disk import largest_file
 
 RATE = 24000
@@ -244,3 +244,18 @@ def test_killed_program_leaves_what_was_said(tmp_path: Path) -> None:
     assert len(assistant) >= 49 * 960 and np.allclose(assistant, 0.5, atol=1e-4)
     assert len(lines) >= 100
     assert [line["number"] for line in lines] == list(range(len(lines)))
+
+
+def test_a_folder_is_checked_without_a_trace(tmp_path: Path) -> None:
+    check_recording(tmp_path / "new" / "folder")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("in the way")
+    for name in ("file", "file/new", "m" * 300):
+        with pytest.raises(MimoEdgeError, match="cannot be written"):
+            check_recording(tmp_path / name)
+    link = tmp_path / "user.wav"
+    link.symlink_to(tmp_path / "nothing")
+    for attempt in (check_recording, Recording):
+        with pytest.raises(MimoEdgeError, match=r"holds a recording already \(user.wav\)"):
+            attempt(tmp_path)
+    assert link.is_symlink()

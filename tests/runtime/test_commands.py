@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,16 @@ def test_speech_with_style_and_voice(
     for extra in (("--style", "softly"), ("--style-in-text",), ("--voice", clips["voice"])):
         result = command("speak", "Say softly: hello.", "-o", out, *extra, *options)
         assert result.status == 0 or "answered without speech" in result.sentence
+
+
+def test_a_transcript_that_is_something_else(
+    command: Command, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    """A FIFO would wait for a reader that never comes, after the work."""
+    base = ("chat", "--input", clips["short"], "--model", "missing", "--output", tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "transcript.jsonl")
+        assert "no regular file" in command(*base).sentence
+        (tmp_path / "transcript.jsonl").unlink()
+    (tmp_path / "answer-1.flac").mkdir()
+    assert "answer-1.flac cannot be written" in command(*base, "--format", "flac").sentence

@@ -1,10 +1,9 @@
-"""Files that appear whole, files of codes, samples of files, options, contracts."""
+"""Files of codes, samples of files, options, contracts."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,61 +12,11 @@ import numpy as np
 import pytest
 
 from mimo_edge import codes_file
-from mimo_edge.atomic import atomic_path, check_folder
 from mimo_edge.bundle_files import file_sample, load_manifest
 from mimo_edge.config import Manifest, RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.graphs import Graph
 from mimo_edge.model import MimoAudio
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_an_exception_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    path = tmp_path / "a.txt"
-    for before in (None, "older"):
-        if before:
-            path.write_text(before)
-        with pytest.raises(error), atomic_path(path) as partial:
-            assert partial.parent == path.parent and partial.suffix == ".txt"
-            partial.write_text("half")
-            raise error
-        assert [p.read_text() for p in tmp_path.iterdir()] == ([before] if before else [])
-
-
-def test_the_file_appears_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    with atomic_path(path) as partial:
-        partial.write_text("whole")
-        assert not path.exists()
-    assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
-
-
-def test_errors_of_the_system_are_sentences(tmp_path: Path) -> None:
-    path = tmp_path / "no" / "a.txt"
-    with pytest.raises(MimoEdgeError, match="cannot be written"), atomic_path(path) as partial:
-        partial.write_text("nowhere")
-    with pytest.raises(MimoEdgeError, match="there is no folder"):
-        check_folder(path)
-    check_folder(Path("a.txt"))
-
-
-def test_a_folder_that_is_not_writable(tmp_path: Path) -> None:
-    if sys.platform == "win32" or os.geteuid() == 0:
-        pytest.skip("everything is writable for this user")
-    tmp_path.chmod(0o500)
-    with pytest.raises(MimoEdgeError, match="not writable"):
-        check_folder(tmp_path / "a.txt")
-    tmp_path.chmod(0o700)
-
-
-def test_a_folder_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").mkdir()
-    with (
-        pytest.raises(MimoEdgeError, match="cannot be written"),
-        atomic_path(tmp_path / "a.txt") as partial,
-    ):
-        partial.write_text("x")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 @pytest.fixture

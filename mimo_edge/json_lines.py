@@ -1,0 +1,81 @@
+"""Lines of JSON, and a file that holds whole ones only, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal
+
+__all__ = ["JsonLines", "json_line", "write_all"]
+
+
+def json_line(record: dict[str, Any], encoding: str = "utf-8") -> str:
+    """A record as one line without its end; what JSON does not know becomes a string.
+
+    Characters stand for themselves, unless one cannot be encoded: a console may lack it, and a
+    file name that is no UTF-8 holds half of a surrogate pair. Then all others are `\\uXXXX`.
+    """
+    line = json.dumps(record, ensure_ascii=False, default=str)
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(record, default=str)
+    return line
+
+
+class JsonLines:
+    """A file of records, one a line, each written at once; a context manager.
+
+    All methods raise OSError if the system refuses; then the lines before are still there.
+    """
+
+    def __init__(self, path: Path, mode: Literal["new", "append", "replace"]) -> None:
+        """`new`: there is no such file yet."""
+        self._file = io.FileIO(path, {"new": "x", "append": "a", "replace": "w"}[mode])
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Add a line, or nothing at all if the disk is full."""
+        self.write_line(json_line(record))
+
+    def write_line(self, line: str) -> None:
+        """Add what `json_line` made."""
+        before = self._file.tell()
+        try:
+            write_all(self._file, f"{line}\n".encode())
+        except OSError:
+            self._file.seek(before)
+            self._file.truncate()
+            raise
+
+    def close(self) -> None:
+        """See to it that all is on the disk."""
+        with contextlib.suppress(OSError):
+            os.fsync(self._file.fileno())
+        self._file.close()
+
+    def __enter__(self) -> JsonLines:
+        """Close at the end."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+def write_all(file: BinaryIO, data: bytes) -> None:
+    """Write to an unbuffered file.
+
+    The system may take a part only, when the disk gets full, and says why the next time.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
