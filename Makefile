@@ -23,6 +23,7 @@ demo: $(VENV)/installed
 
 # The bundle that ships, from the checkpoint beside it.
 demo-model: $(VENV)/installed
+	rm -f models/demo/README.md  # a conversion replaces nothing but a bundle's own files
 	$(VENV_BIN)/python -m convert --force --recipe default --model $(CHECKPOINT) \
 	  --tokenizer $(CHECKPOINT)-Tokenizer --out models/demo
 	cp training/MODEL_CARD.md models/demo/README.md

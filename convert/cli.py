@@ -17,12 +17,13 @@ from mimo_edge.info import print_files
 from mimo_edge.options import console_from, output_options
 
 from .backbone import BACKBONE_TYPES
-from .bundle import check_target, convert
+from .bundle import convert_into
 from .hub import resolve
 from .linear import PRECISIONS
 from .recipes import RECIPES, change_recipe, get_recipe, part_sizes
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from .source import open_source
+from .target import claim
 
 __all__ = ["convert_command"]
 
@@ -102,23 +103,22 @@ def convert_command(
     """
     console = console_from(values)
     recipe = change_recipe(get_recipe(recipe_name), changes)
-    check_target(out, force=force)
-    source = open_source(
-        resolve(model, kind="model", offline=offline),
-        resolve(tokenizer, kind="tokenizer", offline=offline),
-    )
-    with _Reporter(console) as reporter:
-        manifest = convert(
-            source,
-            out,
-            recipe,
-            name=name or Path(model).name,
-            imatrix=imatrix,
-            threads=threads,
-            force=force,
-            progress=reporter.progress,
-            verify=lambda folder, manifest: reporter.verify(folder, manifest, threads),
+    with claim(out, force=force) as target:
+        source = open_source(
+            resolve(model, kind="model", offline=offline),
+            resolve(tokenizer, kind="tokenizer", offline=offline),
         )
+        with _Reporter(console) as reporter:
+            manifest = convert_into(
+                target,
+                source,
+                recipe,
+                name=name or Path(model).name,
+                imatrix=imatrix,
+                threads=threads,
+                progress=reporter.progress,
+                verify=lambda folder, manifest: reporter.verify(folder, manifest, threads),
+            )
     console.record(bundle=out, recipe=recipe.name, files=[vars(file) for file in manifest.files])
     if not console.as_json:
         print_files(manifest)

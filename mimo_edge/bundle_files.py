@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from .config import (
     checksum,
 )
 from .errors import MimoEdgeError
+from .replacement import finish_replacement
 
 __all__ = ["check_file", "file_sample", "file_sha256", "load_manifest"]
 
+_LOGGER = logging.getLogger(__name__)
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
 
 
@@ -62,6 +65,8 @@ def load_manifest(bundle: Path) -> Manifest:
             f"{bundle} is not a folder; give the folder of a bundle, "
             "made with `mimo-edge convert --model … --tokenizer … --out FOLDER`."
         )
+    if finish_replacement(bundle):
+        _LOGGER.warning("%s: the conversion that was stopped there is finished now.", bundle)
     if not path.is_file():
         raise MimoEdgeError(
             f"{bundle} holds no {MANIFEST_FILE}, so it is not a finished bundle; "
