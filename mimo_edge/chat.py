@@ -12,6 +12,7 @@ from .atomic import check_output
 from .audio import check_audio_name
 from .console import Console, print_table, run_command
 from .errors import MimoEdgeError
+from .inputs import check_recordings
 from .live.turn_events import BargeInMode, TurnSettings
 from .live.view import JsonView, PanelView, PlainView, View
 from .model import MimoAudio
@@ -123,6 +124,7 @@ def chat(
         _show_devices(console)
         return
     check_audio_name(Path(f"answer.{suffix}"))
+    check_recordings([*inputs, values["voice"]])
     if save_session is not None:
         check_output(save_session)
     if inputs and output is not None:

@@ -17,6 +17,7 @@ from .compare import compare
 from .console import answer_record, run_command
 from .errors import MimoEdgeError
 from .info import info
+from .inputs import check_recordings
 from .lookahead import lookahead
 from .options import (
     AUDIO,
@@ -52,6 +53,7 @@ def cli() -> None:
 def ask(audio: str, question: str, think: bool, **values: Any) -> None:
     """Answer QUESTION about AUDIO in text."""
     console, overrides = console_from(values), overrides_from(values)
+    check_recordings([audio])
     with model_from(console, values) as model:
         answer = model.ask(
             audio, question, thinking=think, overrides=overrides, on_text=console.live_text()
@@ -68,6 +70,7 @@ def ask(audio: str, question: str, think: bool, **values: Any) -> None:
 def encode(audio: str, output: Path, **values: Any) -> None:
     """Turn AUDIO into a file of RVQ codes."""
     codes_file.check_name(output)
+    check_recordings([audio])
     console = console_from(values)
     with model_from(console, values) as model:
         codes = model.encode(audio)

@@ -21,6 +21,7 @@ from .config import RuntimeOptions
 from .console import print_table
 from .engine import Engine
 from .errors import MimoEdgeError
+from .inputs import check_recordings
 from .options import console_from, output_options
 from .patches import to_patches
 from .sampling import GREEDY
@@ -87,6 +88,7 @@ def compare(
 ) -> None:
     """Measure how far BUNDLES are from the float32 bundle of the same checkpoint."""
     console = console_from(values)
+    check_recordings(clips)
     with console.busy("measuring"):
         results = measure(reference, bundles, clips, threads=threads)
     for result in results:

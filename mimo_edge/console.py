@@ -68,6 +68,13 @@ class Console:
         if not self.as_json:
             self._notes.print(text, markup=False, soft_wrap=True)
 
+    def complain(self, sentence: str) -> None:
+        """What went wrong with a part of the work, where the command goes on with the rest."""
+        if self._streamed:  # in the middle of a line
+            click.echo()
+            self._streamed = False
+        _say_fault(sentence)
+
     def text(self, text: str) -> None:
         """The text of a result, unless it was shown live."""
         if self._streamed:
@@ -186,6 +193,10 @@ def _interrupt_main() -> None:
         _thread.interrupt_main()
 
 
-def _fail(sentence: str, status: int) -> NoReturn:
+def _say_fault(sentence: str) -> None:
     click.echo(f"mimo-edge: {sentence}", err=True)
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    _say_fault(sentence)
     sys.exit(status)

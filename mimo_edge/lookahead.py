@@ -24,6 +24,7 @@ from .console import print_table
 from .default_bundle import find_bundle
 from .engine import Engine
 from .errors import MimoEdgeError
+from .inputs import check_recordings
 from .options import console_from, output_options
 from .sound import push_sizes
 
@@ -100,6 +101,7 @@ def lookahead(
 ) -> None:
     """Measure how well BUNDLE speaks when its sound is decoded early."""
     console = console_from(values)
+    check_recordings(clips)
     with console.busy("measuring"):
         engine = Engine.load(find_bundle(bundle), RuntimeOptions(threads=threads, context=64))
         try:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .atomic import atomic_output, check_output
 from .audio import resample
 from .errors import MimoEdgeError
+from .inputs import check_recordings
 
 __all__ = ["picture", "spectrogram"]
 
@@ -43,6 +44,7 @@ def picture(recordings: tuple[Path, ...], output: Path) -> None:
     if output.suffix != ".png":
         raise MimoEdgeError(f"{output}: pictures are written as .png; give such a name.")
     check_output(output)
+    check_recordings(map(str, recordings))
     image = _stack([(path.name, spectrogram(_read(path))) for path in recordings])
     with atomic_output(output) as file:
         image.save(file, "PNG")

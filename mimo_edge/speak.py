@@ -12,6 +12,7 @@ from .audio import check_audio_name, write_audio
 from .console import Console, answer_record, describe
 from .engine import Answer
 from .errors import MimoEdgeError
+from .inputs import check_recordings
 from .options import (
     AUDIO,
     OUTPUT,
@@ -44,6 +45,7 @@ __all__ = ["continue_", "few_shot", "speak"]
 def speak(text: str, output: Path, **values: Any) -> None:
     """Say TEXT ("-": read it from standard input)."""
     check_audio_name(output)
+    check_recordings([values["voice"]])
     console, overrides = console_from(values), overrides_from(values)
     if text == "-":
         text = sys.stdin.read().strip()
@@ -83,6 +85,7 @@ def few_shot(
 ) -> None:
     """Do with AUDIO what the examples show (base model)."""
     check_audio_name(output)
+    check_recordings([*(path for example in examples for path in example[:2]), audio])
     console, overrides = console_from(values), overrides_from(values)
     with model_from(console, values) as model, console.busy("speaking"):
         answer = model.few_shot(instruction, examples, audio, overrides=overrides)
@@ -104,6 +107,7 @@ def few_shot(
 def continue_(audio: str, output: Path, **values: Any) -> None:
     """Go on speaking where AUDIO ends (base model)."""
     check_audio_name(output)
+    check_recordings([audio])
     console, overrides = console_from(values), overrides_from(values)
     with model_from(console, values) as model, console.busy("speaking"):
         answer = model.continue_speech(audio, overrides=overrides)

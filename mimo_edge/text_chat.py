@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from .console import answer_record
+from .console import Console, answer_record
+from .errors import MimoEdgeError
 from .options import (
     console_from,
     model_from,
@@ -16,8 +20,14 @@ from .options import (
     overrides_from,
     sampling_options,
 )
+from .session import Session
 
 __all__ = ["text"]
+
+_PROMPT = "> "
+_HELP = "/help shows this · /exit, /quit or Ctrl-D end the conversation · all else is said"
+_ENDS = ("/exit", "/quit")
+_COMMAND = re.compile("/[a-z]+")
 
 
 @click.command()
@@ -28,16 +38,62 @@ __all__ = ["text"]
 @sampling_options
 @output_options
 def text(messages: tuple[str, ...], system: str | None, think: bool, **values: Any) -> None:
-    """Chat in text: one turn per MESSAGE, or per line of standard input."""
+    """Chat in text: one turn per MESSAGE, or per line of standard input.
+
+    On a terminal it asks for each line; /exit, /quit or Ctrl-D end it, /help says so.
+    """
     console, overrides = console_from(values), overrides_from(values)
-    lines = messages or (line.strip() for line in sys.stdin)
     with (
         model_from(console, values) as model,
         model.session(
             reply="thinking" if think else "text", system=system, overrides=overrides
         ) as session,
     ):
-        for line in filter(None, lines):
-            answer = session.ask(text=line, on_text=console.live_text())
-            console.text(answer.text)
-            console.record(task="text", request=line, **answer_record(answer))
+        if messages or not sys.stdin.isatty():
+            for line in messages or (line.strip() for line in sys.stdin):
+                _say(console, session, line)
+        else:
+            console.note(_HELP)
+            for line in _typed_lines(console):
+                try:
+                    _say(console, session, line)
+                except MimoEdgeError as error:  # the next line may do
+                    console.complain(str(error))
+
+
+def _say(console: Console, session: Session, line: str) -> None:
+    if not line.strip():
+        return
+    answer = session.ask(text=line, on_text=console.live_text())
+    console.text(answer.text)
+    console.record(task="text", request=line, **answer_record(answer))
+
+
+def _typed_lines(console: Console) -> Iterator[str]:
+    """What is typed for the model, without surrounding blanks; obeys the words with a slash."""
+    while (line := _typed()) is not None:
+        line = line.strip()
+        if line in _ENDS:
+            return
+        if not _COMMAND.fullmatch(line):
+            yield line
+        elif line == "/help":
+            console.note(_HELP)
+        else:
+            console.note(f"there is no {line}; {_HELP}")
+
+
+def _typed() -> str | None:
+    """One line from a terminal, behind a prompt; None at its end (Ctrl-D)."""
+    try:
+        if sys.stdout.isatty():
+            with contextlib.suppress(ImportError):  # Windows has none; its consoles edit lines
+                import readline  # noqa: F401  (input() then has arrow keys and a history)
+            return input(_PROMPT)
+        # The answers go elsewhere, and the prompt must not follow them.
+        click.echo(_PROMPT, nl=False, err=True)
+        line = sys.stdin.readline()
+        return line if line else None
+    except EOFError:
+        click.echo(err=True)  # the shell's prompt begins on a line of its own
+        return None

@@ -66,7 +66,8 @@ def test_several_recordings_and_an_instruction(command: Command, clips: dict[str
     two = command("transcribe", clips["short"], clips["tiny"], *QUICK)
     other = command("transcribe", clips["short"], "--instruction", "Translate it.", *QUICK)
     assert two.status == other.status == 0
-    assert two.out.startswith(one.out) and len(two.out) > len(one.out)
+    first, second = two.out.splitlines(keepends=True)
+    assert first == f"{clips['short']}: {one.out}" and second.startswith(f"{clips['tiny']}: ")
     assert other.out != one.out
 
 

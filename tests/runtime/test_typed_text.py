@@ -1,0 +1,72 @@
+"""`mimo-edge text` on a terminal: a prompt for each line, and words that end the conversation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import QUICK
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+
+
+def typed(
+    bundle: Path, *lines: bytes, out: Path | None = None, options: tuple[str, ...] = ()
+) -> tuple[int, str]:
+    """(exit status, what is shown) when one of `lines` is typed at each prompt."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    stdout = theirs if out is None else out.open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mimo_edge", "text", *QUICK, *options],
+        stdin=theirs,
+        stdout=stdout,
+        stderr=theirs,
+        cwd=ROOT,
+        env={**os.environ, "MIMO_EDGE_MODEL": str(bundle), "TERM": "dumb"},
+    )
+    os.close(theirs)
+    shown, waiting, after = b"", [*lines], 0
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:  # the other side is closed: Linux says EIO
+            piece = b""
+        if not piece:
+            break
+        shown += piece
+        if waiting and b"> " in shown[after:]:
+            after = len(shown)
+            os.write(ours, waiting.pop(0))
+    os.close(ours)
+    assert not waiting, shown
+    return process.wait(timeout=60), shown.decode(errors="replace").replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("end", [b"/exit\n", b"/quit\n", b"\x04"])
+def test_a_prompt_and_three_ways_to_end(default_bundle: Path, end: bytes) -> None:
+    status, shown = typed(default_bundle, b"Hello.\n", b"/help\n", b"\n", b"/bye\n", end)
+    assert status == 0 and "Traceback" not in shown
+    assert shown.count("/exit, /quit or Ctrl-D") == 3  # at the start, for /help, for /bye
+    assert shown.count("\n> ") >= 4 and "there is no /bye" in shown
+
+
+def test_a_line_that_fails_does_not_end_it(default_bundle: Path) -> None:
+    lines = (b"Hello " * 200 + b"\n", b"Hello.\n", b"/exit\n")
+    status, shown = typed(default_bundle, *lines, options=("--ctx", "64"))
+    assert status == 0 and shown.count("do not fit the context") == 1
+    assert shown.count("\n> ") == 3
+
+
+def test_only_answers_go_to_a_file(default_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answers.txt"
+    status, shown = typed(default_bundle, b"Hello.\n", b"/exit\n", out=out)
+    assert status == 0 and shown.count("> ") == 2
+    (answer,) = out.read_bytes().decode(errors="replace").splitlines()
+    assert answer and ">" not in answer and "/exit" not in answer
