@@ -109,7 +109,11 @@ class GraphBuilder:
         )
 
     def save(self, path: Path, progress: Callable[[int], None] | None = None) -> None:
-        """Write `path` and its weights to `path` + `.data`; `progress` gets each weight's bytes."""
+        """Write `path` and its weights to `path` + `.data`; `progress` gets each weight's bytes.
+
+        Raises:
+            Exception: whatever a weight's `load` raises, or writing does.
+        """
         graph = ir.Graph(
             self._inputs,
             self._outputs,
@@ -119,14 +123,17 @@ class GraphBuilder:
             name=self.name,
         )
         model = ir.Model(graph, ir_version=_IR_VERSION, producer_name="mimo_edge")
-        ir.save(
-            model,
-            path,
-            external_data=f"{path.name}.data",
-            size_threshold_bytes=4096,
-            alignment=_EXTERNAL_ALIGNMENT,
-            callback=(lambda tensor, _: progress(tensor.nbytes)) if progress else None,
-        )
+        try:
+            ir.save(
+                model,
+                path,
+                external_data=f"{path.name}.data",
+                size_threshold_bytes=4096,
+                alignment=_EXTERNAL_ALIGNMENT,
+                callback=(lambda tensor, _: progress(tensor.nbytes)) if progress else None,
+            )
+        except ir.serde.SerdeError as error:
+            raise _unwrapped(error) from error
 
     def weight_bytes(self) -> int:
         """Size of all initializers."""
@@ -190,3 +197,10 @@ class GraphBuilder:
     def _next(self) -> int:
         self._count += 1
         return self._count
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """What was raised first: onnx-ir wraps it once at every level of the model."""
+    while isinstance(error, ir.serde.SerdeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error

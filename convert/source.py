@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mimo_edge.errors import MimoEdgeError
 from .backbone import expected_backbone_tensors
 from .checkpoint import Checkpoint
 from .configs import AudioTokenizerConfig, LanguageModelConfig
-from .tensors import audio_tensors, patch_tensors
+from .tensors import audio_tensors, patch_tensors, unread_tensors
 from .text_tokenizer import TextTokenizer, read_text_tokenizer
 
 __all__ = ["Source", "open_source"]
@@ -36,8 +37,6 @@ def open_source(model: Path, tokenizer: Path) -> Source:
     language_checkpoint, audio_checkpoint = Checkpoint.open(model), Checkpoint.open(tokenizer)
     language = LanguageModelConfig.parse(language_checkpoint.config, model / "config.json")
     audio = AudioTokenizerConfig.parse(audio_checkpoint.config, tokenizer / "config.json")
-    language_checkpoint.check(expected_backbone_tensors(language) | patch_tensors(language))
-    audio_checkpoint.check(audio_tensors(audio))
     if language.audio_channels > audio.num_quantizers:
         raise MimoEdgeError(
             f"{model} uses {language.audio_channels} codebooks and {tokenizer} has "
@@ -51,6 +50,13 @@ def open_source(model: Path, tokenizer: Path) -> Source:
                 f"{language.speech_vocab_sizes[channel]} codes with {empty} as the empty one; "
                 "they are not made for each other."
             )
+    _check_tensors(
+        language_checkpoint,
+        expected_backbone_tensors(language) | patch_tensors(language),
+        # A tied head is the embedding table, whether it is stored once more or not.
+        ("lm_head.weight",) if language.tie_word_embeddings else (),
+    )
+    _check_tensors(audio_checkpoint, audio_tensors(audio))
     text = read_text_tokenizer(model, vocab_size=language.vocab_size)
     return Source(
         language_checkpoint=language_checkpoint,
@@ -59,3 +65,18 @@ def open_source(model: Path, tokenizer: Path) -> Source:
         audio=audio,
         text=text,
     )
+
+
+def _check_tensors(
+    checkpoint: Checkpoint, expected: Mapping[str, tuple[int, ...]], repeated: Sequence[str] = ()
+) -> None:
+    """Everything expected is there, and nothing is that would be left out of the answers."""
+    checkpoint.check(expected)
+    unread = unread_tensors(checkpoint.names(), (*expected, *repeated))
+    if unread:
+        more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
+        raise MimoEdgeError(
+            f"{checkpoint.folder} has the tensor {unread[0]!r}{more}, which a model as its "
+            "config.json describes it does not use; config and weights are not of the same "
+            "checkpoint, or it is of a newer kind than this mimo_edge converts."
+        )

@@ -1,8 +1,11 @@
-"""The tensors a checkpoint must hold beside the backbone: upstream name → shape."""
+"""The tensors of a checkpoint beside the backbone's: those that are read, upstream name → shape,
+and those that are known and not needed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +13,31 @@ from numpy.typing import NDArray
 from .checkpoint import Checkpoint
 from .configs import AudioTokenizerConfig, LanguageModelConfig
 
-__all__ = ["RecordedWeights", "ShapesOnly", "audio_tensors", "patch_tensors"]
+__all__ = [
+    "NOT_NEEDED",
+    "RecordedWeights",
+    "ShapesOnly",
+    "audio_tensors",
+    "patch_tensors",
+    "unread_tensors",
+]
 
 Shapes = dict[str, tuple[int, ...]]
+
+_TRAINING_STATE = "the codebook's training: how often and by what its rows were chosen"
+_EMBEDS_CODES = "a table of text embeddings, which the reference removes: only codes go in here"
+NOT_NEEDED: Mapping[str, str] = MappingProxyType(
+    {
+        "encoder.quantizer.vq.layers.*._codebook.embed_avg": _TRAINING_STATE,
+        "encoder.quantizer.vq.layers.*._codebook.cluster_size": _TRAINING_STATE,
+        "encoder.quantizer.vq.layers.*._codebook.inited": _TRAINING_STATE,
+        "*.rotary_emb.inv_freq": "computed from rope_theta; the reference does not read it either",
+        "model.mtp_layers.*": "drafts of further text tokens, which MiMo's base model has",
+        "local_transformer.embed_tokens.weight": _EMBEDS_CODES,
+        "input_local_transformer.embed_tokens.weight": _EMBEDS_CODES,
+    }
+)
+"""Pattern of upstream names (`*`: anything) → why what they name has no part in any answer."""
 
 
 def patch_tensors(config: LanguageModelConfig) -> Shapes:
@@ -66,6 +91,7 @@ def audio_tensors(config: AudioTokenizerConfig) -> Shapes:
         f"{vocoder}.embeddings.weight": (c.vocoder_dim, c.n_mels),
         f"{vocoder}.head.out.weight": (c.nfft + 2, c.vocoder_dim),
         f"{vocoder}.head.out.bias": (c.nfft + 2,),
+        f"{vocoder}.head.istft.window": (c.nfft,),
     }
     norms = {
         "encoder.layer_norm": width,
@@ -106,6 +132,12 @@ def _tokenizer_layer_tensors(
         for norm in ("self_attn_layer_norm", "final_layer_norm"):
             yield f"{layer}.{norm}.weight", (width,)
             yield f"{layer}.{norm}.bias", (width,)
+
+
+def unread_tensors(names: Iterable[str], expected: Iterable[str]) -> list[str]:
+    """Those of a checkpoint's `names` that are neither `expected` nor known to be not needed."""
+    left = set(names).difference(expected)
+    return sorted(n for n in left if not any(fnmatchcase(n, pattern) for pattern in NOT_NEEDED))
 
 
 class ShapesOnly:

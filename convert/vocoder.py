@@ -9,15 +9,23 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from mimo_edge.errors import MimoEdgeError
+
 from .attention import rope_tables, windowed_attention
 from .configs import AudioTokenizerConfig
 from .graph_builder import GraphBuilder
 from .linear import Precision, Weights, linear
 from .tokenizer_layers import layer_norm, tokenizer_layer
 
-__all__ = ["build_vocoder"]
+__all__ = ["WINDOW_TENSOR", "build_vocoder"]
+
+WINDOW_TENSOR = "decoder.vocoder.head.istft.window"
+"""Upstream name of the synthesis window, [nfft]: the checkpoint's own numbers, which are a Hann
+window rounded to the checkpoint's number type."""
 
 _LARGEST_MAGNITUDE = 100.0
+_SMALLEST_ENVELOPE = 1e-11
+"""What the reference, too, asks of the overlapped squared windows that it divides by."""
 
 
 def build_vocoder(
@@ -42,12 +50,33 @@ def build_vocoder(
     head = f"{prefix}.head.out"
     # The exponential magnifies every error of this layer: it stays float32.
     x = linear(graph, weights, x, [f"{head}.weight"], "fp32", [f"{head}.bias"])
-    waveform = _inverse_stft(graph, x, config.nfft, config.hop_length)
+    window = _window(graph, weights, config)
+    waveform = _inverse_stft(graph, x, window, config.nfft, config.hop_length)
     graph.output(waveform, "waveform", "float", ["samples"])
     return graph
 
 
-def _inverse_stft(graph: GraphBuilder, x: ir.Value, nfft: int, hop: int) -> ir.Value:
+def _window(graph: GraphBuilder, weights: Weights, config: AudioTokenizerConfig) -> ir.Value:
+    """The checkpoint's synthesis window, [nfft]."""
+    hop = config.hop_length
+
+    def load() -> NDArray[np.float32]:
+        window = weights.array(WINDOW_TENSOR)
+        # Far from the ends every sample is divided by the squares of all windows over it.
+        padded = np.pad(window.astype(np.float64) ** 2, (0, -len(window) % hop))
+        if padded.reshape(-1, hop).sum(axis=0).min() <= _SMALLEST_ENVELOPE:
+            raise MimoEdgeError(
+                f"the weights are damaged: windows like {WINDOW_TENSOR!r}, {hop} samples apart, "
+                "leave gaps between them; download the audio tokenizer again."
+            )
+        return window
+
+    return graph.weight(WINDOW_TENSOR, "float", weights.shape(WINDOW_TENSOR), load)
+
+
+def _inverse_stft(
+    graph: GraphBuilder, x: ir.Value, window: ir.Value, nfft: int, hop: int
+) -> ir.Value:
     """[1, frames, nfft + 2] (log-magnitudes, then phases) → [frames · hop].
 
     Inverse real FFT, window and overlap-add are linear, so together they are one
@@ -60,9 +89,8 @@ def _inverse_stft(graph: GraphBuilder, x: ir.Value, nfft: int, hop: int) -> ir.V
         [graph.op("Mul", magnitude, graph.op(part, phase)) for part in ("Cos", "Sin")], -1
     )
     spectrum = graph.transpose(spectrum, [0, 2, 1])
-    window = np.hanning(nfft + 1)[:-1]
-    basis = _fourier_basis(graph, window)
-    envelope = graph.constant((window**2).astype(np.float32)[None, None, :])
+    basis = _fourier_basis(graph, window, nfft)
+    envelope = graph.reshape(graph.op("Mul", window, window), [1, 1, nfft])
     frames = graph.concat([graph.constant([1, 1]), graph.dim(x, 1)], 0)
     ones = graph.op("Expand", graph.constant(1.0), frames)
     trim = (nfft - hop) // 2
@@ -78,13 +106,12 @@ def _inverse_stft(graph: GraphBuilder, x: ir.Value, nfft: int, hop: int) -> ir.V
     return graph.reshape(graph.op("Div", *waves), [-1])
 
 
-def _fourier_basis(graph: GraphBuilder, window: NDArray[np.float64]) -> ir.Value:
+def _fourier_basis(graph: GraphBuilder, window: ir.Value, nfft: int) -> ir.Value:
     """[2 · bins, 1, nfft]: what each real, then each imaginary part adds to a windowed frame.
 
     Computed in the graph, which onnxruntime does once while it loads: as a constant it would
     be megabytes of every bundle.
     """
-    nfft = len(window)
     bins = np.arange(nfft // 2 + 1)
     turns = graph.op(
         "Mod",
@@ -96,5 +123,5 @@ def _fourier_basis(graph: GraphBuilder, window: NDArray[np.float64]) -> ir.Value
     weight = np.where((bins == 0) | (bins == nfft // 2), 1.0, 2.0)[:, None] / nfft
     real = graph.op("Mul", graph.op("Cos", angle), graph.constant(weight))
     imaginary = graph.op("Mul", graph.op("Sin", angle), graph.constant(-weight))
-    basis = graph.op("Mul", graph.concat([real, imaginary], 0), graph.constant(window))
+    basis = graph.op("Mul", graph.concat([real, imaginary], 0), window)
     return graph.op("Unsqueeze", basis, graph.constant([1]))

@@ -197,7 +197,7 @@ class AudioTokenizer:
     def _overlap_add(self, pieces: Array) -> Array:
         """Windowed pieces [frames, nfft] → waveform, divided by the overlapped squared window."""
         size, hop = self.config["nfft"], self.config["hop_length"]
-        window = hann(size)
+        window = self.tensors["decoder.vocoder.head.istft.window"]
         total = (len(pieces) - 1) * hop + size
         wave, weight = np.zeros(total), np.zeros(total)
         for i, piece in enumerate(pieces):

@@ -107,15 +107,13 @@ def write_tensors(
 
 
 def _write_file(path: Path, specs: Sequence[TensorSpec], dtype: str, noise: Noise) -> None:
-    # Widest first and then by name, as the safetensors library writes them: all is aligned.
-    specs = sorted(specs, key=lambda spec: (-ITEM_SIZES[spec.dtype or dtype], spec.name))
+    specs = sorted(specs, key=lambda spec: spec.name)  # as the safetensors library writes them
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for spec in specs:
         end = offset + _byte_size(spec, dtype)
         offsets = [offset, end]
-        kind = spec.dtype or dtype
-        header[spec.name] = {"dtype": kind, "shape": list(spec.shape), "data_offsets": offsets}
+        header[spec.name] = {"dtype": dtype, "shape": list(spec.shape), "data_offsets": offsets}
         offset = end
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # the data starts at a multiple of 8
@@ -123,14 +121,14 @@ def _write_file(path: Path, specs: Sequence[TensorSpec], dtype: str, noise: Nois
         file.write(len(text).to_bytes(8, "little") + text)
         for spec in specs:
             if spec.values is not None:
-                file.write(_to_bytes(spec.values, spec.dtype or dtype))
+                file.write(_to_bytes(spec.values, dtype))
                 continue
-            for block in noise.blocks(spec, spec.dtype or dtype):
+            for block in noise.blocks(spec, dtype):
                 file.write(block)
 
 
 def _byte_size(spec: TensorSpec, dtype: str) -> int:
-    return prod(spec.shape) * ITEM_SIZES[spec.dtype or dtype]
+    return prod(spec.shape) * ITEM_SIZES[dtype]
 
 
 def _split(specs: Sequence[TensorSpec], dtype: str, limit: int) -> list[list[TensorSpec]]:

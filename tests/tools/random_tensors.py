@@ -31,8 +31,6 @@ class TensorSpec:
     shape: tuple[int, ...]
     mean: float = 0.0
     std: float = 0.0
-    dtype: str | None = None
-    """When it is not the checkpoint's."""
     row_scales: Mapping[int, float] = field(default_factory=dict)
     """Rows that are made larger: a token whose logit is to win more often."""
     values: Floats | None = None
@@ -175,9 +173,9 @@ def _audio_decoder(c: Mapping[str, Any], seed: int) -> Iterator[TensorSpec]:
     name = "decoder.vocoder.head.out.bias"
     yield TensorSpec(name=name, shape=(size + 2,), values=bias.astype(np.float32))
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
-    # A checkpoint's copy of a constant: never rounded, so that it agrees with the constant.
+    # Rounded to the checkpoint's number type, as upstream: the window that counts is this one.
     name, values = "decoder.vocoder.head.istft.window", window.astype(np.float32)
-    yield TensorSpec(name=name, shape=(size,), dtype="F32", values=values)
+    yield TensorSpec(name=name, shape=(size,), values=values)
 
 
 def audio_tensors(config: Mapping[str, Any], seed: int) -> Iterator[TensorSpec]:
