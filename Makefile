@@ -6,6 +6,15 @@ VENV ?= .venv
 VENV_BIN ?= $(VENV)/bin
 PYTEST ?=
 
+# GCC before 12.4 and 13.3 miscompiles `_tile_loadconfig` (its inline assembly declares 8 of the 64
+# bytes that it reads), so that llama.cpp's kernels for Intel's AMX die of an illegal instruction.
+# The compiler that builds llama.cpp is asked itself; other compilers and processors get nothing.
+AMX_FAULT := defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11 \
+  && (__GNUC__ * 100 + __GNUC_MINOR__ < 1204 || (__GNUC__ == 13 && __GNUC_MINOR__ < 3))
+WITHOUT_AMX := $(shell printf '\043if %s\nwithout\n\043endif\n' '$(AMX_FAULT)' \
+  | $(CXX) -E -P -x c++ - 2>/dev/null | grep -q without \
+  && echo -mno-amx-tile -mno-amx-int8 -mno-amx-bf16)
+
 QUESTIONS := tests/data/demo
 DEMO_OUT := demo-out
 CHECKPOINT := models/demo-checkpoint/MiMo-Audio-Demo
@@ -42,7 +51,14 @@ lint: $(VENV)/installed
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV_BIN)/python -m pip install --quiet --upgrade pip
-	$(VENV_BIN)/python -m pip install --editable ".[test]"
+	CFLAGS="$(CFLAGS) $(WITHOUT_AMX)" CXXFLAGS="$(CXXFLAGS) $(WITHOUT_AMX)" \
+	  $(VENV_BIN)/python -m pip install --editable ".[test]"
+# A llama.cpp that pip kept from another build may not be for this processor: then build it again.
+	$(VENV_BIN)/python -m mimo_edge.native_probe || \
+	  CFLAGS="$(CFLAGS) $(WITHOUT_AMX)" CXXFLAGS="$(CXXFLAGS) $(WITHOUT_AMX)" \
+	  $(VENV_BIN)/python -m pip install --force-reinstall --no-deps --no-cache-dir \
+	  "$$($(VENV_BIN)/python -m pip freeze | grep -i '^llama.cpp.python==')"
+	$(VENV_BIN)/python -m mimo_edge.native_probe
 	@touch $@
 
 clean:

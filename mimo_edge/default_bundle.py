@@ -8,7 +8,7 @@ from pathlib import Path
 from .config import MANIFEST_FILE
 from .errors import MimoEdgeError
 
-__all__ = ["MODEL_VARIABLE", "find_bundle"]
+__all__ = ["MODEL_VARIABLE", "demo_bundle", "find_bundle"]
 
 MODEL_VARIABLE = "MIMO_EDGE_MODEL"
 """Environment variable that names the folder of a bundle."""
@@ -28,10 +28,14 @@ def find_bundle(bundle: str | Path | None = None) -> Path:
         return Path(bundle)
     if named := os.environ.get(MODEL_VARIABLE):
         return Path(named)
-    for folder in _DEMO_FOLDERS:
-        if (folder / MANIFEST_FILE).is_file():
-            return folder
+    if (demo := demo_bundle()) is not None:
+        return demo
     raise MimoEdgeError(
         "there is no model to run: this installation has no demo model; give the folder of a "
         f"bundle (or name it in {MODEL_VARIABLE}); `mimo-edge convert --help` says how to make one."
     )
+
+
+def demo_bundle() -> Path | None:
+    """The folder of the demo model; None if this installation has none."""
+    return next((folder for folder in _DEMO_FOLDERS if (folder / MANIFEST_FILE).is_file()), None)

@@ -21,6 +21,7 @@ from .cores import share_cores
 from .errors import MimoEdgeError
 from .events import Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .generate import Stages, stream
+from .native_probe import check_repacked
 from .patch_decoder import PatchDecoder
 from .patch_encoder import PatchEncoder
 from .patches import Layout, to_patches
@@ -96,6 +97,8 @@ class Engine:
                 f"--ctx is {options.context}, but this model knows at most "
                 f"{manifest.backbone.max_positions} positions."
             )
+        if options.repack:
+            check_repacked()
         size = next(file.size for file in manifest.files if file.name == BACKBONE_FILE)
         shares = share_cores(options.thread_count(), size)
         with contextlib.ExitStack() as opened:
