@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,16 @@ from numpy.typing import NDArray
 from .atomic import atomic_output
 from .config import Manifest
 from .errors import MimoEdgeError
+from .untrusted_arrays import ArrayFile, UnusableArrayError
 
-__all__ = ["check_name", "read", "write"]
+__all__ = ["LONGEST_S", "check_name", "read", "write"]
+
+LONGEST_S = 2 * 3600
+"""Seconds of sound that a file may hold: its waveform has to fit the memory."""
+_LARGEST = 2**31 - 1
+_MOST_CODEBOOKS = 1024
+_NAMED = 32
+"""Codebooks that a message lists at most."""
 
 
 def check_name(path: Path) -> None:
@@ -37,29 +44,49 @@ def write(path: Path, codes: NDArray[np.int64], manifest: Manifest) -> None:
 
 
 def read(path: Path, manifest: Manifest) -> NDArray[np.int64]:
-    """Codes int64 [steps, ≥ channels].
+    """Codes int64 [steps, ≥ channels], each within its codebook.
 
     Raises:
-        MimoEdgeError: the file cannot be read, or its codes are of another audio tokenizer.
+        MimoEdgeError: the file cannot be read, is too long, or its codes are of another audio
+            tokenizer.
     """
+    audio = manifest.audio
+    most_steps = LONGEST_S * audio.sample_rate // audio.samples_per_step
     try:
-        with np.load(path, allow_pickle=False) as file:
-            codes = file["codes"].astype(np.int64)
-            sizes, rate = file["codebook_sizes"], int(file["sample_rate"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        with ArrayFile(path) as file:
+            sizes = file.integers(
+                "codebook_sizes", [None], least=1, most=_LARGEST, longest=_MOST_CODEBOOKS
+            )
+            rate = int(file.integers("sample_rate", [], least=1, most=_LARGEST, longest=0))
+            step = int(file.integers("samples_per_step", [], least=1, most=_LARGEST, longest=0))
+            _check_kind(path, manifest, tuple(sizes.tolist()), rate, step)
+            codes = file.integers(
+                "codes", [None, len(sizes)], least=0, most=_LARGEST, longest=most_steps
+            )
+    except UnusableArrayError as error:
         raise MimoEdgeError(
-            f"{path} is not a file of codes ({error}); make one with `mimo-edge encode`."
+            f"{path} is not a file of codes of at most {LONGEST_S // 3600} hours ({error}); "
+            "make one with `mimo-edge encode`."
         ) from error
-    audio, channels = manifest.audio, manifest.patch.channels
-    if (
-        codes.ndim != 2
-        or codes.shape[1] < channels
-        or rate != audio.sample_rate
-        or tuple(sizes[:channels]) != audio.codebook_sizes[:channels]
-    ):
+    wrong = np.argwhere(codes >= sizes)
+    if len(wrong):
+        row, column = wrong[0]
         raise MimoEdgeError(
-            f"{path} holds codes {codes.shape} of codebooks {tuple(sizes.tolist())} at {rate} Hz; "
-            f"this model decodes {channels} codebooks {audio.codebook_sizes[:channels]} at "
-            f"{audio.sample_rate} Hz."
+            f"{path} holds code {codes[row, column]} at step {row} of codebook {column}, "
+            f"outside 0…{sizes[column] - 1}; the file is damaged."
         )
-    return np.asarray(codes)
+    return codes
+
+
+def _check_kind(
+    path: Path, manifest: Manifest, sizes: tuple[int, ...], rate: int, step: int
+) -> None:
+    """Raise MimoEdgeError unless this model's audio tokenizer has such codebooks and rates."""
+    audio, channels = manifest.audio, manifest.patch.channels
+    wanted = audio.codebook_sizes[:channels]
+    if sizes[:channels] != wanted or (rate, step) != (audio.sample_rate, audio.samples_per_step):
+        raise MimoEdgeError(
+            f"{path} holds codes of codebooks {sizes[:_NAMED]}, {step} samples each at {rate} Hz; "
+            f"this model decodes {channels} codebooks {wanted}, {audio.samples_per_step} samples "
+            f"each at {audio.sample_rate} Hz."
+        )

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 
 from .atomic import atomic_output
 from .config import Manifest
 from .errors import MimoEdgeError
 from .patches import InterleavedPiece, Positions
 from .prompts import Reply, Turn
+from .untrusted_arrays import ArrayFile
+from .untrusted_json import parse_json, printable_name, validate
 
 __all__ = ["SavedSession"]
 
-_FORMAT = "mimo_edge session 1"
+_FORMAT: Literal["mimo_edge session 1"] = "mimo_edge session 1"
+_MOST_TURNS = 20_000
+_MOST_POSITIONS = 1 << 18
+"""Of one turn or of the voice: as patches of 160 ms more than eleven hours."""
+_LONGEST_TEXT = 1 << 22
+"""Bytes of UTF-8."""
+_MOST_BYTES = 1 << 28
+"""All but the cache: more than a day of speech."""
+_NAMED = 100
+"""Characters of a name that a message repeats."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Head:
+    """What a file says of itself."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    format: Literal["mimo_edge session 1"]
+    bundle: str
+    """Fingerprint of the bundle that it was saved with."""
+    model: str
+    reply: Reply
+    system: str | None
+    turns: Annotated[int, Field(ge=0, le=_MOST_TURNS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,36 +97,89 @@ class SavedSession:
             MimoEdgeError: the file is something else, or of another bundle.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-            head = json.loads(arrays["head"].tobytes())
-            if head["format"] != _FORMAT:
-                raise ValueError(f"its format is {head['format']!r}")
-            bundle, model = head["bundle"], head["model"]
-            saved = cls(
-                reply=head["reply"],
-                system=head["system"],
-                voice=arrays.get("voice"),
-                turns=[_turn(arrays, index) for index in range(head["turns"])],
-                cached=_fetch(arrays, "cache"),
-                state=arrays["cache.state"].tobytes() if "cache.state" in arrays else None,
-            )
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            with ArrayFile(path, budget=_MOST_BYTES + _state_bytes(manifest)) as file:
+                head = validate(_Head, parse_json(file.data("head", longest=_LONGEST_TEXT)))
+                if head.bundle != manifest.fingerprint():
+                    raise MimoEdgeError(
+                        f"{path} was saved with another bundle "
+                        f"({printable_name(head.model)[:_NAMED]}); load it with that one."
+                    )
+                parts = _Parts(file, manifest)
+                state, cached = parts.cache()
+                return cls(
+                    reply=head.reply,
+                    system=head.system,
+                    voice=parts.patches("voice") if "voice" in file else None,
+                    turns=[parts.turn(f"turn{index}") for index in range(head.turns)],
+                    cached=cached,
+                    state=state,
+                )
+        except ValueError as error:
             raise MimoEdgeError(
-                f"{path} is not a saved session ({error}); give a file that --save-session wrote."
+                f"{path} is not a saved session ({error}); give one that was saved as such."
             ) from error
-        if bundle != manifest.fingerprint():
-            raise MimoEdgeError(
-                f"{path} was saved with another bundle ({model}); load it with that one."
-            )
-        return saved
 
 
-def _turn(arrays: dict[str, Any], index: int) -> Turn:
-    return Turn(
-        request=_fetch(arrays, f"turn{index}.request"),
-        answer=_fetch(arrays, f"turn{index}.answer"),
-    )
+class _Parts:
+    """The parts of a conversation in an open file; ValueError for what no model can have said."""
+
+    def __init__(self, file: ArrayFile, manifest: Manifest) -> None:
+        self._file = file
+        self._manifest = manifest
+        self._codes = (manifest.patch.group_size, manifest.patch.channels)
+        self._vocabularies = np.array(manifest.patch.vocab_sizes)
+
+    def turn(self, name: str) -> Turn:
+        """A finished turn: text or speech, and an answer in one of its three forms."""
+        request, answer = f"{name}.request", f"{name}.answer"
+        return Turn(
+            request=self._text(request) if self._is_text(request) else self._speech(request),
+            answer=self._answer(answer),
+        )
+
+    def cache(self) -> tuple[bytes | None, Positions]:
+        """The cache as llama.cpp wrote it, and the positions in it."""
+        positions = self._positions("cache", self._manifest.backbone.max_positions)
+        if "cache.state" not in self._file:
+            return None, positions
+        return self._file.data("cache.state", longest=_state_bytes(self._manifest)), positions
+
+    def patches(self, name: str, count: int | None = None) -> NDArray[np.int64]:
+        """Codes [patches, group, channels], each within its codebook's vocabulary."""
+        largest = int(self._vocabularies.max()) - 1
+        shape = [count, *self._codes]
+        codes = self._file.integers(name, shape, least=0, most=largest, longest=_MOST_POSITIONS)
+        if (codes >= self._vocabularies).any():
+            raise ValueError(f"{name} holds a code outside its codebook")
+        return codes
+
+    def _answer(self, name: str) -> str | Positions | InterleavedPiece:
+        if not self._is_text(name):
+            return self._positions(name, _MOST_POSITIONS)
+        text = self._text(name)
+        spoken = f"{name}.patches" in self._file
+        return InterleavedPiece(text, self._speech(name)) if spoken else text
+
+    def _is_text(self, name: str) -> bool:
+        return f"{name}.text" in self._file
+
+    def _text(self, name: str) -> str:
+        return self._file.data(f"{name}.text", longest=_LONGEST_TEXT).decode("utf-8")
+
+    def _speech(self, name: str) -> NDArray[np.int64]:
+        return self.patches(f"{name}.patches")
+
+    def _positions(self, name: str, longest: int) -> Positions:
+        largest = self._manifest.backbone.vocab_size - 1
+        ids = self._file.integers(f"{name}.ids", [None], least=0, most=largest, longest=longest)
+        return Positions(ids.astype(np.int32), self.patches(f"{name}.codes", len(ids)))
+
+
+def _state_bytes(manifest: Manifest) -> int:
+    """The most that llama.cpp writes for a full cache: float32 keys and values, and its own."""
+    backbone = manifest.backbone
+    per_position = 2 * 4 * backbone.layers * backbone.kv_heads * backbone.head_dim + 64
+    return per_position * backbone.max_positions + (1 << 20)
 
 
 def _store(arrays: dict[str, Any], name: str, value: object) -> None:
@@ -114,14 +193,3 @@ def _store(arrays: dict[str, Any], name: str, value: object) -> None:
         arrays[f"{name}.patches"] = value.patches
     else:
         arrays[f"{name}.patches"] = value
-
-
-def _fetch(arrays: dict[str, Any], name: str) -> Any:
-    """The inverse of `_store`."""
-    text, patches = arrays.get(f"{name}.text"), arrays.get(f"{name}.patches")
-    if text is not None:
-        string = text.tobytes().decode()
-        return string if patches is None else InterleavedPiece(string, patches)
-    if patches is not None:
-        return patches
-    return Positions(arrays[f"{name}.ids"], arrays[f"{name}.codes"])

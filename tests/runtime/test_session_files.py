@@ -96,7 +96,10 @@ def test_a_cache_that_llama_cpp_refuses_is_evaluated_again(
             "cut": {"cache.state": state[: len(state) // 2]},
             "none": {"cache.state": None},
             "garbage": {"cache.state": np.full_like(state, 255)},
-            "wrong length": {"cache.ids": file["cache.ids"][:-3]},
+            "wrong length": {
+                "cache.ids": file["cache.ids"][:-3],
+                "cache.codes": file["cache.codes"][:-3],
+            },
         }[damage]
     rewrite(saved, **changes)
     with reference_model.load_session(saved, overrides=OPTIONS) as session:
@@ -127,47 +130,6 @@ def test_another_bundle_is_refused(model: MimoAudio, saved: Path) -> None:
     with pytest.raises(MimoEdgeError, match="was saved with another bundle") as caught:
         model.load_session(saved)
     assert str(saved) in str(caught.value)
-
-
-@pytest.mark.parametrize("size", [0, 1, 100, 0.5, -1])
-def test_a_truncated_file_is_refused(reference_model: MimoAudio, saved: Path, size: float) -> None:
-    data = saved.read_bytes()
-    cut = int(size * len(data)) if size == 0.5 else int(size)
-    saved.write_bytes(data[:cut])
-    with pytest.raises(MimoEdgeError, match="is not a saved session"):
-        reference_model.load_session(saved)
-
-
-def test_a_flipped_byte_is_refused(reference_model: MimoAudio, saved: Path) -> None:
-    data = bytearray(saved.read_bytes())
-    data[len(data) // 2] ^= 255
-    saved.write_bytes(data)
-    with pytest.raises(MimoEdgeError, match="is not a saved session"):
-        reference_model.load_session(saved)
-
-
-@pytest.mark.parametrize(
-    "change", [{"turns": 3}, {"turns": "two"}, {"format": "mimo_edge session 99"}, {"bundle": None}]
-)
-def test_an_edited_head_is_refused(
-    reference_model: MimoAudio, saved: Path, change: dict[str, Any]
-) -> None:
-    change_head(saved, **change)
-    with pytest.raises(MimoEdgeError, match=r"not a saved session|another bundle"):
-        reference_model.load_session(saved)
-
-
-@pytest.mark.parametrize("missing", ["head", "turn1.request.patches", "turn0.answer.ids"])
-def test_a_missing_part_is_refused(reference_model: MimoAudio, saved: Path, missing: str) -> None:
-    rewrite(saved, **{missing: None})
-    with pytest.raises(MimoEdgeError, match="is not a saved session"):
-        reference_model.load_session(saved)
-
-
-def test_nothing_pickled_is_read(reference_model: MimoAudio, saved: Path) -> None:
-    rewrite(saved, head=np.array([{"format": "mimo_edge session 1"}], dtype=object))
-    with pytest.raises(MimoEdgeError, match="is not a saved session"):
-        reference_model.load_session(saved)
 
 
 def test_saving_twice_and_where_it_cannot(
