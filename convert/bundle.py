@@ -26,7 +26,7 @@ from mimo_edge.errors import MimoEdgeError
 
 from .backbone import expected_backbone_tensors, write_backbone
 from .gguf_file import Progress
-from .manifest import make_manifest
+from .manifest import check_source, make_manifest
 from .patch_decoder import decoder_input_tables
 from .recipes import Recipe, build_graph, part_sizes
 from .source import Source
@@ -85,6 +85,7 @@ def convert_into(
         MimoEdgeError: the disk is full, or a part cannot be made.
     """
     tell = progress or (lambda stage, done, total: None)
+    check_source(source, name)
     with target.working_folder() as work:
         _check_room(source, recipe, target.folder)
         parameters = _write_parts(source, work, recipe, name, imatrix, threads, tell)

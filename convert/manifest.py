@@ -17,13 +17,16 @@ from mimo_edge.config import (
     PatchConfig,
     SourceFile,
 )
+from mimo_edge.errors import MimoEdgeError
+from mimo_edge.manifest_checks import check_dimensions, check_manifest
+from mimo_edge.untrusted_json import printable_name
 
 from .configs import AudioTokenizerConfig, LanguageModelConfig
 from .gguf_file import Progress
 from .recipes import Recipe
 from .source import Source
 
-__all__ = ["make_manifest"]
+__all__ = ["check_source", "make_manifest"]
 
 
 def make_manifest(
@@ -34,7 +37,11 @@ def make_manifest(
     parameters: dict[str, int],
     tell: Progress,
 ) -> Manifest:
-    """Describe the files in `work`; `parameters` is how many weights each of them holds."""
+    """Describe the files in `work`; `parameters` is how many weights each of them holds.
+
+    Raises:
+        MimoEdgeError: the runtime would refuse the manifest.
+    """
     checkpoints = (source.language_checkpoint, source.audio_checkpoint)
     paths = [path for checkpoint in checkpoints for path in checkpoint.source_files()]
     written = [work / file for file in parameters if (work / file).is_file()]
@@ -49,14 +56,14 @@ def make_manifest(
         done += size
         tell("hashing", done, total)
 
-    return Manifest(
+    manifest = Manifest(
         schema_version=SCHEMA_VERSION,
-        name=name,
+        name=printable_name(name),
         recipe=recipe.name,
         precisions=recipe.precisions(),
         source=tuple(
             SourceFile(
-                name=f"{path.parent.name}/{path.name}",
+                name=printable_name(f"{path.parent.name}/{path.name}"),
                 size=path.stat().st_size,
                 sha256=hashed(path),
             )
@@ -76,6 +83,26 @@ def make_manifest(
             )
             for path in written
         ),
+    )
+    try:
+        check_manifest(manifest)
+    except ValueError as error:
+        raise _unusable(name, error) from error
+    return manifest
+
+
+def check_source(source: Source, name: str) -> None:
+    """Raise MimoEdgeError, before the work, if the bundle's manifest could not be read again."""
+    try:
+        check_dimensions(_audio_config(source.audio), _patch_config(source.language))
+    except ValueError as error:
+        raise _unusable(name, error) from error
+
+
+def _unusable(name: str, error: ValueError) -> MimoEdgeError:
+    return MimoEdgeError(
+        f"{name} cannot become a bundle: {error}; its config.json is damaged or of another kind "
+        "of model."
     )
 
 

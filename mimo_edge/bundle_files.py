@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from pydantic import TypeAdapter, ValidationError
 
 from .config import (
     CHECKSUM_KEY,
@@ -19,12 +17,17 @@ from .config import (
     checksum,
 )
 from .errors import MimoEdgeError
+from .manifest_checks import check_manifest
 from .replacement import finish_replacement
+from .untrusted_json import parse_json, validate
 
 __all__ = ["check_file", "file_sample", "file_sha256", "load_manifest"]
 
 _LOGGER = logging.getLogger(__name__)
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
+_LONGEST_MANIFEST = 1 << 24
+_NAMED = 60
+"""Characters of a wrong value that a message repeats."""
 
 
 def file_sha256(path: Path, progress: Callable[[int], None] | None = None) -> str:
@@ -60,53 +63,58 @@ def load_manifest(bundle: Path) -> Manifest:
             schema or does not validate, or a file is missing or not the listed one.
     """
     path = bundle / MANIFEST_FILE
-    if not bundle.is_dir():
-        raise MimoEdgeError(
-            f"{bundle} is not a folder; give the folder of a bundle, "
-            "made with `mimo-edge convert --model … --tokenizer … --out FOLDER`."
-        )
-    if finish_replacement(bundle):
-        _LOGGER.warning("%s: the conversion that was stopped there is finished now.", bundle)
-    if not path.is_file():
-        raise MimoEdgeError(
-            f"{bundle} holds no {MANIFEST_FILE}, so it is not a finished bundle; "
-            "convert the checkpoint into it with `mimo-edge convert`."
-        )
+    with _errors_of(bundle):
+        if not bundle.is_dir():
+            raise MimoEdgeError(
+                f"{bundle} is not a folder; give the folder of a bundle, "
+                "made with `mimo-edge convert --model … --tokenizer … --out FOLDER`."
+            )
+        if finish_replacement(bundle):
+            _LOGGER.warning("%s: the conversion that was stopped there is finished now.", bundle)
+        if not path.is_file():
+            raise MimoEdgeError(
+                f"{bundle} holds no {MANIFEST_FILE}, so it is not a finished bundle; "
+                "convert the checkpoint into it with `mimo-edge convert`."
+            )
+    with _errors_of(path):
+        manifest = _read_manifest(path)
+    for file in manifest.files:
+        with _errors_of(bundle / file.name):
+            check_file(bundle, file)
+    return manifest
+
+
+def _read_manifest(path: Path) -> Manifest:
     try:
-        raw = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        if path.stat().st_size > _LONGEST_MANIFEST:
+            raise ValueError(f"it has {path.stat().st_size} bytes")
+        raw = parse_json(path.read_bytes())
+    except ValueError as error:
         raise MimoEdgeError(f"{path} is not valid JSON ({error}); convert again.") from error
     raw = raw if isinstance(raw, dict) else {}
     version = raw.get("schema_version")
     if version != SCHEMA_VERSION:
         raise MimoEdgeError(
-            f"{path} has schema version {version!r} and this mimo_edge reads "
+            f"{path} has schema version {repr(version)[:_NAMED]} and this mimo_edge reads "
             f"{SCHEMA_VERSION}; convert the checkpoint again with this version."
         )
     stated = raw.pop(CHECKSUM_KEY, None)
     try:
-        manifest = TypeAdapter(Manifest).validate_json(json.dumps(raw))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise MimoEdgeError(
-            f"{path}: {where}: {first['msg']}; restore the file or convert again."
-        ) from error
-    if stated != checksum(raw):
-        raise MimoEdgeError(
-            f"{path} was edited or is damaged (its checksum differs); restore the file or "
-            "convert again."
-        )
-    for file in manifest.files:
-        check_file(bundle, file)
+        manifest = validate(Manifest, raw)
+        if stated != checksum(raw):
+            raise MimoEdgeError(
+                f"{path} was edited or is damaged (its checksum differs); restore the file or "
+                "convert again."
+            )
+        check_manifest(manifest)
+    except ValueError as error:
+        raise MimoEdgeError(f"{path}: {error}; restore the file or convert again.") from error
     return manifest
 
 
 def check_file(bundle: Path, file: BundleFile) -> None:
-    """Raise MimoEdgeError unless the file is there, inside the bundle, and the listed one."""
+    """Raise MimoEdgeError unless the file is there and the listed one."""
     path = bundle / file.name
-    if Path(file.name).name != file.name:
-        raise MimoEdgeError(f"{bundle}: the manifest names {file.name!r}, outside the bundle.")
     if not path.is_file():
         raise MimoEdgeError(f"{path} is missing; copy the whole bundle or convert again.")
     size = path.stat().st_size
@@ -120,3 +128,15 @@ def check_file(bundle: Path, file: BundleFile) -> None:
             f"{path} is not the file that the manifest describes: it is damaged or from "
             "another bundle; copy it again or convert again."
         )
+
+
+@contextlib.contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """What the system says of a file that it does not give, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise MimoEdgeError(
+            f"{path} cannot be read ({error.strerror or error}); mend its permissions or copy the "
+            "bundle again."
+        ) from error

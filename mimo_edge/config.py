@@ -1,8 +1,9 @@
 """The manifest of a bundle: everything the runtime has to know about a model.
 
 `manifest.json` is written by `convert/` and read by `bundle_files.py`. Unknown keys,
-missing keys and wrong types are refused, so that an edited or a newer manifest is
-reported and never half-understood.
+missing keys, wrong types and values that no model has are refused, so that an edited or a
+newer manifest is reported and never half-understood. What values must have in common is in
+`manifest_checks.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
+from . import manifest_bounds as bounds
 from .cores import fast_cores
 from .errors import MimoEdgeError
 
@@ -60,13 +62,13 @@ class BundleFile:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    name: str
-    size: int
+    name: bounds.Name
+    size: bounds.Bytes
     """Bytes."""
-    sha256: str
-    sample: str
+    sha256: bounds.Hash
+    sample: bounds.Hash
     """Hash of a few blocks of the file, quick enough to check at every load."""
-    parameters: int
+    parameters: bounds.Bytes
     """Values of the checkpoint that the file holds; 0 if it repeats those of others."""
 
 
@@ -76,9 +78,9 @@ class SourceFile:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    name: str
-    size: int
-    sha256: str
+    name: bounds.Name
+    size: bounds.Bytes
+    sha256: bounds.Hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,32 +89,32 @@ class AudioConfig:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    sample_rate: int
+    sample_rate: bounds.Rate
     """Hz, of every waveform that enters or leaves the model."""
-    n_fft: int
-    window_size: int
-    hop_length: int
+    n_fft: bounds.Samples
+    window_size: bounds.Samples
+    hop_length: bounds.Samples
     """Samples from one mel frame to the next."""
-    n_mels: int
-    f_min: float
+    n_mels: bounds.Mels
+    f_min: bounds.Frequency
     """Hz, lower edge of the lowest mel filter."""
-    f_max: float
+    f_max: bounds.Frequency
     """Hz, upper edge of the highest mel filter."""
-    d_model: int
-    num_quantizers: int
+    d_model: bounds.Width
+    num_quantizers: bounds.Codebooks
     """Codebooks of the audio tokenizer; patches hold the first `PatchConfig.channels`."""
-    codebook_sizes: tuple[int, ...]
-    encode_stride: int
+    codebook_sizes: tuple[bounds.CodebookSize, ...]
+    encode_stride: bounds.Stride
     """Mel frames per code step on the way in (convolution stride × pooling)."""
-    decode_stride: int
+    decode_stride: bounds.Stride
     """Mel frames per code step on the way out; equal to `encode_stride` in the released model."""
-    vocoder_left: int
+    vocoder_left: bounds.Reach
     """Mel frames before a frame that its sound depends on (layers × left window), -1: all."""
-    vocoder_right: int
+    vocoder_right: bounds.Reach
     """Mel frames after a frame that its sound depends on (layers × right window), -1: all."""
-    decoder_layers: int
-    decoder_heads: int
-    decoder_head_dim: int
+    decoder_layers: bounds.Layers
+    decoder_heads: bounds.Heads
+    decoder_head_dim: bounds.Width
 
     @property
     def samples_per_step(self) -> int:
@@ -126,18 +128,18 @@ class PatchConfig:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    group_size: int
+    group_size: bounds.Steps
     """Code steps in a patch."""
-    channels: int
+    channels: bounds.Codebooks
     """Codebooks in a patch (`audio_channels` of the checkpoint)."""
-    vocab_sizes: tuple[int, ...]
+    vocab_sizes: tuple[bounds.CodebookSize, ...]
     """Per codebook, the empty id included."""
-    empty_ids: tuple[int, ...]
-    delays: tuple[int, ...]
+    empty_ids: tuple[bounds.CodeId, ...]
+    delays: tuple[bounds.Delay, ...]
     """Per codebook, the steps by which the patch decoder writes it later."""
-    local_dim: int
-    local_layers: int
-    local_heads: int
+    local_dim: bounds.Width
+    local_layers: bounds.Layers
+    local_heads: bounds.Heads
 
     @property
     def decode_steps(self) -> int:
@@ -151,16 +153,16 @@ class BackboneConfig:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    vocab_size: int
-    hidden_size: int
-    layers: int
-    kv_heads: int
-    head_dim: int
-    max_positions: int
+    vocab_size: bounds.Vocabulary
+    hidden_size: bounds.Width
+    layers: bounds.Layers
+    kv_heads: bounds.Heads
+    head_dim: bounds.Width
+    max_positions: bounds.Positions
     """Longest context the model was trained for, in positions."""
-    embedding_type: str
+    embedding_type: bounds.Name
     """GGUF number type of the tensor `token_embd.weight`."""
-    embedding_offset: int
+    embedding_offset: bounds.Bytes
     """Its first byte in the GGUF file."""
 
 
@@ -171,16 +173,16 @@ class Manifest:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     schema_version: int
-    name: str
+    name: bounds.Name
     """The model's name, from the checkpoint's folder or hub id."""
-    recipe: str
-    precisions: dict[str, str]
+    recipe: bounds.Name
+    precisions: dict[bounds.Name, bounds.Name]
     """What each part is stored as: `backbone` and the graphs' names."""
     source: tuple[SourceFile, ...]
     audio: AudioConfig
     patch: PatchConfig
     backbone: BackboneConfig
-    special_tokens: dict[str, int]
+    special_tokens: dict[bounds.Name, bounds.TokenId]
     """Text of every control token a prompt may need (`<|im_start|>`, …) → its id."""
     files: tuple[BundleFile, ...]
 

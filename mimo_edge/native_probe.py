@@ -34,7 +34,7 @@ _CRASHES = {
 """Exit statuses of a child that crashed: signals, and Windows' exception codes."""
 _REBUILD = (
     "build it again on this machine: CFLAGS='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16' "
-    "CXXFLAGS=\"$CFLAGS\" pip install --force-reinstall --no-cache-dir llama-cpp-python"
+    'CXXFLAGS="$CFLAGS" pip install --force-reinstall --no-cache-dir llama-cpp-python'
 )
 
 

@@ -203,7 +203,7 @@ def no_checksum(raw: dict[str, Any]) -> None:
         (outside, "was edited or is damaged"),
         (no_files, "was edited or is damaged"),
         (another_rate, "was edited or is damaged"),
-        (no_heads, "was edited or is damaged"),
+        (no_heads, "patch.local_heads"),
         (no_tokens, "was edited or is damaged"),
         (no_checksum, "was edited or is damaged"),
     ],

@@ -1,0 +1,173 @@
+"""What the values of a manifest must have in common, beyond what each of them may be."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import gguf
+
+from .config import (
+    BACKBONE_FILE,
+    GRAPHS,
+    MANIFEST_FILE,
+    AudioConfig,
+    BackboneConfig,
+    Manifest,
+    PatchConfig,
+)
+from .replacement import BUNDLE_FILES
+from .untrusted_json import validate
+
+__all__ = ["NUMBER_TYPES", "check_dimensions", "check_manifest"]
+
+NUMBER_TYPES = frozenset(
+    {
+        *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q4_0", "IQ4_XS"),
+        *("Q3_K", "Q2_K", "Q5_1", "Q5_0", "Q4_1", "IQ4_NL"),  # where a width does not fit those
+    }
+)
+"""GGUF number types of the matrices of a backbone."""
+_MARKERS = (
+    *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|sosp|>", "<|eosp|>"),
+    *("<|empty|>", "<|sostm|>", "<|eostm|>", "<|eot|>"),
+)
+"""Control tokens without which no prompt can be made."""
+_LONGEST_PATCH_S = 10
+_OPTIONAL_FILES = {f"{graph}.onnx.data" for graph in GRAPHS}
+_REQUIRED_FILES = BUNDLE_FILES - _OPTIONAL_FILES - {MANIFEST_FILE}
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Compare the values of a manifest with what each may be, and with each other.
+
+    Raises:
+        ValueError: names the first that cannot be, as a part of a sentence.
+    """
+    validate(Manifest, asdict(manifest))
+    check_dimensions(manifest.audio, manifest.patch)
+    _raise_first(_files(manifest), _tokens(manifest), _embeddings(manifest))
+
+
+def check_dimensions(audio: AudioConfig, patch: PatchConfig) -> None:
+    """As `check_manifest`, of these parts alone."""
+    validate(AudioConfig, asdict(audio))
+    validate(PatchConfig, asdict(patch))
+    _raise_first(_audio(audio), _patch(patch, audio))
+
+
+def _raise_first(*complaints: Iterator[str]) -> None:
+    first = next(itertools.chain(*complaints), None)
+    if first is not None:
+        raise ValueError(first)
+
+
+def _files(manifest: Manifest) -> Iterator[str]:
+    names = [file.name for file in manifest.files]
+    for name in names:
+        if "/" in name or "\\" in name:
+            yield f"files names {name!r}, outside the bundle"
+        if name not in _REQUIRED_FILES | _OPTIONAL_FILES:
+            yield f"files names {name!r}, which no bundle has"
+        if names.count(name) > 1:
+            yield f"files names {name!r} twice"
+    for name in sorted(_REQUIRED_FILES - set(names)):
+        yield f"files does not name {name!r}"
+    parts = {"backbone", *GRAPHS}
+    for name in sorted(parts ^ manifest.precisions.keys()):
+        yield f"precisions has {'no' if name in parts else 'an unknown'} part {name!r}"
+
+
+def _audio(audio: AudioConfig) -> Iterator[str]:
+    if len(audio.codebook_sizes) != audio.num_quantizers:
+        yield (
+            f"audio.codebook_sizes has {len(audio.codebook_sizes)} entries and "
+            f"audio.num_quantizers is {audio.num_quantizers}"
+        )
+    for name, value in (("window_size", audio.window_size), ("hop_length", audio.hop_length)):
+        if value > audio.n_fft:
+            yield f"audio.{name} is {value}, more than audio.n_fft ({audio.n_fft})"
+    if audio.n_fft % 2:
+        yield f"audio.n_fft is {audio.n_fft}, which is odd"
+    if not audio.f_min < audio.f_max <= audio.sample_rate:
+        yield (
+            f"audio.f_min is {audio.f_min:g} and audio.f_max {audio.f_max:g} at a sample rate "
+            f"of {audio.sample_rate}"
+        )
+    if audio.decoder_heads * audio.decoder_head_dim != audio.d_model:
+        yield (
+            f"audio.decoder_heads is {audio.decoder_heads}, audio.decoder_head_dim "
+            f"{audio.decoder_head_dim} and their product not audio.d_model ({audio.d_model})"
+        )
+
+
+def _patch(patch: PatchConfig, audio: AudioConfig) -> Iterator[str]:
+    if patch.channels > audio.num_quantizers:
+        yield (
+            f"patch.channels is {patch.channels}, more than audio.num_quantizers "
+            f"({audio.num_quantizers})"
+        )
+    for name in ("vocab_sizes", "empty_ids", "delays"):
+        entries = len(getattr(patch, name))
+        if entries != patch.channels:
+            yield f"patch.{name} has {entries} entries and patch.channels is {patch.channels}"
+            return
+    for channel, size in enumerate(patch.vocab_sizes):
+        empty = patch.empty_ids[channel]
+        if empty >= size:
+            yield f"patch.empty_ids has {empty} where patch.vocab_sizes has {size}"
+        # An id that the tokenizer gives has to have a place in the vocabulary.
+        if channel < len(audio.codebook_sizes) and audio.codebook_sizes[channel] > size:
+            yield (
+                f"patch.vocab_sizes has {size} for a codebook of {audio.codebook_sizes[channel]}"
+            )
+    if patch.local_dim % patch.local_heads:
+        yield (
+            f"patch.local_dim is {patch.local_dim}, no multiple of patch.local_heads "
+            f"({patch.local_heads})"
+        )
+    for name, stride in (("en", audio.encode_stride), ("de", audio.decode_stride)):
+        seconds = patch.group_size * stride * audio.hop_length / audio.sample_rate
+        if seconds > _LONGEST_PATCH_S:
+            yield (
+                f"patch.group_size is {patch.group_size}, audio.{name}code_stride {stride} and "
+                f"audio.hop_length {audio.hop_length}, which makes patches of {seconds:g} s"
+            )
+
+
+def _tokens(manifest: Manifest) -> Iterator[str]:
+    tokens, size = manifest.special_tokens, manifest.backbone.vocab_size
+    for name in _MARKERS:
+        if name not in tokens:
+            yield f"special_tokens has no {name!r}"
+    for name, token in tokens.items():
+        if token >= size:
+            yield f"special_tokens has {name!r} as {token} and backbone.vocab_size is {size}"
+    if len(set(tokens.values())) < len(tokens):
+        yield "special_tokens has one id twice"
+
+
+def _embeddings(manifest: Manifest) -> Iterator[str]:
+    """The token embeddings are read straight from the GGUF, at the place that is named."""
+    backbone = manifest.backbone
+    if backbone.embedding_type not in NUMBER_TYPES:
+        yield f"backbone.embedding_type is {backbone.embedding_type!r}, an unknown number type"
+        return
+    block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[backbone.embedding_type]]
+    if backbone.hidden_size % block:
+        yield (
+            f"backbone.hidden_size is {backbone.hidden_size}, no multiple of the {block} that "
+            f"{backbone.embedding_type} stores together"
+        )
+    end = backbone.embedding_offset + _table_bytes(backbone, block, size)
+    written = next(file.size for file in manifest.files if file.name == BACKBONE_FILE)
+    if end > written:
+        yield (
+            f"backbone.embedding_offset is {backbone.embedding_offset}, and a table there would "
+            f"end at byte {end} of {BACKBONE_FILE}, which has {written}"
+        )
+
+
+def _table_bytes(backbone: BackboneConfig, block: int, size: int) -> int:
+    return backbone.vocab_size * (backbone.hidden_size // block) * size
