@@ -139,7 +139,7 @@ def chat(
     if not inputs:
         _check_devices(live, speaks=reply is None)  # before seconds of loading
     with (
-        model_from(console, values) as model,
+        model_from(console, values, "converse") as model,
         _open_session(model, load_session, reply, system, voice, overrides) as session,
     ):
         try:
@@ -176,10 +176,18 @@ _LIVE_OPTIONS = (
 
 def _check_devices(options: dict[str, Any], *, speaks: bool) -> None:
     from .live.devices import choose_device
+    from .live.portaudio import NoSoundError
 
-    choose_device(options["input_device"], "input")
-    if speaks:
-        choose_device(options["output_device"], "output")
+    without = "--input FILE"
+    try:
+        choose_device(options["input_device"], "input")
+        if speaks:
+            without = "--input FILE --output DIR, or --text-only"
+            choose_device(options["output_device"], "output")
+    except NoSoundError as error:
+        raise MimoEdgeError(
+            f"{str(error).rstrip('.')}; recordings work without it ({without})."
+        ) from error
 
 
 def _talk_live(

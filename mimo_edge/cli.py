@@ -54,7 +54,7 @@ def ask(audio: str, question: str, think: bool, **values: Any) -> None:
     """Answer QUESTION about AUDIO in text."""
     console, overrides = console_from(values), overrides_from(values)
     check_recordings([audio])
-    with model_from(console, values) as model:
+    with model_from(console, values, "ask") as model:
         answer = model.ask(
             audio, question, thinking=think, overrides=overrides, on_text=console.live_text()
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import AudioInput, log_mel, read_audio
+from .audio import AudioInput, log_mel, read_audio, write_audio
 from .audio_tokenizer import AudioTokenizer
 from .backbone import Backbone
 from .bundle_files import load_manifest
@@ -56,6 +56,19 @@ class Answer:
     """[steps, channels], what `audio` was decoded from."""
     reason: StopReason
     stats: TurnStats
+
+    def save(self, path: str | Path) -> None:
+        """Write the speech as WAV, FLAC, MP3, OGG or Opus, by the file's name.
+
+        Raises:
+            MimoEdgeError: the answer holds no speech, the ending of the name is unknown, or the
+                file cannot be written.
+        """
+        if self.audio is None:
+            raise MimoEdgeError(
+                f"the answer holds no speech ({self.text!r}), so {path} was not written."
+            )
+        write_audio(Path(path), self.audio, self.sample_rate)
 
 
 class Engine:

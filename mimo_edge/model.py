@@ -28,6 +28,7 @@ from .prompts import Reply
 from .session import Session
 from .sound import SoundOptions
 from .tasks import Overrides, Task, task
+from .trained_tasks import Ability, check_trained
 
 __all__ = ["MimoAudio"]
 
@@ -100,12 +101,23 @@ class MimoAudio:
         style: str | None = None,
         style_in_text: bool = False,
         voice: AudioInput | None = None,
+        anyway: bool = False,
         overrides: Overrides | None = None,
         on_text: OnText | None = None,
     ) -> Answer:
-        """Text to speech; see `prompts.speak` for style and voice."""
+        """Text to speech; see `prompts.speak` for style and voice.
+
+        Raises:
+            MimoEdgeError: there is no text, or the voice cannot be read.
+            NotTrainedError: the checkpoint was not trained for voices or styles; `anyway` tries
+                them all the same.
+        """
         if not text.strip():
             raise MimoEdgeError("there is no text to speak; give some.")
+        if voice is not None:
+            self._check_trained("speak in a voice", anyway)
+        if style is not None or style_in_text:
+            self._check_trained("speak in a style", anyway)
         patches = self._engine.listen(voice) if voice is not None else None
         pieces = prompts.speak(text, style=style, style_in_text=style_in_text, voice=patches)
         return self.run(task("speak", pieces, overrides), on_text=on_text)
@@ -129,10 +141,18 @@ class MimoAudio:
         examples: Sequence[tuple[AudioInput, AudioInput, str]],
         audio: AudioInput,
         *,
+        anyway: bool = False,
         overrides: Overrides | None = None,
         on_text: OnText | None = None,
     ) -> Answer:
-        """Speech to speech by examples (input, output, text of the output); base model."""
+        """Speech to speech by examples: (input, output, text of the output) each.
+
+        Raises:
+            MimoEdgeError: a recording cannot be read.
+            NotTrainedError: the checkpoint was not trained for this, as only the base model was;
+                `anyway` tries it all the same.
+        """
+        self._check_trained("few-shot", anyway)
         heard = [
             (self._engine.listen(said), self._engine.listen(answered), text)
             for said, answered, text in examples
@@ -144,10 +164,18 @@ class MimoAudio:
         self,
         audio: AudioInput,
         *,
+        anyway: bool = False,
         overrides: Overrides | None = None,
         on_text: OnText | None = None,
     ) -> Answer:
-        """Go on speaking where a recording ends; base model."""
+        """Go on speaking where a recording ends.
+
+        Raises:
+            MimoEdgeError: the recording cannot be read.
+            NotTrainedError: the checkpoint was not trained for this, as only the base model was;
+                `anyway` tries it all the same.
+        """
+        self._check_trained("continue", anyway)
         pieces = prompts.continue_speech(self._engine.listen(audio))
         return self.run(task("continue", pieces, overrides), on_text=on_text)
 
@@ -207,6 +235,10 @@ class MimoAudio:
             yield from self._engine.stream(task, cache, cancel=cancel, sound=sound)
         finally:
             cache.close()
+
+    def _check_trained(self, ability: Ability, anyway: bool) -> None:
+        if not anyway:
+            check_trained(self.manifest, ability)
 
     def close(self) -> None:
         """Free everything; sessions must be closed before."""

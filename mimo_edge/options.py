@@ -15,11 +15,13 @@ from .console import Console
 from .default_bundle import MODEL_VARIABLE, find_bundle
 from .model import MimoAudio
 from .tasks import Overrides
+from .trained_tasks import Ability, doubt_about
 
 __all__ = [
     "AUDIO",
     "OUTPUT",
     "console_from",
+    "decorate",
     "model_from",
     "model_options",
     "output_options",
@@ -43,7 +45,9 @@ class _OutputFile(click.Path):
 OUTPUT = _OutputFile(path_type=Path, dir_okay=False)
 
 
-def _decorate(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def decorate(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator, in the order of the help."""
+
     def decorate(command: Any) -> Any:
         for option in reversed(options):
             command = option(command)
@@ -52,7 +56,7 @@ def _decorate(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
-model_options = _decorate(
+model_options = decorate(
     click.option(
         "--model",
         "bundle",
@@ -88,7 +92,7 @@ model_options = _decorate(
     ),
 )
 
-sampling_options = _decorate(
+sampling_options = decorate(
     click.option("--seed", type=int, help="Draw the same answer again: same seed, same answer."),
     click.option(
         "--temperature",
@@ -134,7 +138,7 @@ sampling_options = _decorate(
     ),
 )
 
-output_options = _decorate(
+output_options = decorate(
     click.option("--json", "as_json", is_flag=True, help="Print results as lines of JSON."),
     click.option(
         "-v", "--verbose", count=True, help="Say more about each step; -vv: all there is to say."
@@ -142,8 +146,11 @@ output_options = _decorate(
 )
 
 
-def model_from(console: Console, values: dict[str, Any]) -> MimoAudio:
-    """Load the model that the options of `model_options` describe; takes them out of `values`."""
+def model_from(console: Console, values: dict[str, Any], *abilities: Ability) -> MimoAudio:
+    """Load the model that the options of `model_options` describe; takes them out of `values`.
+
+    Says so if the model is known not to be good at one of `abilities`.
+    """
     path = find_bundle(values.pop("bundle"))
     options = RuntimeOptions(
         threads=values.pop("threads"),
@@ -153,7 +160,11 @@ def model_from(console: Console, values: dict[str, Any]) -> MimoAudio:
         repack=values.pop("repack"),
     )
     with console.busy(f"loading {path}"):
-        return MimoAudio.load(path, options)
+        model = MimoAudio.load(path, options)
+    for ability in abilities:
+        if doubt := doubt_about(model.manifest, ability):
+            console.note(doubt)
+    return model
 
 
 def overrides_from(values: dict[str, Any]) -> Overrides:

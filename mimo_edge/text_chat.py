@@ -44,7 +44,7 @@ def text(messages: tuple[str, ...], system: str | None, think: bool, **values: A
     """
     console, overrides = console_from(values), overrides_from(values)
     with (
-        model_from(console, values) as model,
+        model_from(console, values, "converse") as model,
         model.session(
             reply="thinking" if think else "text", system=system, overrides=overrides
         ) as session,

@@ -41,14 +41,14 @@ def transcribe(audio: tuple[str, ...], instruction: str | None, **values: Any) -
     console, overrides = console_from(values), overrides_from(values)
     if len(audio) == 1:
         check_recordings(audio)
-        with model_from(console, values) as model:
+        with model_from(console, values, "transcribe") as model:
             _transcribe(console, model, audio[0], instruction, overrides)
         return
     faults = unreadable(audio)
     for fault in faults.values():
         console.complain(fault)
     if len(faults) < len(set(audio)):
-        with model_from(console, values) as model:
+        with model_from(console, values, "transcribe") as model:
             faults = _transcribe_all(console, model, audio, instruction, overrides, faults)
     else:
         _record_all(console, audio, faults)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import MimoEdgeError
-from .portaudio import library
+from .portaudio import NoSoundError, library
 
 __all__ = ["DeviceInfo", "Direction", "choose_device", "list_devices"]
 
 Direction = Literal["input", "output"]
 
 _NAMES = {"input": "microphone", "output": "speaker"}
-_OPTIONS = {"input": "--input FILE", "output": "--input FILE --output DIR"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,7 @@ def choose_device(wanted: str | int | None, direction: Direction) -> DeviceInfo:
     """
     usable = [device for device in list_devices() if device.channels(direction)]
     if not usable:
-        raise MimoEdgeError(_none_at_all(direction))
+        raise NoSoundError(_none_at_all(direction))
     default = next((device for device in usable if device.is_default(direction)), usable[0])
     if wanted is None:
         return default
@@ -111,7 +110,7 @@ def _none_at_all(direction: Direction) -> str:
         sentence += " and allow it in System Settings, Privacy & Security, Microphone"
     elif sys.platform.startswith("linux"):
         sentence += ", or start the sound server (PipeWire or PulseAudio)"
-    return f"{sentence}; recordings work without it ({_OPTIONS[direction]})."
+    return f"{sentence}."
 
 
 def _index(value: Any) -> int:

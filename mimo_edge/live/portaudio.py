@@ -21,6 +21,7 @@ from ..errors import MimoEdgeError
 
 __all__ = [
     "DeviceLost",
+    "NoSoundError",
     "Restartable",
     "check_answers",
     "close_stream",
@@ -33,7 +34,6 @@ __all__ = [
 
 _CLOSING_S = 2.0
 """A sound system that answers closes a stream in milliseconds."""
-_WITHOUT = "recordings work without it (--input FILE)"
 
 _log = logging.getLogger(__name__)
 lock = threading.RLock()
@@ -41,6 +41,10 @@ lock = threading.RLock()
 _loaded: Any = None
 _closing: list[threading.Thread] = []
 """What waits for a sound system that does not answer; so would everything else."""
+
+
+class NoSoundError(MimoEdgeError):
+    """This system has no microphone or no speaker to offer; programs can do without."""
 
 
 class DeviceLost(MimoEdgeError):
@@ -80,19 +84,21 @@ def _load() -> Any:
     try:
         return importlib.import_module("sounddevice")
     except ImportError as error:
-        raise MimoEdgeError(
+        raise NoSoundError(
             "microphone and speaker need the Python package sounddevice: "
-            f"pip install 'mimo-edge[microphone]'; {_WITHOUT}."
+            "pip install 'mimo-edge[microphone]'."
         ) from error
     except OSError as error:
-        raise MimoEdgeError(
+        raise NoSoundError(
             f"sounddevice finds no PortAudio library ({error}): `apt install libportaudio2` on "
-            f"Debian and Ubuntu, `dnf install portaudio` on Fedora; {_WITHOUT}."
+            "Debian and Ubuntu, `dnf install portaudio` on Fedora."
         ) from error
     except Exception as error:
         if type(error).__name__ != "PortAudioError":
             raise
-        raise MimoEdgeError(f"PortAudio does not start ({error}); {_WITHOUT}.") from error
+        raise NoSoundError(
+            f"PortAudio does not start ({error}); start the sound service of this system."
+        ) from error
 
 
 def register(stream: Restartable) -> None:

@@ -12,6 +12,7 @@ from mimo_edge.errors import MimoEdgeError
 from mimo_edge.live import portaudio
 from mimo_edge.live.devices import choose_device, list_devices
 from mimo_edge.live.microphone import Microphone
+from mimo_edge.live.portaudio import NoSoundError
 
 
 class PortAudioError(Exception):
@@ -75,9 +76,8 @@ def test_what_is_missing_is_named(
     monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
 ) -> None:
     fail_import(monkeypatch, error)
-    with pytest.raises(MimoEdgeError, match=sentence) as caught:
+    with pytest.raises(NoSoundError, match=sentence):
         Microphone()
-    assert "--input FILE" in str(caught.value)
 
 
 def test_other_errors_of_the_import_are_bugs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,15 +88,14 @@ def test_other_errors_of_the_import_are_bugs(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("platform", "advice"),
-    [("darwin", "Privacy & Security"), ("linux", "sound server"), ("win32", "connect one;")],
+    [("darwin", "Privacy & Security"), ("linux", "sound server"), ("win32", "connect one.")],
 )
 def test_no_microphone(monkeypatch: pytest.MonkeyPatch, platform: str, advice: str) -> None:
     pretend(monkeypatch, [a_device("Speakers", ins=0, outs=2)], default=(None, 0))
     monkeypatch.setattr("sys.platform", platform)
-    with pytest.raises(MimoEdgeError, match="has no microphone") as caught:
+    with pytest.raises(NoSoundError, match="has no microphone") as caught:
         Microphone()
     assert advice in str(caught.value)
-    assert "--input FILE" in str(caught.value)
 
 
 def test_without_a_default_the_first_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:

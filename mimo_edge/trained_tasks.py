@@ -1,0 +1,133 @@
+"""Which tasks a checkpoint was trained for: the one place that knows.
+
+Every checkpoint of this architecture computes something for every prompt; asked for what it was
+never shown, it says nothing, or something else. Known are the released checkpoints and the demo
+model, by name and size. Of all others nothing is known, and everything is tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .config import Manifest
+from .errors import NotTrainedError
+
+__all__ = ["Ability", "check_trained", "doubt_about", "is_known"]
+
+Ability = Literal[
+    "transcribe",
+    "speak",
+    "speak in a voice",
+    "speak in a style",
+    "ask",
+    "converse",
+    "few-shot",
+    "continue",
+]
+
+_WORDS: Mapping[Ability, str] = {
+    "transcribe": "writing down what is said",
+    "speak": "speaking a text",
+    "speak in a voice": "speaking a text in the voice of a recording",
+    "speak in a style": "speaking a text in a style",
+    "ask": "questions about a recording",
+    "converse": "conversations",
+    "few-shot": "learning from examples in the prompt",
+    "continue": "going on where a recording ends",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """What is known of one checkpoint."""
+
+    name: str
+    hidden_size: int
+    layers: int
+    lacks: Mapping[Ability, str] = field(default_factory=dict)
+    """Tasks that it was not trained for, and what to do instead."""
+    doubts: Mapping[Ability, str] = field(default_factory=dict)
+    """Tasks that it was not trained for and that are tried all the same, and what comes of it."""
+
+
+_BASE = "use a bundle of MiMo-Audio-7B-Base, which was"
+_INSTRUCT = "use a bundle of MiMo-Audio-7B-Instruct, which was"
+_NO_REQUESTS = (
+    "it goes on with what it is given rather than do what it is told; "
+    "MiMo-Audio-7B-Instruct was trained for that"
+)
+
+_KNOWN = (
+    _Training(
+        name="MiMo-Audio-Demo",
+        hidden_size=256,
+        layers=4,
+        lacks={
+            "speak in a voice": f"leave the voice out (conversations take one), or {_INSTRUCT}",
+            "speak in a style": f"leave the style out, or {_INSTRUCT}",
+            "few-shot": _BASE,
+            "continue": _BASE,
+        },
+        doubts={"ask": "it may answer what is said in the recording, or write it down"},
+    ),
+    _Training(
+        name="MiMo-Audio-7B-Instruct",
+        hidden_size=4096,
+        layers=36,
+        lacks={"few-shot": _BASE, "continue": _BASE},
+    ),
+    _Training(
+        name="MiMo-Audio-7B-Base",
+        hidden_size=4096,
+        layers=36,
+        doubts=dict.fromkeys(
+            (
+                "transcribe",
+                "speak",
+                "speak in a voice",
+                "speak in a style",
+                "ask",
+                "converse",
+            ),
+            _NO_REQUESTS,
+        ),
+    ),
+)
+
+
+def is_known(manifest: Manifest) -> bool:
+    """Whether it is known what the bundle's checkpoint was trained for."""
+    return _training(manifest) is not None
+
+
+def check_trained(manifest: Manifest, ability: Ability) -> None:
+    """Refuse a task that the bundle's checkpoint is known not to do.
+
+    Raises:
+        NotTrainedError: it was not trained for it; says what to do instead.
+    """
+    training = _training(manifest)
+    if training is not None and ability in training.lacks:
+        raise NotTrainedError(
+            f"{training.name} was not trained for {_WORDS[ability]}; {training.lacks[ability]}."
+        )
+
+
+def doubt_about(manifest: Manifest, ability: Ability) -> str | None:
+    """A sentence about a task that the bundle's checkpoint may not do well; None: it does."""
+    training = _training(manifest)
+    if training is None or ability not in training.doubts:
+        return None
+    return f"{training.name} was not trained for {_WORDS[ability]}: {training.doubts[ability]}."
+
+
+def _training(manifest: Manifest) -> _Training | None:
+    """By name and size: whoever trains a small model of the same layout may keep the name."""
+    backbone = manifest.backbone
+    for known in _KNOWN:
+        same_size = (backbone.hidden_size, backbone.layers) == (known.hidden_size, known.layers)
+        if same_size and manifest.name.casefold() == known.name.casefold():
+            return known
+    return None
