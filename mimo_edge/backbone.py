@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import llama_cpp
 import numpy as np
@@ -21,6 +22,7 @@ from .config import BackboneConfig, RuntimeOptions
 from .cores import CoreShares
 from .errors import MimoEdgeError
 from .llama_log import first_complaint, redirect_log
+from .native import Native
 from .token_embeddings import TokenEmbeddings
 
 __all__ = ["Backbone", "BackboneOutput", "BackboneSequence"]
@@ -54,23 +56,19 @@ class Backbone:
 
     def __init__(
         self,
-        model: int,
+        model: Native[int],
         token_embeddings: TokenEmbeddings,
         config: BackboneConfig,
         options: RuntimeOptions,
         shares: CoreShares,
     ) -> None:
-        self._model: int | None = model
+        self._model = model
         self._token_embeddings = token_embeddings
-        self._vocab = llama_cpp.llama_model_get_vocab(model)
         self.config = config
         self._options = options
         self._shares = shares
-
-    @property
-    def context(self) -> int:
+        self.context = options.context_for(config)
         """Positions that a sequence holds."""
-        return self._options.context
 
     @classmethod
     def load(
@@ -92,29 +90,31 @@ class Backbone:
                 f"{path} does not load ({first_complaint()}); "
                 "copy the bundle again or convert again."
             )
-        backbone = cls(model, TokenEmbeddings(path, config), config, options, shares)
+        held = Native(
+            model, llama_cpp.llama_model_free, closed="the model is closed; load it again."
+        )
         found = (
-            llama_cpp.llama_vocab_n_tokens(backbone._vocab),
+            llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model)),
             llama_cpp.llama_model_n_embd(model),
             llama_cpp.llama_model_n_layer(model),
         )
         expected = (config.vocab_size, config.hidden_size, config.layers)
         if found != expected:
-            backbone.close()
+            held.close()
             raise MimoEdgeError(
                 f"{path} has vocabulary, width and layers {found} instead of {expected}: "
                 "it is of another bundle."
             )
-        return backbone
+        return cls(held, TokenEmbeddings(path, config), config, options, shares)
 
     def tokenize(self, text: str) -> list[int]:
         """Plain text to ids; text that looks like a control token stays text."""
         data = text.encode("utf-8")
         capacity = len(data) + 8
         buffer = (llama_cpp.llama_token * capacity)()
-        count = llama_cpp.llama_tokenize(
-            self._vocab, data, len(data), buffer, capacity, False, False
-        )
+        with self._model.use() as model:
+            vocab = llama_cpp.llama_model_get_vocab(model)
+            count = llama_cpp.llama_tokenize(vocab, data, len(data), buffer, capacity, False, False)
         if count < 0:
             raise RuntimeError(f"llama_tokenize needs {-count} places for {len(data)} bytes")
         return list(buffer[:count])
@@ -124,72 +124,84 @@ class Backbone:
 
         Padding ids, which a model can generate but no text stands for, have none.
         """
-        attributes = llama_cpp.llama_vocab_get_attr(self._vocab, token)
-        if attributes & llama_cpp.LLAMA_TOKEN_ATTR_UNUSED:
-            return b""
-        size = 64
-        while True:
-            buffer = ctypes.create_string_buffer(size)
-            count = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, size, 0, True)
-            if count >= 0:
-                return buffer.raw[:count]
-            size = -count
+        with self._model.use() as model:
+            vocab = llama_cpp.llama_model_get_vocab(model)
+            attributes = llama_cpp.llama_vocab_get_attr(vocab, token)
+            if attributes & llama_cpp.LLAMA_TOKEN_ATTR_UNUSED:
+                return b""
+            size = 64
+            while True:
+                buffer = ctypes.create_string_buffer(size)
+                count = llama_cpp.llama_token_to_piece(vocab, token, buffer, size, 0, True)
+                if count >= 0:
+                    return buffer.raw[:count]
+                size = -count
 
     def embed(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         """Input embeddings of text ids: int32 [n] → float32 [n, hidden]."""
         return self._token_embeddings.rows(tokens)
 
     def new_sequence(self) -> BackboneSequence:
-        """An empty KV cache of `options.context` positions.
+        """An empty KV cache of `context` positions.
 
         Raises:
-            MimoEdgeError: there is not enough memory for it.
+            MimoEdgeError: there is not enough memory for it, or the model is closed.
         """
-        if self._model is None:
-            raise RuntimeError("the backbone is closed")
-        return BackboneSequence(self._model, self.config, self._options, self._shares)
+        with self._model.use() as model:
+            opened = _open_context(model, self.context, self._options, self._shares)
+            sequence = Native(
+                opened,
+                _free,
+                closed="the conversation is closed; begin another one.",
+                owner=self._model,
+            )
+        return BackboneSequence(sequence, self.config, self.context, self._options, self._shares)
 
     def close(self) -> None:
-        """Unmap the weights. Sequences must be closed before."""
-        if self._model is not None:
-            llama_cpp.llama_model_free(self._model)
-            self._model = None
+        """Unmap the weights, and close all sequences before."""
+        self._model.close()
+
+
+class _Context(NamedTuple):
+    """llama.cpp's objects for one sequence."""
+
+    context: int
+    memory: int
+    batch: int
 
 
 class BackboneSequence:
     """One KV cache. Positions are appended at its end and can be cut off there."""
 
     def __init__(
-        self, model: int, config: BackboneConfig, options: RuntimeOptions, shares: CoreShares
+        self,
+        opened: Native[_Context],
+        config: BackboneConfig,
+        context: int,
+        options: RuntimeOptions,
+        shares: CoreShares,
     ) -> None:
+        self._opened = opened
         self._config = config
         self._shares = shares
-        self.context = options.context
+        self._threads = shares.threads
+        self._largest_batch = _largest_batch(context, options)
+        self.context = context
         """Positions that fit."""
-        self.length = 0
+
+    def check_open(self) -> None:
+        """Refuse a sequence that was closed, or whose model was.
+
+        Raises:
+            MimoEdgeError: it was.
+        """
+        self._opened.check()
+
+    @property
+    def length(self) -> int:
         """Positions in the cache."""
-        params = llama_cpp.llama_context_default_params()
-        params.n_ctx = options.context
-        on_gpu = gpu_layers(options) != 0
-        self._largest_batch = min(_GPU_BATCH if on_gpu else _CPU_BATCH, options.context)
-        params.n_batch = params.n_ubatch = self._largest_batch
-        params.n_seq_max = 1
-        params.n_threads = params.n_threads_batch = shares.threads
-        params.type_k = params.type_v = _KV_TYPES[options.kv_type]
-        params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
-        params.embeddings = False
-        params.offload_kqv = on_gpu
-        params.no_perf = True
-        redirect_log()
-        context = llama_cpp.llama_init_from_model(model, params)
-        if not context:
-            raise MimoEdgeError(
-                f"no memory for a context of {options.context} positions "
-                f"({first_complaint()}); give a smaller one with --ctx."
-            )
-        self._context: int | None = context
-        self._memory = llama_cpp.llama_get_memory(context)
-        self._batch = llama_cpp.llama_batch_ext_init(context)
+        with self._opened.use() as opened:
+            return _length(opened)
 
     def extend(self, embeddings: NDArray[np.float32]) -> BackboneOutput:
         """Append positions and evaluate them; the output is that of the last one.
@@ -209,11 +221,12 @@ class BackboneSequence:
         # The last position goes alone: where a hidden state is asked for, llama.cpp computes
         # the logits of every position of the batch, whatever the batch asks for.
         self.feed(rows[:-1])
-        self._evaluate(rows[-1:], output=True)
-        return self._output()
+        output = self._evaluate(rows[-1:], output=True)
+        assert output is not None
+        return output
 
     def feed(self, embeddings: NDArray[np.float32]) -> None:
-        """The same without an output, and also for no positions at all."""
+        """Append positions, maybe none, without an output; otherwise as `extend`."""
         rows = np.ascontiguousarray(embeddings, dtype=np.float32)
         self.check_room(self.length + len(rows))
         for start in range(0, len(rows), self._largest_batch):
@@ -228,95 +241,85 @@ class BackboneSequence:
         if positions > self.context:
             raise MimoEdgeError(
                 f"{positions} positions do not fit the context of {self.context}; "
-                f"give a larger one with --ctx (at most {self._config.max_positions}) or "
+                f"give a larger context (at most {self._config.max_positions}) or "
                 "shorter audio."
             )
 
     @contextlib.contextmanager
     def beside_sound(self) -> Iterator[None]:
         """Meanwhile positions that come alone leave the sound its share; prompts take all."""
-        few, most = self._shares.beside_sound, self._shares.threads
-        llama_cpp.llama_set_n_threads(self._open(), few, most)
+        self._threads = self._shares.beside_sound
         try:
             yield
         finally:
-            if self._context is not None:
-                llama_cpp.llama_set_n_threads(self._context, most, most)
+            self._threads = self._shares.threads
 
     def truncate(self, length: int) -> None:
         """Forget everything from position `length` on."""
-        if length < self.length:
-            self._open()
-            if not llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, length, -1):
-                raise RuntimeError(f"llama.cpp cannot cut the cache at {length}")
-            self.length = length
+        with self._opened.use() as opened:
+            _truncate(opened, length)
 
     def save(self) -> bytes:
         """The cache as bytes, for `restore` with the same model and options."""
-        context = self._open()
-        size = llama_cpp.llama_state_seq_get_size(context, _SEQUENCE)
-        buffer = (ctypes.c_uint8 * size)()
-        written = llama_cpp.llama_state_seq_get_data(context, buffer, size, _SEQUENCE)
+        with self._opened.use() as (context, _, _):
+            size = llama_cpp.llama_state_seq_get_size(context, _SEQUENCE)
+            buffer = (ctypes.c_uint8 * size)()
+            written = llama_cpp.llama_state_seq_get_data(context, buffer, size, _SEQUENCE)
         if written != size:
             raise RuntimeError(f"llama.cpp saved {written} of {size} bytes")
         return bytes(buffer)
 
     def restore(self, data: bytes, length: int) -> bool:
         """Put back what `save` gave for `length` positions; False if llama.cpp refuses it."""
-        context = self._open()
-        self.truncate(0)
         buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
-        read = llama_cpp.llama_state_seq_set_data(context, buffer, len(data), _SEQUENCE)
-        end = llama_cpp.llama_memory_seq_pos_max(self._memory, _SEQUENCE)
-        if read != len(data) or end != length - 1:
-            llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, -1, -1)
-            self.length = 0
-            return False
-        self.length = length
-        return True
+        with self._opened.use() as opened:
+            _truncate(opened, 0)
+            read = llama_cpp.llama_state_seq_set_data(opened.context, buffer, len(data), _SEQUENCE)
+            restored = bool(read == len(data) and _length(opened) == length)
+            if not restored:
+                llama_cpp.llama_memory_seq_rm(opened.memory, _SEQUENCE, -1, -1)
+        return restored
 
     def close(self) -> None:
         """Free the cache."""
-        if self._context is not None:
-            llama_cpp.llama_batch_ext_free(self._batch)
-            llama_cpp.llama_free(self._context)
-            self._context = None
+        self._opened.close()
 
-    def _open(self) -> int:
-        if self._context is None:
-            raise RuntimeError("the sequence is closed")
-        return self._context
+    def _evaluate(self, rows: NDArray[np.float32], *, output: bool) -> BackboneOutput | None:
+        """Evaluate one batch; with `output` it is one position, whose results are given.
 
-    def _evaluate(self, rows: NDArray[np.float32], *, output: bool) -> None:
-        """Evaluate one batch; with `output` it is one position, whose results are wanted."""
-        context, batch, width = self._open(), self._batch, self._config.hidden_size
+        Ctrl-C that arrives meanwhile is raised right behind the call of llama.cpp, so nothing
+        here may count positions: how many there are is asked each time.
+        """
+        with self._opened.use() as opened:
+            context, memory, batch = opened
+            length = _length(opened)
+            llama_cpp.llama_set_n_threads(context, self._threads, self._shares.threads)
+            llama_cpp.llama_set_embeddings(context, output)
+            self._fill(batch, rows, length, output)
+            redirect_log()
+            status = llama_cpp.llama_process(context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, batch)
+            if status:
+                llama_cpp.llama_memory_seq_rm(memory, _SEQUENCE, length, -1)
+                raise MimoEdgeError(
+                    f"llama.cpp could not evaluate {len(rows)} positions (status {status}: "
+                    f"{first_complaint()}); give a smaller context or free some memory."
+                )
+            return self._output(context) if output else None
+
+    def _fill(self, batch: int, rows: NDArray[np.float32], length: int, output: bool) -> None:
+        """Make the batch of `rows`, which follow `length` positions."""
         llama_cpp.llama_batch_ext_clear(batch)
-        llama_cpp.llama_set_embeddings(context, output)
         for offset, row in enumerate(rows):
             data = row.ctypes.data_as(_FLOATS)
-            embedding = llama_cpp.llama_embd(data, 1, width)
+            embedding = llama_cpp.llama_embd(data, 1, self._config.hidden_size)
             index = int(llama_cpp.llama_batch_ext_add_embd(batch, _SEQUENCE, embedding))
             if index != offset:
                 raise RuntimeError(f"llama.cpp refuses position {offset} of a batch ({index})")
-            position = llama_cpp.llama_pos(self.length + offset)
+            position = llama_cpp.llama_pos(length + offset)
             llama_cpp.llama_batch_ext_set_pos(batch, index, ctypes.byref(position))
             llama_cpp.llama_batch_ext_set_output_logits(batch, index, output)
-        redirect_log()
-        status = llama_cpp.llama_process(context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, batch)
-        if status:
-            self._recover()
-            raise MimoEdgeError(
-                f"llama.cpp could not evaluate {len(rows)} positions (status {status}: "
-                f"{first_complaint()}); give a smaller --ctx or free some memory."
-            )
-        self.length += len(rows)
 
-    def _recover(self) -> None:
-        """After a failed batch: drop what of it stayed in the cache."""
-        llama_cpp.llama_memory_seq_rm(self._memory, _SEQUENCE, self.length, -1)
-
-    def _output(self) -> BackboneOutput:
-        context = self._open()
+    def _output(self, context: int) -> BackboneOutput:
         logits = llama_cpp.llama_get_logits_ith(context, 0)
         hidden = llama_cpp.llama_get_embeddings_ith(context, 0)
         if not logits or not hidden:
@@ -325,6 +328,52 @@ class BackboneSequence:
             logits=np.ctypeslib.as_array(logits, (self._config.vocab_size,)).copy(),
             hidden=np.ctypeslib.as_array(hidden, (self._config.hidden_size,)).copy(),
         )
+
+
+def _open_context(
+    model: int, positions: int, options: RuntimeOptions, shares: CoreShares
+) -> _Context:
+    params = llama_cpp.llama_context_default_params()
+    params.n_ctx = positions
+    params.n_batch = params.n_ubatch = _largest_batch(positions, options)
+    params.n_seq_max = 1
+    params.n_threads = params.n_threads_batch = shares.threads
+    params.type_k = params.type_v = _KV_TYPES[options.kv_type]
+    params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
+    params.embeddings = False
+    params.offload_kqv = gpu_layers(options) != 0
+    params.no_perf = True
+    redirect_log()
+    context = llama_cpp.llama_init_from_model(model, params)
+    if not context:
+        raise MimoEdgeError(
+            f"no memory for a context of {positions} positions ({first_complaint()}); "
+            "give a smaller one, or close other programs."
+        )
+    memory = llama_cpp.llama_get_memory(context)
+    return _Context(context, memory, llama_cpp.llama_batch_ext_init(context))
+
+
+def _free(opened: _Context) -> None:
+    llama_cpp.llama_batch_ext_free(opened.batch)
+    llama_cpp.llama_free(opened.context)
+
+
+def _length(opened: _Context) -> int:
+    """Positions in the cache, as llama.cpp counts them."""
+    return int(llama_cpp.llama_memory_seq_pos_max(opened.memory, _SEQUENCE)) + 1
+
+
+def _truncate(opened: _Context, length: int) -> None:
+    if length < _length(opened) and not llama_cpp.llama_memory_seq_rm(
+        opened.memory, _SEQUENCE, length, -1
+    ):
+        raise RuntimeError(f"llama.cpp cannot cut the cache at {length}")
+
+
+def _largest_batch(positions: int, options: RuntimeOptions) -> int:
+    """Positions that are evaluated at once."""
+    return min(_GPU_BATCH if gpu_layers(options) else _CPU_BATCH, positions)
 
 
 def gpu_layers(options: RuntimeOptions) -> int:
@@ -338,7 +387,7 @@ def gpu_layers(options: RuntimeOptions) -> int:
         return 0
     if options.device == "gpu" and not supported:
         raise MimoEdgeError(
-            "--device gpu: this llama.cpp was built for the CPU only; reinstall "
+            "a GPU is asked for, but this llama.cpp was built for the CPU only; reinstall "
             "llama-cpp-python with CMAKE_ARGS=-DGGML_VULKAN=ON (or -DGGML_METAL=ON)."
         )
     return options.gpu_layers if supported else 0

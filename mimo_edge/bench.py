@@ -42,7 +42,7 @@ _CONTEXT = 1024
 )
 @click.option(
     "--ctx",
-    default=0,
+    type=int,
     show_default=f"{_CONTEXT}, or what the model knows",
     help="Longest conversation, in positions.",
 )
@@ -59,7 +59,7 @@ def bench(
     bundle: Path | None,
     threads: int,
     runs: int,
-    ctx: int,
+    ctx: int | None,
     device: Literal["auto", "cpu", "gpu"],
     repack: bool,
     **values: Any,
@@ -68,7 +68,8 @@ def bench(
     console = console_from(values)
     folder = find_bundle(bundle)
     manifest = load_manifest(folder)
-    ctx = ctx or min(_CONTEXT, manifest.backbone.max_positions)
+    if ctx is None:
+        ctx = min(_CONTEXT, manifest.backbone.max_positions)
     options = RuntimeOptions(threads=threads, context=ctx, device=device, repack=repack)
     with console.busy("measuring"):
         bandwidth = measure_bandwidth(options.thread_count())

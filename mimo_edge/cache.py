@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import overload
 
@@ -22,8 +20,17 @@ _CANCEL_BATCH = 32
 7B model. A processor evaluates them about as fast as in larger batches."""
 
 
+_MOST_RUNS = 64
+"""Runs of positions that are counted one by one before they are joined."""
+
+
 class PositionCache:
-    """One sequence of the backbone that remembers its positions."""
+    """One sequence of the backbone that remembers its positions.
+
+    After an exception anywhere (Ctrl-C, a full memory) the sequence may hold more than is
+    remembered here, never less: what is forgotten is forgotten here first, what is new is
+    remembered last, and before anything is added the sequence is cut to what is remembered.
+    """
 
     def __init__(self, backbone: Backbone, patch_encoder: PatchEncoder, layout: Layout) -> None:
         self._backbone = backbone
@@ -37,12 +44,12 @@ class PositionCache:
 
     def __len__(self) -> int:
         """Positions in the cache."""
-        return self._sequence.length
+        return sum(map(len, self._runs))
 
     @property
     def room(self) -> int:
         """Positions that still fit."""
-        return self._sequence.context - self._sequence.length
+        return self._sequence.context - len(self)
 
     @property
     def positions(self) -> Positions:
@@ -96,9 +103,16 @@ class PositionCache:
     def append(self, new: Positions) -> BackboneOutput:
         """Evaluate further positions, at least one; the output is that of the last one."""
         self._feed(new[:-1])
-        with self._growing(new[-1:]) as rows:
-            self._output = self._sequence.extend(rows)
-        return self._output
+        last = new[-1:]
+        rows = self._begin(last)
+        output = self._sequence.extend(rows)
+        self._grown(last)
+        self._output = output
+        return output
+
+    def check_open(self) -> None:
+        """Refuse a cache that was closed, or whose model was; see `BackboneSequence`."""
+        self._sequence.check_open()
 
     def beside_sound(self) -> AbstractContextManager[None]:
         """Meanwhile leave the sound that is decoded its share of the cores."""
@@ -106,13 +120,15 @@ class PositionCache:
 
     def save(self) -> bytes:
         """The cache as bytes."""
+        self._sequence.truncate(len(self))
         return self._sequence.save()
 
     def restore(self, data: bytes, positions: Positions) -> bool:
         """Put back what `save` gave; False if llama.cpp refuses it, then the cache is empty."""
+        self._cut(0)
         restored = self._sequence.restore(data, len(positions))
-        self._runs = [positions if restored else self._layout.text([])]
-        self._output = None
+        if restored:
+            self._runs = [positions]
         return restored
 
     def close(self) -> None:
@@ -121,26 +137,26 @@ class PositionCache:
 
     def _cut(self, length: int) -> None:
         if length < len(self):
-            self._sequence.truncate(length)
-            self._runs = [self.positions[:length]]
             self._output = None
+            self._runs = [self.positions[:length]]
+            self._sequence.truncate(length)
 
     def _feed(self, new: Positions) -> None:
         if len(new):
-            with self._growing(new) as rows:
-                self._sequence.feed(rows)
+            self._sequence.feed(self._begin(new))
+            self._grown(new)
 
-    @contextlib.contextmanager
-    def _growing(self, new: Positions) -> Iterator[NDArray[np.float32]]:
-        """Gives the embeddings to evaluate; afterwards the cache holds all of them or none."""
-        length, self._output = len(self), None
-        try:
-            yield self._embed(new)
-        except BaseException:
-            # Ctrl-C or a full memory between two batches: forget the first of them.
-            self._sequence.truncate(length)
-            raise
+    def _begin(self, new: Positions) -> NDArray[np.float32]:
+        """Make ready to evaluate `new`: its embeddings [positions, hidden]."""
+        self._output = None
+        self._sequence.truncate(len(self))
+        return self._embed(new)
+
+    def _grown(self, new: Positions) -> None:
+        """The sequence holds `new` now."""
         self._runs.append(new)
+        if len(self._runs) > _MOST_RUNS:
+            self._runs = [concatenate(self._runs)]
         self.evaluated += len(new)
 
     def _embed(self, positions: Positions) -> NDArray[np.float32]:

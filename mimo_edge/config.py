@@ -52,6 +52,7 @@ GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_d
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _MOST_THREADS = 512
 """What ggml is built for (GGML_MAX_N_THREADS)."""
+_LEAST_CONTEXT = 16
 CHECKSUM_KEY = "checksum"
 """Key of `manifest.json` that is no field: an edited number would surface anywhere later."""
 
@@ -204,8 +205,9 @@ class RuntimeOptions:
 
     threads: int = 0
     """Of llama.cpp and of onnxruntime; 0: one per fast core that this process may use."""
-    context: int = DEFAULT_CONTEXT
-    """Positions of one conversation: text tokens, and patches of 160 ms."""
+    context: int | None = None
+    """Positions of one conversation: text tokens, and patches of 160 ms. None: 4096, or as many
+    as the model was trained for."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""
     gpu_layers: int = -1
@@ -224,14 +226,31 @@ class RuntimeOptions:
             raise MimoEdgeError(
                 f"--threads is {self.threads}; give 0 (all fast cores) to {_MOST_THREADS}."
             )
-        if self.context < 16:
-            raise MimoEdgeError(f"--ctx is {self.context}; give at least 16 positions.")
+        if self.context is not None and self.context < _LEAST_CONTEXT:
+            raise MimoEdgeError(
+                f"the context is {self.context} positions; give at least {_LEAST_CONTEXT}."
+            )
         if self.gpu_layers < -1:
             raise MimoEdgeError(f"--gpu-layers is {self.gpu_layers}; give -1 (all) or more.")
 
     def thread_count(self) -> int:
         """`threads`, with 0 resolved."""
         return self.threads or fast_cores()
+
+    def context_for(self, backbone: BackboneConfig) -> int:
+        """`context`, with None resolved.
+
+        Raises:
+            MimoEdgeError: it is larger than this model knows.
+        """
+        if self.context is None:
+            return min(DEFAULT_CONTEXT, backbone.max_positions)
+        if self.context > backbone.max_positions:
+            raise MimoEdgeError(
+                f"a context of {self.context} positions is more than this model knows; "
+                f"give at most {backbone.max_positions}."
+            )
+        return self.context
 
 
 def checksum(values: dict[str, Any]) -> str:

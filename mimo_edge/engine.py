@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,12 @@ from .audio_tokenizer import AudioTokenizer
 from .backbone import Backbone
 from .bundle_files import load_manifest
 from .cache import PositionCache
-from .config import BACKBONE_FILE, DEFAULT_CONTEXT, Manifest, RuntimeOptions
+from .config import BACKBONE_FILE, Manifest, RuntimeOptions
 from .cores import share_cores
 from .errors import MimoEdgeError
 from .events import Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .generate import Stages, stream
+from .native import check_process
 from .native_probe import check_repacked
 from .patch_decoder import PatchDecoder
 from .patch_encoder import PatchEncoder
@@ -102,14 +103,8 @@ class Engine:
             MimoEdgeError: which file is wrong, and what to do.
         """
         manifest = manifest or load_manifest(bundle)
-        if options.context == DEFAULT_CONTEXT:  # as much of it as this model was trained for
-            most = min(DEFAULT_CONTEXT, manifest.backbone.max_positions)
-            options = replace(options, context=most)
-        if options.context > manifest.backbone.max_positions:
-            raise MimoEdgeError(
-                f"--ctx is {options.context}, but this model knows at most "
-                f"{manifest.backbone.max_positions} positions."
-            )
+        check_process()
+        options.context_for(manifest.backbone)  # before anything is loaded
         if options.repack:
             check_repacked()
         size = next(file.size for file in manifest.files if file.name == BACKBONE_FILE)
@@ -206,7 +201,7 @@ class Engine:
         if patches > self.backbone.context:
             raise MimoEdgeError(
                 f"the recording of {samples / config.sample_rate:.0f} s takes {patches} positions "
-                f"and the context holds {self.backbone.context}; give a larger one with --ctx "
+                f"and the context holds {self.backbone.context}; give a larger context "
                 f"(at most {self.manifest.backbone.max_positions}) or shorter audio."
             )
 
@@ -217,7 +212,7 @@ class Engine:
         *,
         cancel: threading.Event | None = None,
         sound: SoundOptions | bool = False,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Events of a task's answer; see `generate.stream`. `sound=True` is `SoundOptions()`."""
         stages = Stages(
             tokenizer=self.tokenizer,
@@ -238,14 +233,26 @@ class Engine:
         return stream(cache, prompt, stages, task.options, cancel=cancel, sound=sound)
 
     def collect(
-        self, events: Iterator[Event], *, speaks: bool, on_text: OnText | None = None
+        self,
+        events: Generator[Event, None, None],
+        *,
+        speaks: bool,
+        on_text: OnText | None = None,
     ) -> Answer:
         """Run a generation to its end; its speech is decoded offline, in one go."""
-        for event in events:
-            if isinstance(event, TextDelta) and on_text:
-                on_text(event.text)
-            if isinstance(event, TurnEnd):
-                return self.answer(event, speaks=speaks)
+        return self.answer(self.run_to_end(events, on_text), speaks=speaks)
+
+    def run_to_end(
+        self, events: Generator[Event, None, None], on_text: OnText | None = None
+    ) -> TurnEnd:
+        """The last event of a generation."""
+        # Closed, not only dropped: the traceback of an error would keep it.
+        with contextlib.closing(events):
+            for event in events:
+                if isinstance(event, TextDelta) and on_text:
+                    on_text(event.text)
+                if isinstance(event, TurnEnd):
+                    return event
         raise RuntimeError("the generation ended without its last event")
 
     def answer(self, end: TurnEnd, *, speaks: bool) -> Answer:

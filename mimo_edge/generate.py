@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -167,7 +167,7 @@ def stream(
     *,
     cancel: threading.Event | None = None,
     sound: SoundOptions | None = None,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Events of one answer, the last of which is `TurnEnd`.
 
     With `sound`, the speech is decoded beside the generation; otherwise the caller decodes the

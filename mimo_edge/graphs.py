@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .config import Manifest
 from .errors import MimoEdgeError
+from .native import Native
 
 __all__ = ["Graph", "GraphState"]
 
@@ -36,7 +37,11 @@ class Graph:
 
     def __init__(self, name: str, session: onnxruntime.InferenceSession) -> None:
         self.name = name
-        self._session: onnxruntime.InferenceSession | None = session
+        self._session: Native[onnxruntime.InferenceSession] = Native(
+            session,
+            lambda _: None,  # Python frees it with its last reference.
+            closed="the model is closed; load it again.",
+        )
         self.inputs = {value.name: value for value in session.get_inputs()}
         self.outputs = tuple(value.name for value in session.get_outputs())
 
@@ -75,7 +80,8 @@ class Graph:
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
     ) -> list[NDArray[Any]]:
         """Run once; arrays in, arrays out, in the order of `outputs` (default: all)."""
-        return list(self._open().run(outputs, dict(feeds)))
+        with self._session.use() as session:
+            return list(session.run(outputs, dict(feeds)))
 
     def run_stateful(
         self, feeds: Mapping[str, NDArray[Any]], state: GraphState, output: str
@@ -88,9 +94,9 @@ class Graph:
             name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in feeds.items()
         }
         names = [output, *state.next_names.values()]
-        result = self._open().run_with_ort_values(names, {**values, **state.values})
-        for name, value in zip(state.next_names, result[1:], strict=True):
-            state.values[name] = value
+        with self._session.use() as session:
+            result = session.run_with_ort_values(names, {**values, **state.values})
+        state.values = dict(zip(state.next_names, result[1:], strict=True))
         return np.asarray(result[0].numpy())
 
     def fresh_state(self, feeds: Sequence[str]) -> GraphState:
@@ -105,7 +111,7 @@ class Graph:
 
     def close(self) -> None:
         """Free the graph's memory; it cannot run any more."""
-        self._session = None
+        self._session.close()
 
     def __enter__(self) -> Graph:
         """Itself."""
@@ -115,18 +121,13 @@ class Graph:
         """Close."""
         self.close()
 
-    def _open(self) -> onnxruntime.InferenceSession:
-        if self._session is None:
-            raise RuntimeError(f"graph {self.name} is closed")
-        return self._session
-
     def _check(self, path: Path, contract: dict[str, Any], dimensions: dict[str, int]) -> None:
         """Compare names, dtypes and shapes with the contract."""
-        assert self._session is not None
-        sides = (
-            ("input", self._session.get_inputs(), contract["inputs"]),
-            ("output", self._session.get_outputs(), contract["outputs"]),
-        )
+        with self._session.use() as session:
+            sides = (
+                ("input", session.get_inputs(), contract["inputs"]),
+                ("output", session.get_outputs(), contract["outputs"]),
+            )
         for side, found, declared in sides:
             expected = {tensor["name"]: tensor for tensor in _expand(declared, dimensions)}
             actual = {value.name: value for value in found}

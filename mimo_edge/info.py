@@ -11,7 +11,7 @@ import psutil
 
 from .backbone import gpu_layers
 from .bundle_files import file_sha256, load_manifest
-from .config import Manifest, RuntimeOptions
+from .config import DEFAULT_CONTEXT, Manifest, RuntimeOptions
 from .console import print_table
 from .default_bundle import find_bundle
 from .errors import MimoEdgeError
@@ -26,10 +26,15 @@ _WORK_BYTES = 400e6
 
 @click.command()
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
-@click.option("--ctx", default=4096, show_default=True, help="Longest conversation, in positions.")
+@click.option(
+    "--ctx",
+    type=int,
+    show_default=f"{DEFAULT_CONTEXT}, or what the model was trained for",
+    help="Longest conversation, in positions.",
+)
 @click.option("--verify", is_flag=True, help="Read every file and compare its hash.")
 @output_options
-def info(bundle: Path | None, ctx: int, verify: bool, **values: Any) -> None:
+def info(bundle: Path | None, ctx: int | None, verify: bool, **values: Any) -> None:
     """Show what is in BUNDLE and what this machine will do with it."""
     console = console_from(values)
     path = find_bundle(bundle)
@@ -37,7 +42,7 @@ def info(bundle: Path | None, ctx: int, verify: bool, **values: Any) -> None:
     if verify:
         with console.busy("hashing"):
             _verify(path, manifest)
-    options = RuntimeOptions(context=min(ctx, manifest.backbone.max_positions))
+    options = RuntimeOptions(context=ctx)
     if console.as_json:
         console.record(manifest=asdict(manifest), memory=memory_need(manifest, options))
         return
@@ -76,7 +81,7 @@ def memory_need(manifest: Manifest, options: RuntimeOptions) -> dict[str, float]
     per_position = 2 * backbone.layers * backbone.kv_heads * backbone.head_dim
     return {
         "weights": sum(file.size for file in manifest.files),
-        "cache": per_position * _KV_BYTES[options.kv_type] * options.context,
+        "cache": per_position * _KV_BYTES[options.kv_type] * options.context_for(backbone),
         "buffers": _WORK_BYTES,
     }
 
@@ -109,7 +114,7 @@ def _machine_lines(manifest: Manifest, options: RuntimeOptions) -> str:
         f"this machine: {options.thread_count()} threads, backbone on the {where}, "
         f"{memory.total / 1e9:.1f} GB of memory ({memory.available / 1e9:.1f} free)\n"
         f"needs about {total / 1e9:.2f} GB: weights {need['weights'] / 1e9:.2f}, "
-        f"cache of {options.context} positions {need['cache'] / 1e9:.2f}, "
+        f"cache of {options.context_for(manifest.backbone)} positions {need['cache'] / 1e9:.2f}, "
         f"buffers {need['buffers'] / 1e9:.2f}; {verdict}"
     )
 

@@ -9,7 +9,7 @@ A model holds no conversation: that is `Session`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -37,7 +37,12 @@ _LONGEST_TRANSCRIPT_S = 30.0
 
 
 class MimoAudio:
-    """MiMo-Audio, ready to listen and speak. Close it, or use it as a context manager."""
+    """MiMo-Audio, ready to listen and speak. Close it, or use it as a context manager.
+
+    Several threads may use one model, each with sessions of its own; they wait for each other
+    where they meet. A process that is forked after a model was loaded can use no model at all:
+    start processes with multiprocessing's "spawn" method and load the model in each.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -187,7 +192,7 @@ class MimoAudio:
         voice: AudioInput | None = None,
         overrides: Overrides | None = None,
     ) -> Session:
-        """A conversation with memory; close it before the model."""
+        """A conversation with memory."""
         patches = self._engine.listen(voice) if voice is not None else None
         return Session(self._engine, reply=reply, system=system, voice=patches, overrides=overrides)
 
@@ -228,8 +233,8 @@ class MimoAudio:
         *,
         cancel: threading.Event | None = None,
         sound: SoundOptions | bool = False,
-    ) -> Iterator[Event]:
-        """The same as events; with `sound`, speech is decoded while it is generated."""
+    ) -> Generator[Event, None, None]:
+        """Answer one task, as events; with `sound`, speech is decoded while it is generated."""
         cache = self._engine.new_cache()
         try:
             yield from self._engine.stream(task, cache, cancel=cancel, sound=sound)
@@ -241,7 +246,7 @@ class MimoAudio:
             check_trained(self.manifest, ability)
 
     def close(self) -> None:
-        """Free everything; sessions must be closed before."""
+        """Free everything, sessions included, after the calls that other threads are in."""
         self._engine.close()
 
     def __enter__(self) -> MimoAudio:

@@ -68,7 +68,7 @@ model_options = decorate(
     ),
     click.option(
         "--ctx",
-        default=DEFAULT_CONTEXT,
+        type=int,
         show_default=f"{DEFAULT_CONTEXT}, or what the model was trained for",
         help="Longest conversation, in positions: one per text token or 160 ms of sound.",
     ),

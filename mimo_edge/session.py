@@ -6,8 +6,9 @@ what is new goes through the backbone, and the prompt is always exactly the mode
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -48,12 +49,14 @@ class Prepared:
     task: Task
     history: tuple[Turn, ...]
     """The turns before it that the prompt holds."""
+    after: Turn | None
+    """The turn that came before it, even if the prompt has no room for that."""
     evaluated: int
     """Positions that went through the backbone for it."""
 
 
 class Session:
-    """One conversation. Not for several threads at once; close it before its model."""
+    """One conversation; it ends with its model. For one thread, and one answer after the other."""
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Session:
         self._voice = voice
         self._overrides = overrides
         self._cache = engine.new_cache()
+        self._in_use = threading.Lock()
         self._finished = False  # Whether the last answer ended by itself.
 
     @property
@@ -94,16 +98,18 @@ class Session:
     ) -> Answer:
         """Say something, as audio or as text, and wait for the answer.
 
-        `reply` overrides the session's way of answering for this turn.
+        `reply` overrides the session's way of answering for this turn. Whatever is raised
+        meanwhile, Ctrl-C and errors of `on_text` included: the turn was not, then.
 
         Raises:
             MimoEdgeError: the request cannot be read or does not fit the context.
         """
-        events = self.stream(audio, text=text, reply=reply)
-        if isinstance(audio, Prepared):
-            reply = audio.reply
-        speaks = (reply or self._reply) == "speech"
-        return self._engine.collect(events, speaks=speaks, on_text=on_text)
+        with self._alone():
+            prepared = self._next_turn(audio, text, reply)
+            end = self._engine.run_to_end(self._engine.stream(prepared.task, self._cache), on_text)
+            answer = self._engine.answer(end, speaks=prepared.reply == "speech")
+            self._remember(prepared, end)
+        return answer
 
     def stream(
         self,
@@ -113,8 +119,10 @@ class Session:
         reply: Reply | None = None,
         cancel: threading.Event | None = None,
         sound: SoundOptions | bool = False,
-    ) -> Iterator[Event]:
-        """The same as events. A turn counts once its `TurnEnd` was yielded.
+    ) -> Generator[Event, None, None]:
+        """Say something; the answer comes as events. A turn counts once its `TurnEnd` was yielded.
+
+        Until then the session does nothing else; close the generator to end the answer early.
 
         `audio` may be patches that `Engine.listen_mel` gave, int64 [patches, group, channels],
         or a prepared turn, which then begins to answer at once. `cancel` is looked at between
@@ -125,10 +133,8 @@ class Session:
             MimoEdgeError: the request cannot be read, does not fit the context, or was
                 prepared before another turn.
         """
-        if isinstance(audio, Prepared):
-            prepared = self._check(audio, text, reply)
-        else:
-            prepared = self._lay_out(self._request(audio, text), reply)
+        with self._alone():
+            prepared = self._next_turn(audio, text, reply)
         return self._stream(prepared, cancel, sound)
 
     def prepare(
@@ -152,13 +158,14 @@ class Session:
         Raises:
             MimoEdgeError: the request cannot be read or does not fit the context.
         """
-        prepared = self._lay_out(self._request(audio, text), reply)
-        before = self._cache.evaluated
-        prompt = self._engine.layout.positions(prepared.task.pieces)
-        output, _ = self._cache.prefill(prompt, cancel)
-        if output is None:
-            return None
-        return replace(prepared, evaluated=self._cache.evaluated - before)
+        with self._alone():
+            prepared = self._lay_out(self._request(audio, text), reply)
+            before = self._cache.evaluated
+            prompt = self._engine.layout.positions(prepared.task.pieces)
+            output, _ = self._cache.prefill(prompt, cancel)
+            if output is None:
+                return None
+            return replace(prepared, evaluated=self._cache.evaluated - before)
 
     def warm(self, cancel: threading.Event | None = None) -> int:
         """Evaluate system prompt, voice and finished turns before the next request is known.
@@ -168,15 +175,16 @@ class Session:
         """
         context = self._engine.backbone.context
         room = context - min(_RESERVE, context // 4) - min(_NEXT_REQUEST, context // 8)
-        while True:
-            pieces = prompts.until_request(self.turns, system=self._system, voice=self._voice)
-            prompt = self._engine.layout.positions(pieces)
-            if not self.turns or len(prompt) <= room:
-                break
-            del self.turns[0]
-        before = self._cache.evaluated
-        self._cache.prefill(prompt, cancel)
-        return self._cache.evaluated - before
+        with self._alone():
+            while True:
+                pieces = prompts.until_request(self.turns, system=self._system, voice=self._voice)
+                prompt = self._engine.layout.positions(pieces)
+                if not self.turns or len(prompt) <= room:
+                    break
+                del self.turns[0]
+            before = self._cache.evaluated
+            self._cache.prefill(prompt, cancel)
+            return self._cache.evaluated - before
 
     def keep_heard(self, played_samples: int) -> str:
         """Leave only what was heard of the last answer, after it was interrupted.
@@ -199,6 +207,10 @@ class Session:
                 f"an answer cannot be cut after {played_samples} samples with {len(self.turns)} "
                 "turns in the conversation; give 0 samples or more, after a turn."
             )
+        with self._alone():
+            return self._keep_heard(played_samples)
+
+    def _keep_heard(self, played_samples: int) -> str:
         answer = self.turns[-1].answer
         if not isinstance(answer, Positions):
             return answer if isinstance(answer, str) else ""
@@ -228,23 +240,25 @@ class Session:
 
         The request is audio or text; the answer is text, or, with `speech`, was spoken.
         """
-        request = self._request(audio, text)
-        said: str | InterleavedPiece = answer
-        if speech is not None:
-            said = InterleavedPiece(answer, self._engine.listen(speech))
-        self.turns.append(Turn(request=request, answer=said))
+        with self._alone():
+            request = self._request(audio, text)
+            said: str | InterleavedPiece = answer
+            if speech is not None:
+                said = InterleavedPiece(answer, self._engine.listen(speech))
+            self.turns.append(Turn(request=request, answer=said))
 
     def save(self, path: str | Path) -> None:
         """Write the conversation with its cache to one file (NumPy's .npz, nothing pickled)."""
-        positions = self._cache.positions
-        saved = SavedSession(
-            reply=self._reply,
-            system=self._system,
-            voice=self._voice,
-            turns=self.turns,
-            cached=positions,
-            state=self._cache.save() if len(positions) else None,
-        )
+        with self._alone():
+            positions = self._cache.positions
+            saved = SavedSession(
+                reply=self._reply,
+                system=self._system,
+                voice=self._voice,
+                turns=list(self.turns),
+                cached=positions,
+                state=self._cache.save() if len(positions) else None,
+            )
         saved.write(Path(path), self._engine.manifest)
 
     @classmethod
@@ -276,7 +290,7 @@ class Session:
         return session
 
     def close(self) -> None:
-        """Free the cache."""
+        """Free the cache; an answer that is under way fails at its next position."""
         self._cache.close()
 
     def __enter__(self) -> Session:
@@ -286,6 +300,30 @@ class Session:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Meanwhile nobody else uses the session.
+
+        Raises:
+            MimoEdgeError: somebody else does, or it is closed.
+        """
+        self._cache.check_open()
+        if self._in_use.locked():
+            raise MimoEdgeError(
+                "the session is busy with another answer; take that to its end or close it "
+                "first, and give each thread a session of its own."
+            )
+        # Not `acquire(blocking=False)`: Ctrl-C could come between that and its `try`.
+        with self._in_use:
+            yield
+
+    def _next_turn(
+        self, audio: AudioInput | Patches | Prepared | None, text: str | None, reply: Reply | None
+    ) -> Prepared:
+        if isinstance(audio, Prepared):
+            return self._check(audio, text, reply)
+        return self._lay_out(self._request(audio, text), reply)
 
     def _request(self, audio: AudioInput | Patches | None, text: str | None) -> Patches | str:
         if audio is not None and text is None:
@@ -299,21 +337,26 @@ class Session:
     def _check(self, prepared: Prepared, text: str | None, reply: Reply | None) -> Prepared:
         if text is not None or reply not in (None, prepared.reply):
             raise MimoEdgeError("a prepared turn has its request and its reply; give it alone.")
-        kept = self.turns[-len(prepared.history) :] if prepared.history else []
-        if [*map(id, kept)] != [*map(id, prepared.history)] or (self.turns and not kept):
-            raise MimoEdgeError("the turn was prepared before another turn; prepare it again.")
+        self._check_history(prepared)
         return prepared
+
+    def _check_history(self, prepared: Prepared) -> None:
+        kept = self.turns[-len(prepared.history) :] if prepared.history else []
+        same = [*map(id, kept)] == [*map(id, prepared.history)]
+        if not same or (self.turns[-1] if self.turns else None) is not prepared.after:
+            raise MimoEdgeError("the turn was prepared before another turn; prepare it again.")
 
     def _stream(
         self, prepared: Prepared, cancel: threading.Event | None, sound: SoundOptions | bool
-    ) -> Iterator[Event]:
-        self.turns[:] = prepared.history
-        task, reply = prepared.task, prepared.reply
-        for event in self._engine.stream(task, self._cache, cancel=cancel, sound=sound):
-            if isinstance(event, TurnEnd):
-                self.turns.append(replace(prepared.turn, answer=self._remember(event, reply)))
-                self._finished = event.reason == "stop"
-            yield event
+    ) -> Generator[Event, None, None]:
+        with self._alone():
+            self._check_history(prepared)
+            events = self._engine.stream(prepared.task, self._cache, cancel=cancel, sound=sound)
+            with contextlib.closing(events):
+                for event in events:
+                    if isinstance(event, TurnEnd):
+                        self._remember(prepared, event)
+                    yield event
 
     def _lay_out(self, request: Patches | str, reply: Reply | None) -> Prepared:
         """The next turn; leaves the oldest turns out while the prompt leaves no room."""
@@ -329,10 +372,21 @@ class Session:
                 overrides=self._overrides,
             )
             if not history or len(self._engine.layout.positions(task.pieces)) <= room:
-                return Prepared(turn=turn, reply=reply, task=task, history=history, evaluated=0)
+                return Prepared(
+                    turn=turn,
+                    reply=reply,
+                    task=task,
+                    history=history,
+                    after=self.turns[-1] if self.turns else None,
+                    evaluated=0,
+                )
             history = history[1:]
 
-    def _remember(self, end: TurnEnd, reply: Reply) -> str | Positions:
-        if reply == "speech":
-            return Positions(end.text_ids, end.codes)
-        return self._engine.text_of(end)[1]
+    def _remember(self, prepared: Prepared, end: TurnEnd) -> None:
+        answer: str | Positions
+        if prepared.reply == "speech":
+            answer = Positions(end.text_ids, end.codes)
+        else:
+            answer = self._engine.text_of(end)[1]
+        self._finished = end.reason == "stop"
+        self.turns[:] = [*prepared.history, replace(prepared.turn, answer=answer)]

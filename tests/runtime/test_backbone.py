@@ -51,9 +51,13 @@ def test_a_core_is_left_to_the_sound(
     monkeypatch.setattr(llama_cpp, "llama_set_n_threads", note)
     options = RuntimeOptions(threads=4, context=64, device="cpu")
     with contextlib.closing(Engine.load(reference_bundle, options)) as engine:
+        position = np.zeros((1, engine.manifest.backbone.hidden_size), dtype=np.float32)
         sequence = engine.backbone.new_sequence()
         with pytest.raises(KeyboardInterrupt), sequence.beside_sound():
+            sequence.feed(position)
             raise KeyboardInterrupt
+        sequence.feed(position)
         with sequence.beside_sound():
+            sequence.feed(position)
             sequence.close()  # as when the program ends in the middle of an answer
     assert threads == [(3, 4), (4, 4), (3, 4)]

@@ -150,8 +150,8 @@ def test_an_answer_without_speech_writes_nothing(command: Command, tmp_path: Pat
     [
         (("--threads", -1), "--threads is -1"),
         (("--threads", 100_000), "--threads is 100000"),
-        (("--ctx", 3), "--ctx is 3"),
-        (("--ctx", 99_999), "this model knows at most 8192"),
+        (("--ctx", 3), "the context is 3 positions"),
+        (("--ctx", 99_999), "more than this model knows; give at most 8192"),
         (("--ctx", 16), "do not fit the context of 16"),
         (("--gpu-layers", -5), "--gpu-layers is -5"),
         (("--top-p", 2), "top-p is 2.0"),

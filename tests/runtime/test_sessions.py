@@ -294,5 +294,5 @@ def test_a_closed_session_says_so(reference_model: MimoAudio, clips: dict[str, P
     session = reference_model.session(overrides=OPTIONS)
     session.close()
     session.close()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(MimoEdgeError, match="the conversation is closed"):
         session.ask(clips["short"])
