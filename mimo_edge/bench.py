@@ -7,13 +7,10 @@ The values of the weights do not matter, so random ones measure as well as train
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-import numpy as np
 import psutil
 
 from .backbone import gpu_layers
@@ -22,12 +19,12 @@ from .config import RuntimeOptions
 from .console import print_table
 from .default_bundle import find_bundle
 from .engine import Engine
+from .memory_speed import measure_bandwidth
 from .options import console_from, output_options
 from .stage_times import Timing, measure_speaking, measure_stages
 
-__all__ = ["bench", "measure_bandwidth"]
+__all__ = ["bench"]
 
-_BANDWIDTH_BYTES = 1 << 29
 _CONTEXT = 1024
 
 
@@ -95,22 +92,6 @@ def bench(
         f"speaking takes {beside_sound:.2f} s per second of speech (below 1: real time), "
         f"{beside_sound / alone:.2f} times as long as without decoding the sound beside it"
     )
-
-
-def measure_bandwidth(threads: int) -> float:
-    """Bytes per second that all threads together read from memory; the best of five."""
-    share = _BANDWIDTH_BYTES // threads // 8
-    arrays = [np.ones(share, dtype=np.int64) for _ in range(threads)]
-    best = 0.0
-    for _ in range(5):
-        workers = [threading.Thread(target=np.bitwise_or.reduce, args=(a,)) for a in arrays]
-        start = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        best = max(best, threads * share * 8 / (time.perf_counter() - start))
-    return best
 
 
 def _row(timing: Timing, bandwidth: float) -> tuple[str, ...]:
