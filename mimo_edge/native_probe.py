@@ -4,7 +4,7 @@ A llama.cpp that was built for another processor, or by a compiler that miscompi
 for Intel's AMX (GCC before 12.4 and 13.3), dies of an illegal instruction. Nothing in this process
 could catch that, so a child goes first, with the small demo model.
 
-    python -m mimo_edge.native_probe      # exit 0: all of it runs; 1: a sentence says what not
+    python -m mimo_edge.native_probe   # exit 0: all runs; 1: a sentence says what does not
 """
 
 from __future__ import annotations
