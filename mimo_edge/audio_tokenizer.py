@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .audio import log_mel
 from .config import AudioConfig, Manifest
-from .cores import run_when_idle
+from .core_shares import run_when_idle
 from .errors import MimoEdgeError
 from .graphs import Graph
 

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import BackboneConfig, RuntimeOptions
-from .cores import CoreShares
+from .core_shares import CoreShares
 from .errors import MimoEdgeError
 from .llama_log import first_complaint, redirect_log
 from .native import Native
+from .other_programs import OtherPrograms
 from .token_embeddings import TokenEmbeddings
 
 __all__ = ["Backbone", "BackboneOutput", "BackboneSequence"]
@@ -68,6 +69,7 @@ class Backbone:
         self._options = options
         self._shares = shares
         self.context = options.context_for(config)
+        self._others = OtherPrograms()
         """Positions that a sequence holds."""
 
     @classmethod
@@ -155,7 +157,9 @@ class Backbone:
                 closed="the conversation is closed; begin another one.",
                 owner=self._model,
             )
-        return BackboneSequence(sequence, self.config, self.context, self._options, self._shares)
+        return BackboneSequence(
+            sequence, self.config, self.context, self._options, self._shares, self._others
+        )
 
     def close(self) -> None:
         """Unmap the weights, and close all sequences before."""
@@ -180,11 +184,13 @@ class BackboneSequence:
         context: int,
         options: RuntimeOptions,
         shares: CoreShares,
+        others: OtherPrograms,
     ) -> None:
         self._opened = opened
         self._config = config
         self._shares = shares
-        self._threads = shares.threads
+        self._others = others
+        self._beside_sound = False
         self._largest_batch = _largest_batch(context, options)
         self.context = context
         """Positions that fit."""
@@ -248,11 +254,11 @@ class BackboneSequence:
     @contextlib.contextmanager
     def beside_sound(self) -> Iterator[None]:
         """Meanwhile positions that come alone leave the sound its share; prompts take all."""
-        self._threads = self._shares.beside_sound
+        self._beside_sound = True
         try:
             yield
         finally:
-            self._threads = self._shares.threads
+            self._beside_sound = False
 
     def truncate(self, length: int) -> None:
         """Forget everything from position `length` on."""
@@ -293,7 +299,7 @@ class BackboneSequence:
         with self._opened.use() as opened:
             context, memory, batch = opened
             length = _length(opened)
-            llama_cpp.llama_set_n_threads(context, self._threads, self._shares.threads)
+            llama_cpp.llama_set_n_threads(context, *self._spare_threads())
             llama_cpp.llama_set_embeddings(context, output)
             self._fill(batch, rows, length, output)
             redirect_log()
@@ -318,6 +324,17 @@ class BackboneSequence:
             position = llama_cpp.llama_pos(length + offset)
             llama_cpp.llama_batch_ext_set_pos(batch, index, ctypes.byref(position))
             llama_cpp.llama_batch_ext_set_output_logits(batch, index, output)
+
+    def _spare_threads(self) -> tuple[int, int]:
+        """Threads of a position that comes alone and of several at once.
+
+        As many as the sound and other programs leave cores for.
+        """
+        most = self._shares.threads
+        few = self._shares.beside_sound if self._beside_sound else most
+        if self._shares.makes_way:
+            return self._others.spare(few), self._others.spare(most)
+        return few, most
 
     def _output(self, context: int) -> BackboneOutput:
         logits = llama_cpp.llama_get_logits_ith(context, 0)

@@ -17,15 +17,20 @@ from .backbone import gpu_layers
 from .bundle_files import load_manifest
 from .config import RuntimeOptions
 from .console import print_table
+from .core_shares import share_cores
+from .cores import fast_cores
 from .default_bundle import find_bundle
 from .engine import Engine
 from .memory_speed import measure_bandwidth
 from .options import console_from, output_options
+from .other_programs import OtherPrograms
 from .stage_times import Timing, measure_speaking, measure_stages
 
 __all__ = ["bench"]
 
 _CONTEXT = 1024
+_BUSY_CORES = 0.2
+"""Of other programs, on the mean of the measurement; an idle desktop needs less."""
 
 
 @click.command()
@@ -68,30 +73,40 @@ def bench(
     if ctx is None:
         ctx = min(_CONTEXT, manifest.backbone.max_positions)
     options = RuntimeOptions(threads=threads, context=ctx, device=device, repack=repack)
+    shares = share_cores(threads, manifest.backbone_bytes)
+    others = OtherPrograms()
     with console.busy("measuring"):
-        bandwidth = measure_bandwidth(options.thread_count())
+        bandwidth = measure_bandwidth(threads or fast_cores())
         engine = Engine.load(folder, options, manifest)
         try:
             timings = measure_stages(engine, runs, backbone_on_gpu=gpu_layers(options) != 0)
             alone, beside_sound = measure_speaking(engine, runs)
             resident = psutil.Process().memory_info().rss
+            busy = others.look()
         finally:
             engine.close()
     for timing in timings:
         console.record(**vars(timing), bandwidth=bandwidth)
-    console.record(stage="speaking", alone=alone, beside_sound=beside_sound)
+    console.record(
+        stage="speaking", alone=alone, beside_sound=beside_sound, cores_of_other_programs=busy
+    )
     if console.as_json:
         return
     columns = ("stage", "ms", "per", "MB read", "bound", "s per s of speech")
     print_table(columns, [_row(timing, bandwidth) for timing in timings])
     click.echo(
-        f"{options.thread_count()} threads, {bandwidth / 1e9:.1f} GB/s measured memory "
+        f"{shares.threads} threads, {bandwidth / 1e9:.1f} GB/s measured memory "
         f"bandwidth, {resident / 1e9:.2f} GB resident (mapped weights included)"
     )
     click.echo(
         f"speaking takes {beside_sound:.2f} s per second of speech (below 1: real time), "
         f"{beside_sound / alone:.2f} times as long as without decoding the sound beside it"
     )
+    if busy > _BUSY_CORES:
+        console.note(
+            f"other programs kept {busy:.1f} cores busy meanwhile, so these times are not the "
+            "machine's best; close them and measure again to see what it can do."
+        )
 
 
 def _row(timing: Timing, bandwidth: float) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict
 
 from . import manifest_bounds as bounds
-from .cores import fast_cores
 from .errors import MimoEdgeError
 
 __all__ = [
@@ -193,6 +192,11 @@ class Manifest:
         values[CHECKSUM_KEY] = checksum(values)
         return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
+    @property
+    def backbone_bytes(self) -> int:
+        """Size of the backbone's file."""
+        return next(file.size for file in self.files if file.name == BACKBONE_FILE)
+
     def fingerprint(self) -> str:
         """A hash of the files' hashes: equal for bundles that compute the same."""
         text = "\n".join(f"{file.name} {file.sha256}" for file in self.files)
@@ -204,7 +208,8 @@ class RuntimeOptions:
     """How a bundle is run on this machine."""
 
     threads: int = 0
-    """Of llama.cpp and of onnxruntime; 0: one per fast core that this process may use."""
+    """Of llama.cpp and of onnxruntime; 0: what is good for a model of this size on this machine,
+    and fewer while other programs keep the processor busy (`core_shares.share_cores`)."""
     context: int | None = None
     """Positions of one conversation: text tokens, and patches of 160 ms. None: 4096, or as many
     as the model was trained for."""
@@ -232,10 +237,6 @@ class RuntimeOptions:
             )
         if self.gpu_layers < -1:
             raise MimoEdgeError(f"--gpu-layers is {self.gpu_layers}; give -1 (all) or more.")
-
-    def thread_count(self) -> int:
-        """`threads`, with 0 resolved."""
-        return self.threads or fast_cores()
 
     def context_for(self, backbone: BackboneConfig) -> int:
         """`context`, with None resolved.

@@ -17,7 +17,7 @@ from .backbone import Backbone
 from .bundle_files import load_manifest
 from .cache import PositionCache
 from .config import BACKBONE_FILE, Manifest, RuntimeOptions
-from .cores import share_cores
+from .core_shares import share_cores
 from .errors import MimoEdgeError
 from .events import Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .generate import Stages, stream
@@ -107,8 +107,7 @@ class Engine:
         options.context_for(manifest.backbone)  # before anything is loaded
         if options.repack:
             check_repacked()
-        size = next(file.size for file in manifest.files if file.name == BACKBONE_FILE)
-        shares = share_cores(options.thread_count(), size)
+        shares = share_cores(options.threads, manifest.backbone_bytes)
         with contextlib.ExitStack() as opened:
             parts = []
             for load in (

@@ -13,6 +13,7 @@ from .backbone import gpu_layers
 from .bundle_files import file_sha256, load_manifest
 from .config import DEFAULT_CONTEXT, Manifest, RuntimeOptions
 from .console import print_table
+from .core_shares import share_cores
 from .default_bundle import find_bundle
 from .errors import MimoEdgeError
 from .options import console_from, output_options
@@ -109,9 +110,10 @@ def _machine_lines(manifest: Manifest, options: RuntimeOptions) -> str:
         if total < memory.total
         else "does NOT fit: weights will be read from disk again and again; use a smaller recipe"
     )
+    threads = share_cores(options.threads, manifest.backbone_bytes).threads
     where = "GPU" if gpu_layers(options) else "processor"
     return (
-        f"this machine: {options.thread_count()} threads, backbone on the {where}, "
+        f"this machine: {threads} threads, backbone on the {where}, "
         f"{memory.total / 1e9:.1f} GB of memory ({memory.available / 1e9:.1f} free)\n"
         f"needs about {total / 1e9:.2f} GB: weights {need['weights'] / 1e9:.2f}, "
         f"cache of {options.context_for(manifest.backbone)} positions {need['cache'] / 1e9:.2f}, "

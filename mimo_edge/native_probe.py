@@ -79,7 +79,7 @@ def _evaluate(*, repack: bool) -> None:
     from .backbone import Backbone
     from .bundle_files import load_manifest
     from .config import BACKBONE_FILE, RuntimeOptions
-    from .cores import share_cores
+    from .core_shares import share_cores
 
     folder = demo_bundle()
     assert folder is not None

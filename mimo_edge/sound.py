@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio_tokenizer import DecoderStream
-from .cores import run_when_idle
+from .core_shares import run_when_idle
 from .errors import MimoEdgeError
 
 __all__ = ["SoundOptions", "SoundThread", "push_sizes"]

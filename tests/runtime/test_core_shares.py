@@ -6,14 +6,13 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mimo_edge.config import RuntimeOptions
-from mimo_edge.cores import fast_cores, run_when_idle, share_cores, usable_cores
+from mimo_edge.core_shares import run_when_idle, share_cores
 from mimo_edge.engine import Engine
 from mimo_edge.sound import SoundOptions, SoundThread
 
@@ -31,7 +30,7 @@ on_linux = pytest.mark.skipif(
 def test_a_core_is_left_to_the_sound(
     threads: int, cores: int, size: int, beside: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mimo_edge.cores.usable_cores", lambda: cores)
+    monkeypatch.setattr("mimo_edge.core_shares.usable_cores", lambda: cores)
     shares = share_cores(threads, size)
     assert (shares.threads, shares.beside_sound) == (threads, beside)
     assert shares.patch_decoder == min(beside, 4)
@@ -40,55 +39,20 @@ def test_a_core_is_left_to_the_sound(
 
 @on_linux
 def test_of_two_cores_a_large_model_gets_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mimo_edge.cores.usable_cores", lambda: 2)
+    monkeypatch.setattr("mimo_edge.core_shares.usable_cores", lambda: 2)
     shares = share_cores(2, LARGE)
     assert (shares.beside_sound, shares.patch_decoder, shares.sound_yields) == (2, 1, True)
     assert not share_cores(1, LARGE).sound_yields  # whoever asks for one thread leaves a core
 
 
-@pytest.fixture
-def hybrid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What Linux says of two fast cores with two threads each (0 to 3) and four slow ones."""
-    for cpu in range(8):
-        topology = tmp_path / f"system/cpu/cpu{cpu}/topology"
-        topology.mkdir(parents=True)
-        first = cpu // 2 * 2
-        siblings = f"{first}-{first + 1}" if cpu < 4 else f"{cpu}"
-        (topology / "core_cpus_list").write_text(f"{siblings}\n")
-    (tmp_path / "cpu_core").mkdir()
-    (tmp_path / "cpu_core" / "cpus").write_text("0-3\n")
-    monkeypatch.setattr("mimo_edge.cores._SYSTEM", tmp_path)
-    return tmp_path
-
-
-@on_linux
-@pytest.mark.parametrize(
-    ("allowed", "usable", "fast"),
-    [(range(8), 6, 2), ([0, 1], 1, 1), ([0, 2, 3, 5], 3, 2), ([4, 5, 6], 3, 3)],
-)
-def test_threads_are_counted_by_fast_cores(
-    allowed: Sequence[int],
-    usable: int,
-    fast: int,
-    hybrid: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(allowed))
-    assert (usable_cores(), fast_cores()) == (usable, fast)
-    assert RuntimeOptions().thread_count() == fast
-    assert RuntimeOptions(threads=8).thread_count() == 8
-
-
-@on_linux
-def test_where_linux_tells_nothing_every_processor_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mimo_edge.cores._SYSTEM", tmp_path)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 7})
-    assert (usable_cores(), fast_cores()) == (3, 3)
-    (tmp_path / "cpu_core").mkdir()
-    (tmp_path / "cpu_core" / "cpus").write_text("0-?\n")
-    assert fast_cores() == 3
+def test_threads_follow_the_size_unless_somebody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second thread makes a small model no faster, and waits where another program is busy."""
+    monkeypatch.setattr("mimo_edge.core_shares.usable_cores", lambda: 8)
+    monkeypatch.setattr("mimo_edge.core_shares.fast_cores", lambda: 6)
+    assert share_cores(0, SMALL).threads == 1
+    assert share_cores(0, LARGE).threads == 6
+    assert share_cores(0, LARGE).makes_way and share_cores(0, SMALL).makes_way
+    assert not share_cores(6, LARGE).makes_way
 
 
 @on_linux
@@ -110,8 +74,8 @@ def test_only_the_thread_that_asks_for_it_runs_when_idle() -> None:
 def test_sound_that_yields_is_decoded_at_the_lowest_priority(
     reference_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mimo_edge.cores.usable_cores", lambda: 2)
-    monkeypatch.setattr("mimo_edge.cores._LARGE_BYTES", 0)
+    monkeypatch.setattr("mimo_edge.core_shares.usable_cores", lambda: 2)
+    monkeypatch.setattr("mimo_edge.core_shares._LARGE_BYTES", 0)
     options = RuntimeOptions(threads=2, context=64, device="cpu")
     found: list[int] = []
 

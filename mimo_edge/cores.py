@@ -1,0 +1,127 @@
+"""How many cores this process may keep busy: processors, affinity, quotas of containers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path, PurePosixPath
+
+import psutil
+
+__all__ = ["allowed_cpus", "fast_cores", "usable_cores"]
+
+_SYSTEM = Path("/sys/devices")
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+
+
+def allowed_cpus() -> set[int] | None:
+    """Numbers of the logical processors that this process may run on; None: any, or not known."""
+    return set(os.sched_getaffinity(0)) if sys.platform == "linux" else None
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use, at least 1.
+
+    The second thread of a core reads no faster, and waits for the first where all wait.
+    """
+    if sys.platform == "linux":
+        return _within_quota(_physical(os.sched_getaffinity(0)))
+    return psutil.cpu_count(logical=False) or os.cpu_count() or 1
+
+
+def fast_cores() -> int:
+    """Cores without a hybrid processor's slow ones, for which the fast ones would wait.
+
+    Which those are Linux tells of Intel's processors and macOS of Apple's; of others all count.
+    """
+    if sys.platform == "linux":
+        allowed = os.sched_getaffinity(0)
+        fast = _cpu_list(_SYSTEM / "cpu_core" / "cpus") & allowed or allowed
+        return _within_quota(_physical(fast))
+    performance = _apple_performance_cores() if sys.platform == "darwin" else 0
+    return performance or usable_cores()
+
+
+def _physical(cpus: set[int]) -> int:
+    """Different cores among logical processors; where Linux does not tell, each is one."""
+    topology = _SYSTEM / "system" / "cpu"
+    siblings = (_cpu_list(topology / f"cpu{n}" / "topology" / "core_cpus_list") for n in cpus)
+    return len({frozenset(found or {n}) for n, found in zip(cpus, siblings, strict=True)})
+
+
+def _cpu_list(path: Path) -> set[int]:
+    """Numbers in a list of the kernel's, as `0-3,8`; none if there is no such file."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+        ranges = [part.split("-") for part in text.split(",") if part]
+        return {n for ends in ranges for n in range(int(ends[0]), int(ends[-1]) + 1)}
+    except (OSError, ValueError):
+        return set()
+
+
+def _apple_performance_cores() -> int:
+    """0 on a Mac with an Intel processor, which has no such levels."""
+    command = ["/usr/sbin/sysctl", "-n", "hw.perflevel0.physicalcpu"]
+    try:
+        return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return 0
+
+
+def _within_quota(cores: int) -> int:
+    """No more than a container's quota of processor time gives.
+
+    Threads beyond it all stand still together for the rest of every period, and with them
+    whatever waits for one; so a quota of 2.5 cores is 2.
+    """
+    return max(1, min([cores, *(int(quota) for quota in _quotas())]))
+
+
+def _quotas() -> list[float]:
+    """Cores by every quota of Linux' control groups (version 1 or 2) that this process is under."""
+    try:
+        lines = _OWN_CGROUPS.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
+    quotas = []
+    for line in lines:
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if line.startswith("0::"):
+            read, roots = _quota_v2, [_CGROUPS, _CGROUPS / "unified"]
+        elif "cpu" in controllers.split(","):
+            read, roots = _quota_v1, [_CGROUPS / "cpu", _CGROUPS / controllers]
+        else:
+            continue
+        # A limit of a group above holds as well. In a container the path may be the host's, of
+        # which only the root is seen here.
+        groups = [path, *map(str, PurePosixPath(path).parents)] if path.startswith("/") else ["/"]
+        for root in roots:
+            found = (read(root / group.lstrip("/")) for group in groups)
+            quotas += [quota for quota in found if quota is not None]
+    return quotas
+
+
+def _quota_v2(group: Path) -> float | None:
+    return _quota(_words(group / "cpu.max"))
+
+
+def _quota_v1(group: Path) -> float | None:
+    return _quota([*_words(group / "cpu.cfs_quota_us"), *_words(group / "cpu.cfs_period_us")])
+
+
+def _quota(words: list[str]) -> float | None:
+    """Cores from `quota period` in microseconds; None where there is no limit (`max`, -1)."""
+    try:
+        quota, period = map(int, words)
+    except ValueError:
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,70 @@
+"""How busy other programs keep the processor.
+
+Threads that wait for each other, as llama.cpp's do hundreds of times per token, are as slow as the
+slowest: one that has to share its core holds up all. It is better to leave that core alone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import psutil
+
+from .cores import allowed_cpus
+
+__all__ = ["OtherPrograms", "ProcessorTimes", "processor_times"]
+
+_LOOK_EVERY_S = 0.25
+_TAKEN = 0.3
+"""Share of a core above which it counts as another program's."""
+
+ProcessorTimes = tuple[float, float, int]
+"""Seconds so far (computed by all programs, of that by this one) and logical processors."""
+
+
+def processor_times() -> ProcessorTimes:
+    """Seconds that were computed on the processors that this process may use."""
+    allowed = allowed_cpus()
+    each = psutil.cpu_times(percpu=True)
+    own = os.times()
+    of_interest = [cpu for n, cpu in enumerate(each) if allowed is None or n in allowed] or each
+    # What a virtual machine's host takes (`steal`) is no program here that one could make way for.
+    parts = ("user", "nice", "system", "irq", "softirq", "interrupt", "dpc")
+    total = sum(getattr(cpu, part, 0.0) for cpu in of_interest for part in parts)
+    return total, own.user + own.system, len(of_interest)
+
+
+class OtherPrograms:
+    """Looks at the processor's times now and then; for one thread at a time."""
+
+    def __init__(
+        self,
+        times: Callable[[], ProcessorTimes] = processor_times,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._times, self._clock = times, clock
+        self._at = clock()
+        self._total, self._own, self._cpus = times()
+        self.cores = 0.0
+        """Logical processors' worth of time that other programs took when it was last looked."""
+
+    def spare(self, wanted: int) -> int:
+        """How many of `wanted` threads find a core of their own; at least 1.
+
+        Looks again if the last look is a quarter of a second ago; costs 0.1 ms then.
+        """
+        if self._clock() - self._at >= _LOOK_EVERY_S:
+            self.look()
+        taken = int(self.cores + 1 - _TAKEN)
+        return max(1, min(wanted, self._cpus - taken))
+
+    def look(self) -> float:
+        """Logical processors' worth of time that other programs took since the last look."""
+        now = self._clock()
+        total, own, self._cpus = self._times()
+        others = (total - self._total) - (own - self._own)
+        self.cores = max(0.0, others / (now - self._at)) if now > self._at else 0.0
+        self._at, self._total, self._own = now, total, own
+        return self.cores
