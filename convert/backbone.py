@@ -193,10 +193,10 @@ def _disk_errors(out: Path) -> Iterator[None]:
 
 def _sources(
     checkpoint: Checkpoint, config: LanguageModelConfig
-) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """GGUF name and mapped source of every tensor, in the order of the file."""
+) -> Iterator[tuple[str, str, npt.NDArray[Any]]]:
+    """GGUF name, place and mapped source of every tensor, in the order of the file."""
     for name, (upstream, _) in _tensor_names(config).items():
-        yield name, checkpoint.raw(upstream)
+        yield name, f"{checkpoint.info(upstream).path}: {upstream!r}", checkpoint.raw(upstream)
 
 
 def _prepare(

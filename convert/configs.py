@@ -2,6 +2,9 @@
 
 Keys are the upstream ones (Qwen2 plus MiMo-Audio's own, and the audio
 tokenizer's). Everything the converter computes follows from these.
+
+The ranges are a bundle's own, and those of what a bundle does not repeat: no config, whoever
+wrote it, makes a conversion run on, fill the memory, or end in a bundle that does not load.
 """
 
 from __future__ import annotations
@@ -9,266 +12,233 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from mimo_edge.errors import MimoEdgeError
+from pydantic import ConfigDict, Field, Strict
+
+from mimo_edge import manifest_bounds as bounds
+
+from .config_keys import ConfigKeys
 
 __all__ = ["AudioTokenizerConfig", "LanguageModelConfig", "Window"]
 
-Window = tuple[int, int]
+_FINITE = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+_MOST_SIZES = 256
+"""Entries of a list with one per quantizer, as many as a bundle may have."""
+
+Flag = Annotated[bool, Strict()]
+Width = Annotated[bounds.Width, Strict()]
+Layers = Annotated[bounds.Layers, Strict()]
+Heads = Annotated[bounds.Heads, Strict()]
+Codebooks = Annotated[bounds.Codebooks, Strict()]
+CodebookSize = Annotated[bounds.CodebookSize, Strict()]
+Samples = Annotated[bounds.Samples, Strict()]
+Frequency = Annotated[bounds.Frequency, Strict()]
+Taps = Annotated[int, Strict(), Field(ge=1, le=64)]
+"""Positions that a convolution joins or skips."""
+Theta = Annotated[float, Strict(), Field(gt=0, le=1e15)]
+Side = Annotated[int, Strict(), Field(ge=-1, le=1 << 14)]
+
+Window = tuple[Side, Side]
 """Attention window in positions (left, right); -1: unlimited on that side."""
-
-
-class _Keys:
-    """Typed access to a config.json whose complaints name the file and the key."""
-
-    def __init__(self, raw: Mapping[str, Any], path: Path) -> None:
-        self.raw = raw
-        self.path = path
-
-    def fail(self, key: str, why: str) -> MimoEdgeError:
-        return MimoEdgeError(f"{self.path}: {key!r} {why}")
-
-    def get(self, key: str, kind: type, default: Any = None) -> Any:
-        value = self.raw.get(key)
-        if value is None:
-            if default is None:
-                raise self.fail(key, "is missing: this is not a MiMo-Audio checkpoint.")
-            value = default
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.fail(key, f"is {value!r}, not a {kind.__name__}.")
-        return value
-
-    def positive(self, key: str, default: int | None = None) -> int:
-        value = self.get(key, int, default)
-        if value < 1:
-            raise self.fail(key, f"is {value}, and must be at least 1.")
-        return int(value)
-
-    def dash_list(self, key: str, length: int) -> tuple[int, ...]:
-        """`"0-1-2"`, or one number for all `length` channels."""
-        value = self.raw.get(key)
-        if value is None:
-            raise self.fail(key, "is missing: this is not a MiMo-Audio checkpoint.")
-        try:
-            numbers = tuple(int(part) for part in str(value).split("-"))
-        except ValueError as error:
-            raise self.fail(key, f"is {value!r}, not numbers joined by dashes.") from error
-        if len(numbers) == 1:
-            numbers *= length
-        if len(numbers) != length:
-            raise self.fail(
-                key, f"has {len(numbers)} entries ({value!r}) but audio_channels is {length}."
-            )
-        return numbers
-
-    def window(self, key: str, default: Window) -> Window:
-        value = self.raw.get(key) or list(default)
-        if (
-            not isinstance(value, list)
-            or len(value) != 2
-            or not all(isinstance(side, int) and side >= -1 for side in value)
-        ):
-            raise self.fail(key, f"is {value!r}, not two numbers of at least -1.")
-        return (value[0], value[1])
-
-    def choice(self, key: str, supported: Any, default: Any) -> None:
-        value = self.raw.get(key, default)
-        if value != supported:
-            raise self.fail(key, f"is {value!r}; only {supported!r} is supported.")
-
-    def divides(self, key: str, by: str) -> None:
-        if self.positive(key) % self.positive(by):
-            raise self.fail(key, f"({self.raw[key]}) is not a multiple of {by} ({self.raw[by]}).")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelConfig:
     """`config.json` of MiMo-Audio-7B-Base and -Instruct (report, table 7)."""
 
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    intermediate_size: int
-    vocab_size: int
-    rope_theta: float
-    rms_norm_eps: float
-    max_position_embeddings: int
-    tie_word_embeddings: bool
-    group_size: int
-    audio_channels: int
-    speech_vocab_sizes: tuple[int, ...]
-    speech_empty_ids: tuple[int, ...]
-    delays: tuple[int, ...]
-    local_dim: int
-    local_layers: int
-    local_attn_heads: int
-    local_ffn_dim: int
-    input_local_dim: int
-    input_local_layers: int
-    input_full_attention: bool
+    __pydantic_config__: ClassVar[ConfigDict] = _FINITE
+
+    hidden_size: Width
+    num_hidden_layers: Layers
+    num_attention_heads: Heads
+    num_key_value_heads: Heads
+    head_dim: Width = 128
+    """The reference's config class has this default, whatever the width."""
+    intermediate_size: Width
+    vocab_size: Annotated[bounds.Vocabulary, Strict()]
+    rope_theta: Theta
+    rms_norm_eps: Annotated[float, Strict(), Field(gt=0, lt=1)]
+    max_position_embeddings: Annotated[bounds.Positions, Strict()]
+    tie_word_embeddings: Flag = False
+    group_size: Annotated[bounds.Steps, Strict()]
+    audio_channels: Codebooks
+    speech_vocab_sizes: Annotated[tuple[CodebookSize, ...], Field(alias="speech_vocab_size")]
+    speech_empty_ids: Annotated[
+        tuple[Annotated[bounds.CodeId, Strict()], ...], Field(alias="speech_zeroemb_idx")
+    ]
+    delays: Annotated[tuple[Annotated[bounds.Delay, Strict()], ...], Field(alias="delay_pattern")]
+    local_dim: Width
+    local_layers: Layers
+    local_attn_heads: Heads
+    local_ffn_dim: Width
+    input_local_dim: Width
+    input_local_layers: Layers
+    input_full_attention: Flag = False
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], path: Path) -> LanguageModelConfig:
         """From the parsed `config.json`; `path` is only for messages.
 
         Raises:
-            MimoEdgeError: a key is missing, has the wrong type, or is not supported.
+            MimoEdgeError: a key is missing, has the wrong type, is out of its range, or asks for
+                what is not supported.
         """
-        keys = _Keys(raw, path)
-        channels = keys.positive("audio_channels")
-        keys.choice("hidden_act", "silu", "silu")
-        if raw.get("rope_scaling") is not None:
-            raise keys.fail("rope_scaling", f"is {raw['rope_scaling']!r}; it must be null.")
-        if raw.get("use_sliding_window"):
-            raise keys.fail("use_sliding_window", "is true; only full attention is supported.")
-        keys.divides("num_attention_heads", "num_key_value_heads")
-        keys.divides("local_dim", "local_attn_heads")
-        local_dim = keys.positive("local_dim")
-        input_dim = keys.positive("input_local_dim", local_dim)
-        if input_dim % keys.positive("local_attn_heads"):
-            raise keys.fail("input_local_dim", f"({input_dim}) is no multiple of local_attn_heads.")
-        vocab_sizes = keys.dash_list("speech_vocab_size", channels)
-        empty_ids = keys.dash_list("speech_zeroemb_idx", channels)
-        for size, empty in zip(vocab_sizes, empty_ids, strict=True):
-            if not 0 <= empty < size:
-                raise keys.fail(
-                    "speech_zeroemb_idx", f"has {empty}, outside a vocabulary of {size}."
-                )
-        delays = keys.dash_list("delay_pattern", channels)
-        if min(delays) < 0:
-            raise keys.fail("delay_pattern", f"has a negative delay ({min(delays)}).")
-        return cls(
-            hidden_size=keys.positive("hidden_size"),
-            num_hidden_layers=keys.positive("num_hidden_layers"),
-            num_attention_heads=keys.positive("num_attention_heads"),
-            num_key_value_heads=keys.positive("num_key_value_heads"),
-            # The reference's config class has this default, whatever the width.
-            head_dim=keys.positive("head_dim", 128),
-            intermediate_size=keys.positive("intermediate_size"),
-            vocab_size=keys.positive("vocab_size"),
-            rope_theta=keys.get("rope_theta", float),
-            rms_norm_eps=keys.get("rms_norm_eps", float),
-            max_position_embeddings=keys.positive("max_position_embeddings"),
-            tie_word_embeddings=keys.get("tie_word_embeddings", bool, False),
-            group_size=keys.positive("group_size"),
-            audio_channels=channels,
-            speech_vocab_sizes=vocab_sizes,
-            speech_empty_ids=empty_ids,
-            delays=delays,
-            local_dim=local_dim,
-            local_layers=keys.positive("local_layers"),
-            local_attn_heads=keys.positive("local_attn_heads"),
-            local_ffn_dim=keys.positive("local_ffn_dim"),
-            input_local_dim=input_dim,
-            input_local_layers=keys.positive("input_local_layers"),
-            input_full_attention=keys.get("input_full_attention", bool, False),
-        )
+        keys = ConfigKeys(raw=raw, path=path)
+        channels = keys.value("audio_channels", Codebooks)
+        keys.choice("hidden_act", "silu")
+        keys.choice("use_sliding_window", False)
+        _check_layer_types(keys)
+        if raw.get("quantization_config") is not None:
+            raise keys.fail("quantization_config", "is there; use the checkpoint in bfloat16.")
+        lists = ("speech_vocab_size", "speech_zeroemb_idx", "delay_pattern")
+        changes: dict[str, Any] = {key: keys.dash_list(key, channels) for key in lists}
+        changes["rope_theta"] = keys.rope_theta()
+        if raw.get("input_local_dim") in (None, 0):
+            changes["input_local_dim"] = raw.get("local_dim")
+        config = keys.build(cls, changes)
+        _check_language_model(config, keys)
+        return config
+
+
+def _check_layer_types(keys: ConfigKeys) -> None:
+    """transformers 5 spells out what every layer attends to."""
+    types = keys.raw.get("layer_types")
+    others = [kind for kind in types if kind != "full_attention"] if isinstance(types, list) else []
+    if others or not isinstance(types, list | None):
+        shown = repr(others[0] if others else types)[:60]
+        raise keys.fail("layer_types", f"has {shown}; only 'full_attention' is supported.")
+
+
+def _check_language_model(config: LanguageModelConfig, keys: ConfigKeys) -> None:
+    """What the keys have to be to each other."""
+    _check_multiple(config, keys, "num_attention_heads", "num_key_value_heads")
+    _check_multiple(config, keys, "local_dim", "local_attn_heads")
+    _check_multiple(config, keys, "input_local_dim", "local_attn_heads")
+    for size, empty in zip(config.speech_vocab_sizes, config.speech_empty_ids, strict=True):
+        if empty >= size:
+            raise keys.fail("speech_zeroemb_idx", f"has {empty}, outside a vocabulary of {size}.")
+
+
+def _check_multiple(config: object, keys: ConfigKeys, key: str, by: str) -> None:
+    value, divisor = getattr(config, key), getattr(config, by)
+    if value % divisor:
+        raise keys.fail(key, f"({value}) is not a multiple of {by} ({divisor}).")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioTokenizerConfig:
     """`config.json` of MiMo-Audio-Tokenizer (report, table 2)."""
 
-    sampling_rate: int
-    nfft: int
-    window_size: int
-    hop_length: int
-    n_mels: int
-    fmin: float
-    fmax: float
-    kernel_size: int
-    stride_size: int
-    avg_pooler: int
-    d_model: int
-    encoder_layers: int
-    encoder_attention_heads: int
-    encoder_ffn_dim: int
-    encoder_skip_layer_id: int
+    __pydantic_config__: ClassVar[ConfigDict] = _FINITE
+
+    sampling_rate: Annotated[bounds.Rate, Strict()]
+    nfft: Samples
+    window_size: Samples
+    hop_length: Samples
+    n_mels: Annotated[bounds.Mels, Strict()]
+    fmin: Frequency = 0.0
+    fmax: Frequency
+    kernel_size: Taps
+    stride_size: Taps
+    avg_pooler: Taps
+    d_model: Width
+    encoder_layers: Layers
+    encoder_attention_heads: Heads
+    encoder_ffn_dim: Width
+    encoder_skip_layer_id: Annotated[int, Strict(), Field(ge=0)] = 0
     """1-based layer whose output is added to the last one's; 0: none."""
-    encoder_causal: bool
-    encoder_window: Window
-    decoder_layers: int
-    decoder_attention_heads: int
-    decoder_ffn_dim: int
-    decoder_kernel_size: int
-    decoder_stride_size: int
-    decoder_window: Window
-    rope_theta: float
-    num_quantizers: int
-    codebook_sizes: tuple[int, ...]
-    vocoder_dim: int
-    vocoder_num_layers: int
-    vocoder_attention_heads: int
-    vocoder_intermediate_dim: int
-    vocoder_window: Window
+    encoder_causal: Flag = False
+    encoder_window: Annotated[Window, Field(alias="encoder_attn_window_size")] = (-1, -1)
+    decoder_layers: Layers
+    decoder_attention_heads: Heads
+    decoder_ffn_dim: Width
+    decoder_kernel_size: Taps = 3
+    decoder_stride_size: Taps = 2
+    decoder_window: Annotated[Window, Field(alias="decoder_attn_window_size")] = (-1, -1)
+    rope_theta: Theta = 10000.0
+    num_quantizers: Codebooks
+    codebook_sizes: Annotated[
+        tuple[CodebookSize, ...],
+        Field(alias="codebook_size", min_length=1, max_length=_MOST_SIZES),
+    ] = (1024,)
+    """One per quantizer; a list that is shorter goes on with its last number."""
+    vocoder_dim: Width
+    vocoder_num_layers: Layers
+    vocoder_attention_heads: Heads
+    vocoder_intermediate_dim: Width
+    vocoder_window: Annotated[Window, Field(alias="vocoder_attn_window_size")] = (40, 10)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], path: Path) -> AudioTokenizerConfig:
         """From the parsed `config.json`; `path` is only for messages.
 
         Raises:
-            MimoEdgeError: a key is missing, has the wrong type, or is not supported.
+            MimoEdgeError: a key is missing, has the wrong type, is out of its range, or asks for
+                what is not supported.
         """
-        keys = _Keys(raw, path)
-        keys.choice("ln_type", "LayerNorm", "LayerNorm")
-        keys.choice("activation_function", "gelu", "gelu")
-        keys.choice("position_embedding_type", "rope", "rope")
-        keys.choice("rope_type", "default", "default")
-        keys.choice("vocoder_padding", "same", "same")
-        keys.choice("decoder_causal", True, True)
-        for key, by in (
-            ("d_model", "encoder_attention_heads"),
-            ("d_model", "decoder_attention_heads"),
-            ("vocoder_dim", "vocoder_attention_heads"),
+        keys = ConfigKeys(raw=raw, path=path)
+        for key, supported in (
+            ("ln_type", "LayerNorm"),
+            ("activation_function", "gelu"),
+            ("position_embedding_type", "rope"),
+            ("rope_type", "default"),
+            ("vocoder_padding", "same"),
+            ("decoder_causal", True),
         ):
-            keys.divides(key, by)
-        quantizers = keys.positive("num_quantizers")
-        sizes = raw.get("codebook_size") or [1024]
-        if isinstance(sizes, int):
-            sizes = [sizes]
-        if not isinstance(sizes, list) or not all(isinstance(s, int) and s > 0 for s in sizes):
-            raise keys.fail("codebook_size", f"is {sizes!r}, not a list of positive numbers.")
-        sizes = (sizes + [sizes[-1]] * quantizers)[:quantizers]
-        rate = keys.positive("sampling_rate")
-        nfft, hop = keys.positive("nfft"), keys.positive("hop_length")
-        if nfft % 2 or (nfft - hop) % 2 or nfft < hop:
-            raise keys.fail("nfft", f"({nfft}) and hop_length ({hop}) do not fit each other.")
-        fmax = raw.get("fmax")
-        return cls(
-            sampling_rate=rate,
-            nfft=nfft,
-            window_size=keys.positive("window_size", nfft),
-            hop_length=hop,
-            n_mels=keys.positive("n_mels"),
-            fmin=keys.get("fmin", float, 0.0),
-            fmax=float(fmax) if fmax is not None else rate / 2,
-            kernel_size=keys.positive("kernel_size"),
-            stride_size=keys.positive("stride_size"),
-            avg_pooler=keys.positive("avg_pooler"),
-            d_model=keys.positive("d_model"),
-            encoder_layers=keys.positive("encoder_layers"),
-            encoder_attention_heads=keys.positive("encoder_attention_heads"),
-            encoder_ffn_dim=keys.positive("encoder_ffn_dim"),
-            encoder_skip_layer_id=raw.get("encoder_skip_layer_id") or 0,
-            encoder_causal=keys.get("encoder_causal", bool, False),
-            encoder_window=keys.window("encoder_attn_window_size", (-1, -1)),
-            decoder_layers=keys.positive("decoder_layers"),
-            decoder_attention_heads=keys.positive("decoder_attention_heads"),
-            decoder_ffn_dim=keys.positive("decoder_ffn_dim"),
-            decoder_kernel_size=keys.positive("decoder_kernel_size", 3),
-            decoder_stride_size=keys.positive("decoder_stride_size", 2),
-            decoder_window=keys.window("decoder_attn_window_size", (-1, -1)),
-            rope_theta=keys.get("rope_theta", float, 10000.0),
-            num_quantizers=quantizers,
-            codebook_sizes=tuple(sizes),
-            vocoder_dim=keys.positive("vocoder_dim"),
-            vocoder_num_layers=keys.positive("vocoder_num_layers"),
-            vocoder_attention_heads=keys.positive("vocoder_attention_heads"),
-            vocoder_intermediate_dim=keys.positive("vocoder_intermediate_dim"),
-            vocoder_window=keys.window("vocoder_attn_window_size", (40, 10)),
+            keys.choice(key, supported)
+        rate = keys.value("sampling_rate", Annotated[int, Strict()])
+        changes: dict[str, Any] = {"rope_theta": keys.rope_theta()}
+        for part in ("encoder", "decoder", "vocoder"):
+            changes[f"{part}_attn_window_size"] = keys.window(f"{part}_attn_window_size")
+        if raw.get("window_size") is None:
+            changes["window_size"] = raw.get("nfft")
+        if raw.get("fmax") is None:
+            changes["fmax"] = rate / 2
+        changes["codebook_size"] = _codebook_sizes(raw)
+        config = keys.build(cls, changes)
+        _check_audio_tokenizer(config, keys)
+        return config
+
+
+def _codebook_sizes(raw: Mapping[str, Any]) -> Any:
+    """A number or a list as a tuple with an entry for every quantizer."""
+    sizes, count = raw.get("codebook_size"), raw.get("num_quantizers")
+    if type(sizes) is int:
+        sizes = [sizes]
+    if not isinstance(sizes, list):
+        return sizes
+    if type(count) is int and sizes:
+        missing = min(count, _MOST_SIZES) - len(sizes)
+        return tuple(sizes[: max(count, 0)] + sizes[-1:] * missing)
+    return tuple(sizes)
+
+
+def _check_audio_tokenizer(config: AudioTokenizerConfig, keys: ConfigKeys) -> None:
+    """What the keys have to be to each other."""
+    _check_multiple(config, keys, "d_model", "encoder_attention_heads")
+    _check_multiple(config, keys, "d_model", "decoder_attention_heads")
+    _check_multiple(config, keys, "vocoder_dim", "vocoder_attention_heads")
+    nfft, hop = config.nfft, config.hop_length
+    if nfft % 2 or (nfft - hop) % 2 or nfft < hop:
+        raise keys.fail("nfft", f"({nfft}) and hop_length ({hop}) do not fit each other.")
+    if config.window_size > nfft:
+        raise keys.fail("window_size", f"({config.window_size}) is larger than nfft ({nfft}).")
+    if not config.fmin < config.fmax <= config.sampling_rate / 2:
+        raise keys.fail(
+            "fmax",
+            f"({config.fmax:g} Hz) must lie above fmin ({config.fmin:g}) and at most at half the "
+            f"sampling_rate ({config.sampling_rate}).",
+        )
+    if config.decoder_kernel_size < config.decoder_stride_size:
+        raise keys.fail(
+            "decoder_kernel_size",
+            f"({config.decoder_kernel_size}) is less than decoder_stride_size "
+            f"({config.decoder_stride_size}), which leaves frames empty.",
+        )
+    if config.encoder_skip_layer_id > config.encoder_layers:
+        raise keys.fail(
+            "encoder_skip_layer_id",
+            f"({config.encoder_skip_layer_id}) is past the last of {config.encoder_layers} layers.",
         )

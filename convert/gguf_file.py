@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mimo_edge.errors import MimoEdgeError
 
-from .checkpoint import to_float32
+from .float_types import check_finite, to_float32
 
 __all__ = ["FLOATS", "Progress", "write_gguf"]
 
@@ -37,17 +37,17 @@ _PIECE = 1 << 24
 def write_gguf(
     writer: gguf.GGUFWriter,
     path: Path,
-    sources: Iterator[tuple[str, npt.NDArray[Any]]],
+    sources: Iterator[tuple[str, str, npt.NDArray[Any]]],
     tell: Progress,
 ) -> None:
     """Write what `writer` was told and the tensors of `sources`, in the order told.
 
-    `sources` yields names and values, float32, float16 or the bits of bfloat16; they
-    are converted to the dtypes told. The data goes out in pieces, never a tensor at
-    once; `tell` hears of each.
+    `sources` yields the name, what to call it in an error, and the values, float32, float16
+    or the bits of bfloat16; they are converted to the dtypes told. The data goes out in
+    pieces, never a tensor at once; `tell` hears of each.
 
     Raises:
-        MimoEdgeError: a value is too large for the dtype it is to have.
+        MimoEdgeError: a value is no number, or too large for the dtype it is to have.
         OSError: the file cannot be written.
     """
     infos = dict(writer.tensors[0])
@@ -58,8 +58,8 @@ def write_gguf(
         writer.write_ti_data_to_file()
         stream: BinaryIO = writer.fout[0]
         writer.write_padding(stream, stream.tell())
-        for name, raw in sources:
-            for piece in _pieces(raw, infos[name].dtype, name):
+        for name, what, raw in sources:
+            for piece in _pieces(raw, infos[name].dtype, what):
                 stream.write(piece.data)
                 done += piece.nbytes
                 tell("writing the backbone", done, total)
@@ -70,18 +70,19 @@ def write_gguf(
 
 
 def _pieces(
-    raw: npt.NDArray[Any], kind: gguf.GGMLQuantizationType, name: str
+    raw: npt.NDArray[Any], kind: gguf.GGMLQuantizationType, what: str
 ) -> Iterator[npt.NDArray[Any]]:
     """The values in order and in the dtype `kind`; views of the file where it has that dtype."""
     wanted = dict(FLOATS.values())[kind]
     flat = raw.reshape(-1)
     for start in range(0, flat.size, _PIECE):
         piece = flat[start : start + _PIECE]
-        yield piece if piece.dtype == wanted else _converted(piece, kind, name)
+        check_finite(piece, what)
+        yield piece if piece.dtype == wanted else _converted(piece, kind, what)
 
 
 def _converted(
-    piece: npt.NDArray[Any], kind: gguf.GGMLQuantizationType, name: str
+    piece: npt.NDArray[Any], kind: gguf.GGMLQuantizationType, what: str
 ) -> npt.NDArray[Any]:
     values = to_float32(piece)
     if kind == gguf.GGMLQuantizationType.F32:
@@ -92,7 +93,7 @@ def _converted(
     if not np.isfinite(result).all():
         largest = float(np.abs(values).max())
         raise MimoEdgeError(
-            f"{name} has the value {largest:g}, which {kind.name} cannot hold; "
+            f"{what} has the value {largest:g}, which {kind.name} cannot hold; "
             "choose the backbone type f32 or, for a bfloat16 checkpoint, bf16."
         )
     return result.view(np.uint16) if kind == gguf.GGMLQuantizationType.BF16 else result

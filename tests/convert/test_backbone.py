@@ -24,7 +24,9 @@ from tests.tools.safetensors_files import (
     LANGUAGE_MODEL,
     bfloat16_bits,
     copy_language_model,
+    read_tensors,
     write_checkpoint,
+    write_safetensors,
 )
 
 Inputs = tuple[Checkpoint, LanguageModelConfig, TextTokenizer]
@@ -294,3 +296,17 @@ def test_widths_and_values_a_type_cannot_hold(tmp_path: Path) -> None:
     with pytest.raises(MimoEdgeError, match="which F16 cannot hold"):
         write_backbone(*read_inputs(folder), tmp_path / "o", type="f16", name="x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["big", "m"]
+
+
+@pytest.mark.parametrize("type", ["bf16", "f32", "q8_0"])
+def test_values_that_are_no_numbers(tmp_path: Path, type: str) -> None:
+    folder = copy_language_model(tmp_path / "m")
+    path = folder / "model.safetensors"
+    name = "model.layers.1.mlp.up_proj.weight"
+    tensors = read_tensors(path)
+    values = tensors[name][1].copy()
+    values[3, 5] = 0x7FC0  # NaN as bfloat16
+    write_safetensors(path, tensors | {name: ("BF16", values)})
+    with pytest.raises(MimoEdgeError, match=rf"{name}' holds .* the weights are damaged"):
+        write_backbone(*read_inputs(folder), tmp_path / "out.gguf", type=type, name="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]

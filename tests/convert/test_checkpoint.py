@@ -50,10 +50,22 @@ def test_reads_all_float_dtypes_exactly(tmp_path: Path, shards: int) -> None:
     checkpoint.check({name: (2, 3) for name in TENSORS})
 
 
-def test_special_values_survive(tmp_path: Path) -> None:
-    bits = np.array([0x7F80, 0xFF80, 0x7FC1, 0x0001, 0x8000, 0x3F80], np.uint16)
+def test_small_values_and_signs_survive(tmp_path: Path) -> None:
+    bits = np.array([0x0001, 0x8000, 0x3F80, 0x7F7F, 0xFF7F], np.uint16)
     checkpoint = Checkpoint.open(write_checkpoint(tmp_path, {"x": ("BF16", bits)}))
     np.testing.assert_array_equal(bfloat16_bits(checkpoint.array("x")), bits)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers(tmp_path: Path, value: float) -> None:
+    values = np.ones((3, 5), np.float32)
+    values[1, 2] = value
+    tensors = {"a": ("F32", values), "b": ("BF16", bfloat16_bits(values))}
+    tensors |= {"c": ("F16", values.astype(np.float16))}
+    checkpoint = Checkpoint.open(write_checkpoint(tmp_path, tensors))
+    for name in tensors:
+        with pytest.raises(MimoEdgeError, match=rf"'{name}' holds values .* weights are damaged"):
+            checkpoint.array(name)
 
 
 @pytest.mark.parametrize("folder", [LANGUAGE_MODEL, AUDIO_TOKENIZER], ids=lambda path: path.name)
@@ -125,6 +137,12 @@ def test_no_folder_no_config_bad_config(tmp_path: Path) -> None:
     assert "not valid JSON" in message(tmp_path)
     (tmp_path / "config.json").write_text("[]")
     assert "not a JSON object" in message(tmp_path)
+    for text in ('{"a": 1, "a": 2}', '{"a": NaN}', "[" * 200_000, f'{{"a": {"9" * 5000}}}'):
+        (tmp_path / "config.json").write_text(text)
+        assert "not valid JSON" in message(tmp_path)
+    with (tmp_path / "config.json").open("r+b") as stream:
+        stream.truncate(1 << 40)
+    assert "has 1048576 MiB, more than any such file" in message(tmp_path)
 
 
 def test_no_safetensors(tmp_path: Path) -> None:
@@ -143,6 +161,8 @@ def test_missing_shard_and_strange_index(tmp_path: Path) -> None:
     assert "00002-of-00002.safetensors is missing" in message(folder)
     write_safetensors(shard, {"other": TENSORS["a.weight"]})
     assert "lacks 'b.weight'" in message(folder)
+    write_safetensors(shard, {name: TENSORS[name] for name in ("a.weight", "b.weight")})
+    assert "has 'a.weight', which model.safetensors.index.json does not place" in message(folder)
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "../x.safetensors"}}))
     assert "no file name" in message(folder)
@@ -170,6 +190,44 @@ def test_garbage_header(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(content)
     assert "safetensors header" in message(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '"shape":[2.0],"data_offsets":[0,8]',
+        '"shape":["2"],"data_offsets":[0,8]',
+        '"shape":[true,2],"data_offsets":[0,8]',
+        '"shape":[-2],"data_offsets":[0,8]',
+        '"shape":2,"data_offsets":[0,8]',
+        '"shape":[2],"data_offsets":[8,0]',
+        '"shape":[2],"data_offsets":[0,8,16]',
+        '"shape":[2],"data_offsets":[-8,0]',
+        '"shape":[0,1000000000000000000000],"data_offsets":[0,0]',
+        f'"shape":[{",".join(["99999999999999999999"] * 100_000)}],"data_offsets":[0,8]',
+    ],
+)
+def test_headers_of_no_meaning(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    text = f'{{"a":{{"dtype":"F32",{entry}}}}}'.encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+    assert "safetensors header" in message(tmp_path)
+
+
+@pytest.mark.parametrize("second", ["[0,8]", "[4,12]", "[16,24]"], ids=["same", "overlap", "gap"])
+def test_tensors_that_overlap_or_leave_gaps(tmp_path: Path, second: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    entries = (
+        f'"{n}":{{"dtype":"F32","shape":[2],"data_offsets":{o}}}'
+        for n, o in (("a", "[0,8]"), ("b\\u001b", second))
+    )
+    text = "{" + ",".join(entries) + "}"
+    data = bytes(json.loads(second)[1])
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text.encode() + data)
+    assert "is damaged" in message(tmp_path)
+    assert message(tmp_path).isprintable()
 
 
 def test_lfs_pointer_and_lying_header(tmp_path: Path) -> None:

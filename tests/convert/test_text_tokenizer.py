@@ -121,7 +121,7 @@ def test_added_tokens_of_the_config_are_joined(folder: Path) -> None:
     edit(
         path, lambda raw: raw["added_tokens_decoder"].update({"731": {"content": "<|endoftext|>"}})
     )
-    assert "the id 731 and another file" in message(folder)
+    assert "'<|endoftext|>' the id 731, and the id 700 stands there or in" in message(folder)
 
 
 def test_byte_characters_are_gpt2s() -> None:
@@ -197,8 +197,61 @@ def test_no_tokenizer_or_a_part_of_it(folder: Path) -> None:
     (folder / "merges.txt").unlink()
     assert "merges.txt is missing" in message(folder)
     edit(folder / "tokenizer_config.json", lambda raw: raw.update(tokenizer_class="LlamaTokenizer"))
-    assert "it is a LlamaTokenizer" in message(folder)
+    assert "it is a 'LlamaTokenizer'" in message(folder)
     (folder / "vocab.json").write_text('{"a": "b"}')
     assert "does not map text to ids" in message(folder)
     (folder / "vocab.json").unlink()
     assert "neither tokenizer.json nor vocab.json" in message(folder)
+
+
+FOREIGN: dict[str, Callable[[dict[str, Any]], object]] = {
+    "vocab.A is 1000000000000": lambda raw: raw["model"]["vocab"].update(A=10**12),
+    "vocab.A is -1": lambda raw: raw["model"]["vocab"].update(A=-1),
+    "vocab.A is True": lambda raw: raw["model"]["vocab"].update(A=True),
+    "vocab.A is '32'": lambda raw: raw["model"]["vocab"].update(A="32"),
+    "vocab is [1]": lambda raw: raw["model"].update(vocab=[1]),
+    "merges is {'a': 1}": lambda raw: raw["model"].update(merges={"a": 1}),
+    "merges.0": lambda raw: raw["model"].update(merges=[7]),
+    "is not two pieces": lambda raw: raw["model"].update(merges=["a "]),
+    "added_tokens.0.id is -5": lambda raw: raw["added_tokens"][0].update(id=-5),
+    "added_tokens.0.id is 1.5": lambda raw: raw["added_tokens"][0].update(id=1.5),
+    "added_tokens.0.content is ''": lambda raw: raw["added_tokens"][0].update(content=""),
+    r"content is '\x1b[2J'": lambda raw: raw["added_tokens"][0].update(content="\x1b[2J"),
+    "not laid out as a tokenizer (it is": lambda raw: raw["added_tokens"][0].update(
+        content="\ud800"
+    ),
+    "added_tokens is 7": lambda raw: raw.update(added_tokens=7),
+    "its normalizer is [[": lambda raw: raw.update(normalizer=nested(100)),
+    "has no attribute 'get'": lambda raw: raw["pre_tokenizer"].update(pretokenizers="ab"),
+}
+
+
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("wanted", FOREIGN)
+def test_values_that_no_tokenizer_has(folder: Path, wanted: str) -> None:
+    edit(folder / "tokenizer.json", FOREIGN[wanted])
+    text = message(folder)
+    assert wanted in text
+    assert text.isprintable() and len(text) < 400
+
+
+def test_a_file_that_is_nested_without_end(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text('{"model":' + "[" * 100_000)
+    assert "is not valid JSON (it is nested too deeply)" in message(folder)
+
+
+def test_added_tokens_of_other_files_that_no_tokenizer_has(folder: Path) -> None:
+    (folder / "added_tokens.json").write_text('{"<x>": -1}')
+    assert "added_tokens.json lists its added tokens in no known way" in message(folder)
+    for decoder in ({"x": {"content": "<x>"}}, {"-1": {"content": "<x>"}}, [1], {"1": 5}):
+        edit(
+            folder / "tokenizer_config.json",
+            lambda raw, decoder=decoder: raw.update(added_tokens_decoder=decoder),
+        )
+        assert "tokenizer_config.json lists its added tokens in no known way" in message(folder)

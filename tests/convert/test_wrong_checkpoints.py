@@ -64,7 +64,7 @@ def test_swapped(model: Path, tokenizer: Path) -> None:
 
 
 def test_the_same_folder_twice(model: Path, tokenizer: Path) -> None:
-    assert "config.json: 'd_model' is missing" in complaint(model, model)
+    assert "config.json: 'sampling_rate' is missing" in complaint(model, model)
     assert "is missing: this is not a MiMo-Audio checkpoint" in complaint(tokenizer, tokenizer)
 
 
@@ -87,7 +87,7 @@ def test_no_folder_and_no_checkpoint(model: Path, tokenizer: Path, tmp_path: Pat
         ({"delay_pattern": None}, "'delay_pattern' is missing"),
         ({"group_size": None}, "'group_size' is missing: this is not a MiMo-Audio checkpoint"),
         ({"group_size": 0}, "'group_size' is 0, and must be at least 1"),
-        ({"hidden_size": "256"}, "'hidden_size' is '256', not a int"),
+        ({"hidden_size": "256"}, "'hidden_size' is '256', not an integer"),
         ({"hidden_size": 128}, "config and weights are not of the same checkpoint"),
         ({"num_hidden_layers": 3}, "has no tensor 'model.layers.2."),
         ({"rope_scaling": {"type": "yarn"}}, "'rope_scaling'"),
