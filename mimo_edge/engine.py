@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .audio import AudioInput, log_mel, read_audio, write_audio
 from .audio_tokenizer import AudioTokenizer
 from .backbone import Backbone
+from .backbone_check import check_backbone
 from .bundle_files import load_manifest
 from .cache import PositionCache
 from .config import BACKBONE_FILE, Manifest, RuntimeOptions
@@ -107,6 +108,7 @@ class Engine:
         options.context_for(manifest.backbone)  # before anything is loaded
         if options.repack:
             check_repacked()
+        check_backbone(bundle / BACKBONE_FILE, manifest)
         shares = share_cores(options.threads, manifest.backbone_bytes)
         with contextlib.ExitStack() as opened:
             parts = []
