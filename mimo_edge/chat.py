@@ -10,7 +10,7 @@ import click
 
 from .atomic import check_output
 from .audio import check_audio_name
-from .console import Console, print_table, run_command
+from .console import Console, print_table
 from .errors import MimoEdgeError
 from .inputs import check_recordings
 from .live.turn_events import BargeInMode, TurnSettings
@@ -24,6 +24,7 @@ from .options import (
     overrides_from,
     sampling_options,
 )
+from .program import run_command
 from .prompts import Reply
 from .recorded_chat import answer_recordings, prepare_folder
 from .session import Session

@@ -14,7 +14,7 @@ from .audio import check_audio_name, write_audio
 from .bench import bench
 from .chat import chat
 from .compare import compare
-from .console import answer_record, run_command
+from .console import answer_record
 from .errors import MimoEdgeError
 from .info import info
 from .inputs import check_recordings
@@ -30,6 +30,7 @@ from .options import (
     sampling_options,
 )
 from .picture import picture
+from .program import run_command
 from .speak import continue_, few_shot, speak
 from .text_chat import text
 from .transcribe import transcribe

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from .options import (
     overrides_from,
     sampling_options,
 )
+from .text_input import read_text
 from .trained_tasks import is_known
 
 __all__ = ["continue_", "few_shot", "speak"]
@@ -59,7 +59,7 @@ def speak(text: str, output: Path | None, play: bool, **values: Any) -> None:
     check_recordings([values["voice"]])
     console, overrides = console_from(values), overrides_from(values)
     if text == "-":
-        text = sys.stdin.read().strip()
+        text = read_text()
     with (
         model_from(console, values, "speak") as model,
         console.busy("speaking"),
@@ -164,9 +164,9 @@ def _give(
         )
     if output is not None:
         write_audio(output, answer.audio, answer.sample_rate)
-    console.text(answer.text)
     seconds = f"{len(answer.audio) / answer.sample_rate:.2f} s"
     console.note(f"{output or 'speaker'}: {seconds}; {describe(answer)}")
+    console.text(answer.text)
     if play:
         from .live.play import play as play_now
 

@@ -21,6 +21,7 @@ from .options import (
     sampling_options,
 )
 from .session import Session
+from .text_input import read_lines
 
 __all__ = ["text"]
 
@@ -50,7 +51,7 @@ def text(messages: tuple[str, ...], system: str | None, think: bool, **values: A
         ) as session,
     ):
         if messages or not sys.stdin.isatty():
-            for line in messages or (line.strip() for line in sys.stdin):
+            for line in messages or read_lines():
                 _say(console, session, line)
         else:
             console.note(_HELP)

@@ -12,12 +12,36 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-__all__ = ["Detokenizer", "Template", "TextTokenizer", "Vocabulary", "split_thinking"]
+from .errors import MimoEdgeError
+
+__all__ = [
+    "Detokenizer",
+    "Template",
+    "TextTokenizer",
+    "Vocabulary",
+    "check_text",
+    "split_thinking",
+]
 
 
 _THOUGHT_END = "</think>"
 _VISIBLE = frozenset({"<think>", _THOUGHT_END})
 """Control tokens of some checkpoints that are ordinary text in others."""
+
+
+def check_text(text: str) -> None:
+    """Refuse half of a surrogate pair: in arguments of programs, a byte that is not UTF-8.
+
+    Raises:
+        MimoEdgeError: where it is.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        near = text[max(0, error.start - 20) : error.start + 20]
+        raise MimoEdgeError(f"there is a byte that is not UTF-8 in {near!r}; mend the text.") from (
+            error
+        )
 
 
 class Vocabulary(Protocol):
@@ -47,7 +71,12 @@ class TextTokenizer:
         return self.special_tokens[name]
 
     def encode(self, text: str) -> list[int]:
-        """Plain text, normalized to NFC as the reference does (llama.cpp does not)."""
+        """Plain text, normalized to NFC as the reference does (llama.cpp does not).
+
+        Raises:
+            MimoEdgeError: it is no text, see `check_text`.
+        """
+        check_text(text)
         return self._vocabulary.tokenize(unicodedata.normalize("NFC", text)) if text else []
 
     def encode_piece(self, parts: Iterable[str | Template]) -> list[int]:

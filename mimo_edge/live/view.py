@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Protocol
 
@@ -11,7 +10,8 @@ from rich.console import Console as RichConsole
 from rich.live import Live
 from rich.text import Text
 
-from ..console import printable
+from ..console import printable, rich_console
+from ..json_lines import json_line
 from ..text_tokenizer import split_thinking
 from .events import (
     AnswerHeard,
@@ -61,7 +61,7 @@ class JsonView:
     def show(self, event: LiveEvent) -> None:
         """Print it."""
         if not isinstance(event, Level):
-            click.echo(json.dumps(record_of(event), ensure_ascii=False))
+            click.echo(json_line(record_of(event), sys.stdout.encoding))
 
     def __enter__(self) -> JsonView:
         """Nothing to prepare."""
@@ -92,7 +92,7 @@ class PlainView:
         elif isinstance(event, TurnReport):
             click.echo(describe_report(event), err=True)
         elif isinstance(event, Notice):
-            click.echo(event.text, err=True)
+            click.echo(printable(event.text), err=True)
         sys.stdout.flush()
 
     def __enter__(self) -> PlainView:
@@ -108,7 +108,7 @@ class PanelView:
 
     def __init__(self, hint: str, console: RichConsole | None = None) -> None:
         """`hint` says which keys do what."""
-        self._console = console or RichConsole(highlight=False)
+        self._console = console or rich_console()
         self._hint = hint
         self._state: LiveState = "starting"
         self._dbfs = _QUIET_DBFS
@@ -138,7 +138,7 @@ class PanelView:
         elif isinstance(event, TurnReport):
             self._console.print(Text(describe_report(event), style="dim"))
         elif isinstance(event, Notice):
-            self._console.print(Text(event.text, style="yellow"))
+            self._console.print(Text(printable(event.text), style="yellow"))
 
     def _panel(self) -> Text:
         name, style = _STATES[self._state]

@@ -49,7 +49,8 @@ def command(
     `capfd`, so that what native libraries print is seen too.
     """
     monkeypatch.setenv("MIMO_EDGE_MODEL", str(default_bundle))
-    before = signal.getsignal(signal.SIGTERM)
+    numbers = [signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
+    before = {number: signal.getsignal(number) for number in numbers}
 
     def run(*arguments: object, stdin: bytes = b"") -> Result:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
@@ -61,7 +62,8 @@ def command(
         return Result(code if isinstance(code, int) else 0, out, err)
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

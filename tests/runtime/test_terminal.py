@@ -179,7 +179,7 @@ def test_a_signal_in_a_finalizer_is_not_lost() -> None:
     script = """
 import os, signal, time
 import click
-from mimo_edge.console import run_command
+from mimo_edge.program import run_command
 
 class Unlucky:
     def __del__(self):
