@@ -17,6 +17,7 @@ from .live.turn_events import BargeInMode, TurnSettings
 from .live.view import JsonView, PanelView, PlainView, View
 from .model import MimoAudio
 from .options import (
+    TEXT,
     console_from,
     model_from,
     model_options,
@@ -28,6 +29,7 @@ from .program import run_command
 from .prompts import Reply
 from .recorded_chat import answer_recordings, prepare_folder
 from .session import Session
+from .signals import deferred
 from .tasks import Overrides
 
 __all__ = ["chat"]
@@ -57,7 +59,7 @@ _LIVE_LOOKAHEAD = 32
     show_default=True,
     help="Sound format of the answers that --output writes.",
 )
-@click.option("--system", help="Instructions for the whole conversation.")
+@click.option("--system", type=TEXT, help="Instructions for the whole conversation.")
 @click.option("--voice", metavar="AUDIO", help="A recording whose voice the answers use.")
 @click.option("--text-only", is_flag=True, help="Answer in text.")
 @click.option("--think", is_flag=True, help="Answer in text after thinking aloud.")
@@ -160,7 +162,8 @@ def chat(
         finally:
             # Also what an error or a signal ends was a conversation.
             if save_session and session.turns:
-                session.save(save_session)
+                with deferred():
+                    session.save(save_session)
 
 
 _LIVE_OPTIONS = (

@@ -22,6 +22,7 @@ from .lookahead import lookahead
 from .options import (
     AUDIO,
     OUTPUT,
+    TEXT,
     console_from,
     model_from,
     model_options,
@@ -46,7 +47,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("audio", type=AUDIO)
-@click.argument("question")
+@click.argument("question", type=TEXT)
 @click.option("--think", is_flag=True, help="Think aloud before answering.")
 @model_options
 @sampling_options

@@ -16,10 +16,12 @@ from .default_bundle import MODEL_VARIABLE, find_bundle
 from .model import MimoAudio
 from .tasks import Overrides
 from .trained_tasks import Ability, doubt_about
+from .text_tokenizer import check_text
 
 __all__ = [
     "AUDIO",
     "OUTPUT",
+    "TEXT",
     "console_from",
     "decorate",
     "model_from",
@@ -31,6 +33,18 @@ __all__ = [
 
 
 AUDIO = click.Path(path_type=str, allow_dash=True)
+
+
+class _Text(click.types.StringParamType):
+    """What the model is to read or say; looked at before any work is done."""
+
+    def convert(self, *args: Any, **extra: Any) -> str:
+        text: str = super().convert(*args, **extra)
+        check_text(text)
+        return text
+
+
+TEXT = _Text()
 
 
 class _OutputFile(click.Path):

@@ -13,6 +13,7 @@ import click
 from .console import Console, answer_record
 from .errors import MimoEdgeError
 from .options import (
+    TEXT,
     console_from,
     model_from,
     model_options,
@@ -32,8 +33,8 @@ _COMMAND = re.compile("/[a-z]+")
 
 
 @click.command()
-@click.argument("messages", nargs=-1)
-@click.option("--system", help="Instructions for the whole conversation.")
+@click.argument("messages", nargs=-1, type=TEXT)
+@click.option("--system", type=TEXT, help="Instructions for the whole conversation.")
 @click.option("--think", is_flag=True, help="Think aloud before answering.")
 @model_options
 @sampling_options

@@ -14,6 +14,7 @@ from .inputs import check_recordings, label_of, unreadable
 from .model import MimoAudio
 from .options import (
     AUDIO,
+    TEXT,
     console_from,
     model_from,
     model_options,
@@ -28,7 +29,7 @@ __all__ = ["transcribe"]
 
 @click.command()
 @click.argument("audio", nargs=-1, required=True, type=AUDIO)
-@click.option("--instruction", help="What to ask for, for example in another language.")
+@click.option("--instruction", type=TEXT, help="What to ask for, for example in another language.")
 @model_options
 @sampling_options
 @output_options

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mimo_edge.model import MimoAudio
 from tests.tools.signals import hear_ctrl_c
 
 from .conftest import QUICK
@@ -124,7 +125,7 @@ def long_clip(clips: dict[str, Path], tmp_path: Path) -> Path:
 
 
 @posix
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize("task", ["text", "speak", "chat", "encode", "transcribe"])
 def test_stopping(
     environment: dict[str, str], tmp_path: Path, long_clip: Path, task: str, name: str
@@ -171,6 +172,80 @@ def wait_until_loaded(process: subprocess.Popen[str], bundle: str) -> None:
         if f"{bundle}/hidden_downcast.npy" in maps.read_text():
             return
         time.sleep(0.02)
+
+
+@posix
+def test_a_program_that_outlives_its_terminal(environment: dict[str, str]) -> None:
+    """`nohup`: who ignores the end of a terminal is not ended by it."""
+    process = subprocess.Popen(
+        [*COMMAND, "text", "Hello.", "Again.", "--json", *QUICK],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and first and rest.count(b"\n") == 1
+
+
+@posix
+def test_a_terminal_that_is_closed(
+    environment: dict[str, str], clips: dict[str, Path], tmp_path: Path
+) -> None:
+    """The conversation until then is saved, though nothing can be printed any more."""
+    saved = tmp_path / "talk.npz"
+    inputs = ("--input", clips["short"]) * 60
+    arguments = ("chat", *inputs, "--save-session", saved, "--text-only", "--seed", 4)
+    options = ("--threads", 1, "--ctx", 8192, "--max-new-tokens", 100)
+    script = """
+import os, pty, signal, sys, time
+child, terminal = pty.fork()
+if not child:
+    os.execv(sys.argv[1], sys.argv[1:])
+shown = b""
+while shown.count(b"positions") < 2:
+    shown += os.read(terminal, 4096)
+os.close(terminal)  # the kernel sends SIGHUP
+os.kill(child, signal.SIGHUP)  # and so does a shell
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [*COMMAND, *map(str, (*arguments, *options))]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], cwd=ROOT, env=environment, timeout=120
+    )
+    assert done.returncode in (1, 130)
+    assert len(MimoAudio.load(environment["MIMO_EDGE_MODEL"]).load_session(saved).turns) >= 2
+
+
+@posix
+def test_what_ends_a_program_waits_for_what_must_not_be_cut_short() -> None:
+    script = """
+import os, signal, time
+import click
+from mimo_edge.program import run_command
+from mimo_edge.signals import deferred
+
+@click.command()
+def command():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    finally:
+        os.kill(os.getpid(), signal.SIGHUP)  # the same wish
+        with deferred():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                os.kill(os.getpid(), number)
+            time.sleep(0.2)
+            print("saved", flush=True)
+        print("never", flush=True)
+
+run_command(command)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "saved\n"), done.stderr
 
 
 @posix
