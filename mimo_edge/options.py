@@ -15,8 +15,8 @@ from .console import Console
 from .default_bundle import MODEL_VARIABLE, find_bundle
 from .model import MimoAudio
 from .tasks import Overrides
-from .trained_tasks import Ability, doubt_about
 from .text_tokenizer import check_text
+from .trained_tasks import Ability, doubt_about
 
 __all__ = [
     "AUDIO",
