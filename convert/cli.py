@@ -18,8 +18,8 @@ from mimo_edge.options import console_from, output_options
 
 from .backbone import BACKBONE_TYPES
 from .bundle import convert_into
-from .hub import resolve
 from .linear import PRECISIONS
+from .origin import find_checkpoint
 from .recipes import RECIPES, change_recipe, get_recipe, part_sizes
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from .source import open_source
@@ -80,6 +80,16 @@ class _WithRecipes(click.Command):
 )
 @click.option("--name", help="Name of the model in the bundle.  [default: from --model]")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option(
+    "--revision",
+    metavar="COMMIT",
+    help="Branch, tag or commit of the hub's repositories.  [default: main]",
+)
+@click.option(
+    "--tokenizer-revision",
+    metavar="COMMIT",
+    help="The same for --tokenizer alone.  [default: --revision]",
+)
 @click.option("--offline", is_flag=True, help="Take hub files from the cache only.")
 @click.option("--threads", default=0, show_default="all cores", help="Processor threads.")
 @output_options
@@ -92,6 +102,8 @@ def convert_command(
     imatrix: Path | None,
     name: str | None,
     force: bool,
+    revision: str | None,
+    tokenizer_revision: str | None,
     offline: bool,
     threads: int,
     **values: Any,
@@ -102,18 +114,22 @@ def convert_command(
     under 4 GB of memory, whatever the model's size.
     """
     console = console_from(values)
+    if tokenizer_revision is None and not Path(tokenizer).is_dir():
+        tokenizer_revision = revision
     recipe = change_recipe(get_recipe(recipe_name), changes)
     with claim(out, force=force) as target:
         source = open_source(
-            resolve(model, kind="model", offline=offline),
-            resolve(tokenizer, kind="tokenizer", offline=offline),
+            find_checkpoint(model, kind="model", revision=revision, offline=offline),
+            find_checkpoint(
+                tokenizer, kind="tokenizer", revision=tokenizer_revision, offline=offline
+            ),
         )
         with _Reporter(console) as reporter:
             manifest = convert_into(
                 target,
                 source,
                 recipe,
-                name=name or Path(model).name,
+                name=name or source.language_origin.model_name,
                 imatrix=imatrix,
                 threads=threads,
                 progress=reporter.progress,

@@ -1,22 +1,19 @@
-"""A checkpoint named on the command line: a folder, or a repository of the Hugging Face Hub.
+"""Downloads from the Hugging Face Hub, continued where they stopped, and checked.
 
-Downloads go into huggingface_hub's cache, and the endpoint (HF_ENDPOINT), the token
-(HF_TOKEN) and offline mode (HF_HUB_OFFLINE) are its business. One thing is added: it
-throws away what it had of a file when it is stopped, and shards have gigabytes, so
-weights are fetched here first, into `blobs/{etag}.incomplete`, and are continued there.
+They go into huggingface_hub's cache, and the endpoint (HF_ENDPOINT), the token (HF_TOKEN) and
+offline mode (HF_HUB_OFFLINE) are its business. Two things are added. It throws away what it had
+of a file when it is stopped, and shards have gigabytes, so weights are fetched here first, into
+`blobs/{etag}.incomplete`, and are continued there. And it compares sizes only: here every file,
+the cached ones included, is compared with the hash that the hub states, and fetched again if it
+is another.
 """
 
 from __future__ import annotations
 
-import errno
 import logging
-import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 from huggingface_hub import (
@@ -26,28 +23,21 @@ from huggingface_hub import (
     hf_hub_url,
     snapshot_download,
 )
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
+from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.file_download import are_symlinks_supported, http_get, repo_folder_name
+from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
-from mimo_edge.bundle_files import file_sha256
 from mimo_edge.errors import MimoEdgeError
 
 from .checkpoint import CONFIG_FILE, INDEX_FILE, TEXT_TOKENIZER_FILES
+from .file_hashes import differing_files, remove_cached
+from .hub_errors import HTTP_ERROR, check_token, explained
+from .origin import Kind
 
-__all__ = ["resolve"]
+__all__ = ["download"]
 
 _LOGGER = logging.getLogger(__name__)
-
-Kind = Literal["model", "tokenizer"]
-"""The language model or the audio tokenizer, by the name of the option."""
 
 _WEIGHTS = "*.safetensors"
 _PATTERNS: dict[Kind, tuple[str, ...]] = {
@@ -56,12 +46,7 @@ _PATTERNS: dict[Kind, tuple[str, ...]] = {
 }
 _IN_FOLDERS = "*/*"
 """Nothing below the top of a repository is part of the public layout."""
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
-"""What every failure of the HTTP library huggingface_hub is built on derives from;
-which library that is has changed between its major versions."""
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +57,6 @@ class _Weight:
     location: str
     """Where `url` leads: often another host, with a signature that ends soon."""
     size: int
-    etag: str
     target: Path
     partial: Path
     lock: Path
@@ -86,55 +70,81 @@ class _Weight:
         return self.size - have if have <= self.size else self.size
 
 
-def resolve(model: str, *, kind: Kind, offline: bool = False) -> Path:
-    """The folder of the checkpoint `model`: the folder itself, or a hub repository's, downloaded.
+def download(model: str, *, kind: Kind, revision: str | None, offline: bool) -> Path:
+    """The snapshot of a repository in the cache, whole and as the hub states it.
 
-    `kind` says which files are needed. Offline (also with HF_HUB_OFFLINE=1) only the
-    cache is looked at. An interrupted download continues where it stopped.
+    The folder's name is the commit.
 
     Raises:
-        MimoEdgeError: neither a folder nor a repository, no access, no connection,
-            no room; the message names `--model` or `--tokenizer`.
+        MimoEdgeError: no access, no connection, no room, or files that arrive damaged each time.
     """
-    path = Path(model).expanduser()
-    if model and path.is_dir():
-        return path
-    if model and path.exists():
-        raise MimoEdgeError(f"--{kind} {model} is a file; give the folder it is in.")
-    if not _HUB_ID.fullmatch(model):
-        raise MimoEdgeError(
-            f"--{kind} {model!r} is neither a folder nor the id of a repository (owner/name); "
-            "check the path."
-        )
-    with _explained(model, kind):
-        if not offline:
-            weights = _weights_to_fetch(model)
-            _check_room(weights)
-            for weight in weights:
-                _fetch(weight)
-        return Path(
-            snapshot_download(
-                model,
-                allow_patterns=list(_PATTERNS[kind]),
-                ignore_patterns=[_IN_FOLDERS],
-                local_files_only=offline,
+    what = f"--{kind} {model}"
+    with explained(what, revision):
+        check_token()
+        damaged: list[Path] = []
+        for _ in range(_ATTEMPTS):
+            info = None if offline else _ask(model, revision)
+            if info is not None:
+                _fetch_weights(model, info)
+            folder = Path(
+                snapshot_download(
+                    model,
+                    revision=revision,
+                    allow_patterns=list(_PATTERNS[kind]),
+                    ignore_patterns=[_IN_FOLDERS],
+                    local_files_only=offline,
+                )
             )
-        )
+            damaged = differing_files(folder, _stated_hashes(info, folder.name))
+            if not damaged:
+                return folder
+            names = ", ".join(path.name for path in damaged)
+            remove_cached(damaged, Path(constants.HF_HUB_CACHE))
+            if offline or constants.HF_HUB_OFFLINE:
+                raise MimoEdgeError(
+                    f"{what}: {names} in the cache was damaged and is removed; run the command "
+                    "once with a connection to fetch it again."
+                )
+            _LOGGER.warning("%s: %s is damaged and is fetched again", model, names)
+    raise MimoEdgeError(
+        f"{what}: {damaged[0].name} arrived damaged {_ATTEMPTS} times: it has not the hash that "
+        f"{constants.ENDPOINT} states; nothing of it was kept; try again later, or without the "
+        "proxy or mirror in between."
+    )
 
 
-def _weights_to_fetch(model: str) -> list[_Weight]:
-    """The repository's weights that are not in the cache yet; none when it cannot be reached.
+def _ask(model: str, revision: str | None) -> ModelInfo | None:
+    """What the hub says about the repository's files; None when it cannot be reached.
 
     What went wrong is left to `snapshot_download`, which may still find all in its cache.
     """
     try:
-        info = HfApi().model_info(model)
-        names = [s.rfilename for s in info.siblings or () if Path(s.rfilename).match(_WEIGHTS)]
-        found = (_weight(model, name, str(info.sha)) for name in names if "/" not in name)
-        return [weight for weight in found if weight is not None and weight.missing]
-    except (OSError, _HTTP_ERROR) as error:
+        return HfApi().model_info(model, revision=revision, files_metadata=True)
+    except RevisionNotFoundError:
+        raise
+    except (OSError, HTTP_ERROR) as error:
         _LOGGER.debug("%s cannot be asked for its files: %s", model, error)
-        return []
+        return None
+
+
+def _stated_hashes(info: ModelInfo | None, commit: str) -> dict[str, str]:
+    """File → SHA-256, or git's SHA-1 of a small file, as the hub states them for this commit."""
+    if info is None or info.sha != commit:
+        return {}
+    stated = {}
+    for file in info.siblings or ():
+        if digest := file.lfs.sha256 if file.lfs else file.blob_id:
+            stated[file.rfilename] = digest
+    return stated
+
+
+def _fetch_weights(model: str, info: ModelInfo) -> None:
+    names = [s.rfilename for s in info.siblings or () if Path(s.rfilename).match(_WEIGHTS)]
+    found = (_weight(model, name, str(info.sha)) for name in names if "/" not in name)
+    weights = [weight for weight in found if weight is not None and weight.missing]
+    _check_room(weights)
+    for weight in weights:
+        _fetch(weight)
 
 
 def _weight(model: str, name: str, commit: str) -> _Weight | None:
@@ -152,7 +162,6 @@ def _weight(model: str, name: str, commit: str) -> _Weight | None:
         url=url,
         location=metadata.location,
         size=metadata.size,
-        etag=metadata.etag,
         # Without symbolic links the cache keeps the file itself in the snapshot.
         target=blob if are_symlinks_supported(cache) else snapshot,
         partial=blob.with_name(f"{metadata.etag}.incomplete"),
@@ -193,61 +202,4 @@ def _fetch(weight: _Weight) -> None:
                 expected_size=weight.size,
                 displayed_filename=weight.url.rpartition("/")[2],
             )
-        _check_hash(weight, resumed=have > 0)
         weight.partial.replace(weight.target)
-
-
-def _check_hash(weight: _Weight, *, resumed: bool) -> None:
-    """The ETag of a large file is its SHA-256; files put together from pieces are checked."""
-    if not resumed or not _SHA256.fullmatch(weight.etag):
-        return
-    if file_sha256(weight.partial) != weight.etag:
-        weight.partial.unlink()
-        raise MimoEdgeError(
-            f"{weight.url} arrived damaged and was removed; run the command again to fetch it anew."
-        )
-
-
-@contextmanager
-def _explained(model: str, kind: Kind) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, HFValidationError, _HTTP_ERROR) as error:
-        raise _explanation(error, f"--{kind} {model}") from error
-
-
-def _explanation(error: Exception, what: str) -> MimoEdgeError:
-    hub = constants.ENDPOINT
-    if isinstance(error, GatedRepoError):
-        return MimoEdgeError(
-            f"{what} is gated; accept its terms on {hub} and set HF_TOKEN to your token."
-        )
-    if isinstance(error, (RepositoryNotFoundError, HFValidationError)):
-        return MimoEdgeError(
-            f"{what} is neither a folder here nor a repository on {hub}; check the spelling, "
-            "or set HF_TOKEN if it is private."
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return MimoEdgeError(
-            f"{what} cannot be downloaded: the disk of {constants.HF_HUB_CACHE} is full; make "
-            "room, or set HF_HOME to a folder on another disk."
-        )
-    if isinstance(error, LocalEntryNotFoundError):
-        cause = error.__cause__
-        if cause is None or isinstance(cause, OfflineModeIsEnabled):
-            return MimoEdgeError(
-                f"{what} is not wholly in the cache {constants.HF_HUB_CACHE} and offline mode "
-                "forbids the download; unset HF_HUB_OFFLINE, or give a folder."
-            )
-        error = cause if isinstance(cause, Exception) else error
-    if isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-        return MimoEdgeError(
-            f"{what} cannot be downloaded: {hub} answered with status {status}; try again later, "
-            "what has arrived is kept."
-        )
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return MimoEdgeError(
-        f"{what} cannot be downloaded from {hub} ({reason}); check the connection and run the "
-        "command again, what has arrived is kept."
-    )

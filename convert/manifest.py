@@ -42,10 +42,16 @@ def make_manifest(
     Raises:
         MimoEdgeError: the runtime would refuse the manifest.
     """
-    checkpoints = (source.language_checkpoint, source.audio_checkpoint)
-    paths = [path for checkpoint in checkpoints for path in checkpoint.source_files()]
+    read = [
+        (origin, path)
+        for origin, checkpoint in (
+            (source.language_origin, source.language_checkpoint),
+            (source.audio_origin, source.audio_checkpoint),
+        )
+        for path in checkpoint.source_files()
+    ]
     written = [work / file for file in parameters if (work / file).is_file()]
-    total = sum(path.stat().st_size for path in (*paths, *written))
+    total = sum(path.stat().st_size for path in (*(path for _, path in read), *written))
     done = 0
 
     def hashed(path: Path) -> str:
@@ -63,11 +69,12 @@ def make_manifest(
         precisions=recipe.precisions(),
         source=tuple(
             SourceFile(
-                name=printable_name(f"{path.parent.name}/{path.name}"),
+                name=printable_name(f"{origin.name}/{path.name}"),
                 size=path.stat().st_size,
                 sha256=hashed(path),
+                revision=origin.revision,
             )
-            for path in paths
+            for origin, path in read
         ),
         audio=_audio_config(source.audio),
         patch=_patch_config(source.language),

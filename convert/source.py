@@ -11,6 +11,7 @@ from mimo_edge.errors import MimoEdgeError
 from .backbone import expected_backbone_tensors
 from .checkpoint import Checkpoint
 from .configs import AudioTokenizerConfig, LanguageModelConfig
+from .origin import Origin
 from .tensors import audio_tensors, patch_tensors, unread_tensors
 from .text_tokenizer import TextTokenizer, read_text_tokenizer
 
@@ -21,6 +22,8 @@ __all__ = ["Source", "open_source"]
 class Source:
     """Both checkpoints, opened and checked against each other."""
 
+    language_origin: Origin
+    audio_origin: Origin
     language_checkpoint: Checkpoint
     audio_checkpoint: Checkpoint
     language: LanguageModelConfig
@@ -28,12 +31,17 @@ class Source:
     text: TextTokenizer
 
 
-def open_source(model: Path, tokenizer: Path) -> Source:
-    """Open the two checkpoint folders and check that everything needed is there.
+def open_source(model: Path | Origin, tokenizer: Path | Origin) -> Source:
+    """Open the two checkpoints (a folder each) and check that everything needed is there.
 
     Raises:
         MimoEdgeError: what is missing, misshapen, or does not belong together.
     """
+    language_origin, audio_origin = (
+        origin if isinstance(origin, Origin) else Origin.of_folder(origin)
+        for origin in (model, tokenizer)
+    )
+    model, tokenizer = language_origin.folder, audio_origin.folder
     language_checkpoint, audio_checkpoint = Checkpoint.open(model), Checkpoint.open(tokenizer)
     language = LanguageModelConfig.parse(language_checkpoint.config, model / "config.json")
     audio = AudioTokenizerConfig.parse(audio_checkpoint.config, tokenizer / "config.json")
@@ -59,6 +67,8 @@ def open_source(model: Path, tokenizer: Path) -> Source:
     _check_tensors(audio_checkpoint, audio_tensors(audio))
     text = read_text_tokenizer(model, vocab_size=language.vocab_size)
     return Source(
+        language_origin=language_origin,
+        audio_origin=audio_origin,
         language_checkpoint=language_checkpoint,
         audio_checkpoint=audio_checkpoint,
         language=language,

@@ -79,8 +79,11 @@ class SourceFile:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     name: bounds.Name
+    """`MiMo-Audio-7B-Instruct/config.json`, or with the owner if it came from a hub."""
     size: bounds.Bytes
     sha256: bounds.Hash
+    revision: bounds.Name | None = None
+    """Commit of the hub's repository it was downloaded from; None for a folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 
 from convert.checkpoint import Checkpoint
-from convert.hub import resolve
+from convert.origin import find_checkpoint
+from mimo_edge.bundle_files import load_manifest
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.full_disk import largest_file
 from tests.tools.hub_server import COMMIT, Hub, hub_server
-from tests.tools.safetensors_files import copy_language_model, write_checkpoint
+from tests.tools.safetensors_files import (
+    AUDIO_TOKENIZER,
+    LANGUAGE_MODEL,
+    copy_language_model,
+    write_checkpoint,
+)
 
 ROOT = Path(__file__).parents[2]
 MODEL = "owner/some-model"
@@ -27,10 +33,11 @@ CHUNK = 10 << 20
 # huggingface_hub reads its environment when it is imported, hence a process of its own.
 RESOLVE = """
 import sys
-from convert.hub import resolve
+from convert.origin import find_checkpoint
+from mimo_edge.bundle_files import load_manifest
 from mimo_edge.errors import MimoEdgeError
 try:
-    print(resolve(sys.argv[1], kind=sys.argv[2]))
+    print(find_checkpoint(sys.argv[1], kind=sys.argv[2], revision=sys.argv[3] or None).folder)
 except MimoEdgeError as error:
     print(error)
     sys.exit(3)
@@ -64,11 +71,16 @@ def environment(hub: Hub, home: Path, **changes: str) -> dict[str, str]:
 
 
 def download(
-    hub: Hub, home: Path, model: str = MODEL, kind: str = "model", **changes: str
+    hub: Hub,
+    home: Path,
+    model: str = MODEL,
+    kind: str = "model",
+    revision: str = "",
+    **changes: str,
 ) -> tuple[int, str]:
     """Exit status and the path or the message."""
     done = subprocess.run(
-        [sys.executable, "-c", RESOLVE, model, kind],
+        [sys.executable, "-c", RESOLVE, model, kind, revision],
         env=environment(hub, home, **changes),
         capture_output=True,
         text=True,
@@ -86,17 +98,18 @@ def refusal(hub: Hub, home: Path, **changes: str) -> str:
 
 
 def test_folders_are_used_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert resolve(str(tmp_path), kind="model") == tmp_path
+    assert find_checkpoint(str(tmp_path), kind="model").folder == tmp_path
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    assert resolve("~", kind="tokenizer") == tmp_path
+    assert find_checkpoint("~", kind="tokenizer").folder == tmp_path
     file = tmp_path / "model.safetensors"
     file.touch()
     with pytest.raises(MimoEdgeError, match="is a file; give the folder it is in"):
-        resolve(str(file), kind="model")
-    for name in (str(tmp_path / "nothing"), "nothing", "a/b/c", "", "../x", "-a/b"):
+        find_checkpoint(str(file), kind="model")
+    odd = ("m" * 300, "~nobody-of-this-name/b", "a/b\n", "a b/c", "a/[b]", "a/b@main", "\udce9/b")
+    for name in (str(tmp_path / "nothing"), "nothing", "a/b/c", "", "../x", "-a/b", *odd):
         with pytest.raises(MimoEdgeError, match="neither a folder nor the id"):
-            resolve(name, kind="model")
+            find_checkpoint(name, kind="model")
 
 
 def test_only_the_needed_files_and_then_none(hub: Hub, tmp_path: Path) -> None:
@@ -150,7 +163,7 @@ def interrupted(hub: Hub, home: Path) -> Path:
     """
     hub.hangs_after = CHUNK + 700_000
     process = subprocess.Popen(
-        [sys.executable, "-c", RESOLVE, MODEL, "model"],
+        [sys.executable, "-c", RESOLVE, MODEL, "model", ""],
         env=environment(hub, home),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -181,13 +194,83 @@ def test_a_stopped_download_is_continued_by_the_next(hub: Hub, tmp_path: Path) -
     assert not partial.exists()
 
 
-def test_a_damaged_remainder_is_found_and_removed(hub: Hub, tmp_path: Path) -> None:
+def test_a_damaged_remainder_is_found_and_fetched_again(hub: Hub, tmp_path: Path) -> None:
     partial = interrupted(hub, tmp_path / "home")
     data = bytearray(partial.read_bytes())
     data[100] ^= 1
     partial.write_bytes(data)
-    assert "arrived damaged and was removed" in refusal(hub, tmp_path / "home")
-    assert download(hub, tmp_path / "home")[0] == 0
+    status, path = download(hub, tmp_path / "home")
+    assert status == 0, path
+    assert same_files(hub, path)
+
+
+def same_files(hub: Hub, path: str) -> bool:
+    served = hub.repos[MODEL]
+    return all(
+        file.read_bytes() == (served / file.name).read_bytes() for file in Path(path).iterdir()
+    )
+
+
+@pytest.mark.parametrize("name", [SHARD, "vocab.json"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_damaged_files_of_the_right_size_are_fetched_again(
+    hub: Hub, tmp_path: Path, name: str, plain: bool
+) -> None:
+    hub.damaged, hub.plain = {name: 2}, plain
+    status, path = download(hub, tmp_path / "home")
+    assert status == 0, path
+    assert same_files(hub, path)
+    assert hub.sent(name) == 3 * (hub.repos[MODEL] / name).stat().st_size
+
+
+def test_a_hub_that_always_serves_damaged_weights_is_not_believed(hub: Hub, tmp_path: Path) -> None:
+    hub.damaged = {SHARD: 99}
+    text = refusal(hub, tmp_path / "home")
+    assert f"{SHARD} arrived damaged 3 times" in text and hub.url in text
+    hub.damaged = {}
+    assert "not wholly in the cache" in refusal(hub, tmp_path / "home", HF_HUB_OFFLINE="1")
+    status, path = download(hub, tmp_path / "home")
+    assert status == 0 and same_files(hub, path)
+
+
+@pytest.mark.parametrize("name", [SHARD, "config.json"])
+def test_what_lies_damaged_in_the_cache_is_fetched_again(
+    hub: Hub, tmp_path: Path, name: str
+) -> None:
+    home = tmp_path / "home"
+    _, path = download(hub, home)
+    blob = (Path(path) / name).resolve()
+
+    def damage() -> None:
+        data = bytearray(blob.read_bytes())
+        data[-1] ^= 1
+        blob.write_bytes(data)
+
+    damage()
+    hub.requests.clear()
+    assert download(hub, home) == (0, path)
+    assert same_files(hub, path) and hub.files() == {name}
+    damage()
+    text = refusal(hub, home, HF_HUB_OFFLINE="1")
+    assert f"{name} in the cache was damaged and is removed" in text
+    assert download(hub, home) == (0, path)
+    assert same_files(hub, path)
+
+
+def test_revisions(hub: Hub, tmp_path: Path) -> None:
+    home, other = tmp_path / "home", "f" * 40
+    hub.commits["v1.1"] = other
+    for revision in ("v1.1", other):
+        status, path = download(hub, home, revision=revision)
+        assert (status, Path(path).name) == (0, other), path
+        assert same_files(hub, path)
+    assert Path(download(hub, home)[1]).name == COMMIT
+    text = refusal(hub, home, revision="v9")
+    assert f"--model {MODEL} has no revision 'v9' on {hub.url}; give a branch" in text
+    for odd in ("../../x", "a b", "-\n"):
+        assert "is no revision of --model" in refusal(hub, home, revision=odd)
+    with pytest.raises(MimoEdgeError, match="is a folder and has no revision 'v1'"):
+        find_checkpoint(str(tmp_path), kind="model", revision="v1")
 
 
 def test_repositories_that_cannot_be_had(hub: Hub, tmp_path: Path) -> None:
@@ -198,6 +281,15 @@ def test_repositories_that_cannot_be_had(hub: Hub, tmp_path: Path) -> None:
     assert "is gated; accept its terms" in refusal(hub, home)
     hub.refused[MODEL] = (401, "RepoNotFound")
     assert "set HF_TOKEN if it is private" in refusal(hub, home)
+    assert "see that HF_TOKEN is valid" in refusal(hub, home, HF_TOKEN="hf_wrong")
+    for status, remedy in (
+        (401, "does not accept the token"),
+        (403, "see that its terms are accepted"),
+        (404, "does not have it (status 404)"),
+        (500, "status 500; try again later"),
+    ):
+        hub.refused[MODEL] = (status, "Invalid credentials in Authorization header")
+        assert remedy in refusal(hub, home), status
 
 
 def test_the_token_reaches_the_hub_and_no_other_host(hub: Hub, tmp_path: Path) -> None:
@@ -213,6 +305,111 @@ def test_no_connection(hub: Hub, tmp_path: Path) -> None:
     status, path = download(hub, home)
     assert status == 0
     assert download(hub, home, HF_ENDPOINT=nobody) == (0, path)
+
+
+def test_a_server_that_is_no_hub(hub: Hub, tmp_path: Path) -> None:
+    elsewhere = {"Location": hub.url + "/login"}
+    html = {"Content-Type": "text/html"}
+    login = b"<html><title>Please log in</title></html>"
+    for page, words in (
+        ((200, html, login), "is not a hub"),
+        ((200, {"Content-Type": "application/json"}, b"[]"), "is not a hub"),
+        ((200, {"Content-Type": "application/json"}, b"{}"), "is not a hub"),
+        ((302, elsewhere, b""), "check the connection"),
+        ((429, {"Retry-After": "0"}, b""), "was asked too often"),
+        ((502, html, login), "answered with status 502"),
+    ):
+        hub.page = page
+        assert words in refusal(hub, tmp_path / "home")
+
+
+@pytest.mark.parametrize("token", ["hf_ab cd", "hf_ü", "hf_\t1", "hf_\x7f", "\udce9"])
+def test_odd_tokens(hub: Hub, tmp_path: Path, token: str) -> None:
+    text = refusal(hub, tmp_path / "home", HF_TOKEN=token)
+    assert "holds spaces or characters that no token has" in text and token not in text
+
+
+def test_a_token_with_the_end_of_its_line(hub: Hub, tmp_path: Path) -> None:
+    assert download(hub, tmp_path / "home", HF_TOKEN=" hf_secret\r\n")[0] == 0
+    assert hub.tokens["hub"] == {"Bearer hf_secret"}
+
+
+def test_a_token_file_that_cannot_be_read(hub: Hub, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(b"\xff\xfe\x00")
+    assert f"the token in {file} cannot be read" in refusal(
+        hub, tmp_path / "home", HF_TOKEN_PATH=str(file)
+    )
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["huggingface.co", "ftp://x", "http://", "http://[::1", "http://a:b", "https://a b"]
+)
+def test_odd_endpoints(hub: Hub, tmp_path: Path, endpoint: str) -> None:
+    text = refusal(hub, tmp_path / "home", HF_ENDPOINT=endpoint)
+    assert text.startswith(f"HF_ENDPOINT is {endpoint!r}; give the address of a hub")
+
+
+def test_odd_settings_of_the_library(hub: Hub, tmp_path: Path) -> None:
+    """Loading huggingface_hub fails, and says so itself before our sentence."""
+    status, text = download(hub, tmp_path / "home", HF_HUB_ETAG_TIMEOUT="soon")
+    assert status == 3
+    assert text.splitlines()[-1].startswith("the settings of the hub in the environment (HF_…)")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks5://127.0.0.1:9", "the proxy that is set"),
+        ("http://127.0.0.1:9", "the proxy that is set"),
+        ("foo://127.0.0.1:9", "the proxy settings"),
+    ],
+)
+def test_proxies_that_do_not_answer(hub: Hub, tmp_path: Path, proxy: str, words: str) -> None:
+    nowhere = "http://hub.invalid"
+    assert words in refusal(
+        hub, tmp_path / "home", ALL_PROXY=proxy, NO_PROXY="", HF_ENDPOINT=nowhere
+    )
+
+
+def test_a_cache_that_cannot_be_written(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    text = refusal(hub, tmp_path / "file")
+    assert "in the cache cannot be written" in text and "set HF_HOME to a folder of yours" in text
+
+
+def test_folders_need_no_network(tmp_path: Path) -> None:
+    """The whole conversion, in a process that may not open a socket."""
+    script = """
+import socket, sys
+def refuse(*args, **options):
+    raise AssertionError("a socket")
+socket.socket = socket.create_connection = socket.getaddrinfo = refuse
+from convert.cli import convert_command
+convert_command(sys.argv[1:], standalone_mode=False)
+assert "huggingface_hub" not in sys.modules
+"""
+    folders = ["--model", LANGUAGE_MODEL, "--tokenizer", AUDIO_TOKENIZER, "--out", tmp_path / "b"]
+    subprocess.run([sys.executable, "-c", script, *map(str, folders)], cwd=ROOT, check=True)
+    assert {file.revision for file in load_manifest(tmp_path / "b").source} == {None}
+
+
+def test_the_bundle_says_which_revision_it_came_from(tmp_path: Path) -> None:
+    repos = {"owner/m": LANGUAGE_MODEL, "owner/t": AUDIO_TOKENIZER}
+    with hub_server(repos) as hub:
+        hub.commits |= {"v1": "1" * 40, "v2": "2" * 40}
+        options = ["--model", "owner/m", "--tokenizer", "owner/t", "--out", str(tmp_path / "b")]
+        options += ["--revision", "v1", "--tokenizer-revision", "v2"]
+        subprocess.run(
+            [sys.executable, "-m", "convert", *options],
+            cwd=ROOT,
+            env=environment(hub, tmp_path / "home"),
+            check=True,
+        )
+    manifest = load_manifest(tmp_path / "b")
+    assert manifest.name == "m"
+    found = {(file.name.rpartition("/")[0], file.revision) for file in manifest.source}
+    assert found == {("owner/m", "1" * 40), ("owner/t", "2" * 40)}
 
 
 def test_no_room(hub: Hub, tmp_path: Path) -> None:

@@ -32,6 +32,14 @@ class Hub:
     """Bytes of a large file after which the server falls silent, connection open."""
     drops_after: int | None = None
     """Bytes of a large file after which the connection is closed, once."""
+    damaged: dict[str, int] = field(default_factory=dict)
+    """File → how many more times it is served with a wrong byte, of the right size."""
+    commits: dict[str, str] = field(default_factory=lambda: {"main": COMMIT})
+    """Revision → commit; all have the same files."""
+    plain: bool = False
+    """A mirror that tells names only, and states the SHA-1 of small files as they are."""
+    page: tuple[int, dict[str, str], bytes] | None = None
+    """Status, headers and body of every answer, of a server that is no hub."""
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     """(method, path, bytes of body sent), in order."""
     tokens: dict[str, set[str]] = field(default_factory=lambda: {"hub": set(), "cdn": set()})
@@ -44,6 +52,15 @@ class Hub:
 
     def sent(self, name: str) -> int:
         return sum(sent for _, path, sent in self.requests if path.endswith("/" + name))
+
+    def commit(self, revision: str) -> str | None:
+        """The commit that a branch, a tag or a commit names."""
+        return revision if revision in self.commits.values() else self.commits.get(revision)
+
+
+def git_sha1(data: bytes) -> str:
+    """As git names the content of a file."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -63,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(urlsplit(self.path).path)
         side = "cdn" if path.startswith("/cdn/") else "hub"
         self.hub.tokens[side].add(self.headers.get("Authorization", ""))
+        if self.hub.page is not None:
+            self.reply(*self.hub.page)
+            return
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/.*)?", path):
             self.api(match[1], match[2] or "")
         elif match := re.fullmatch(r"/(cdn/)?([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
@@ -91,24 +111,44 @@ class _Handler(BaseHTTPRequestHandler):
     def api(self, repo: str, rest: str) -> None:
         if self.refuse(repo):
             return
+        revision = rest.rpartition("/")[2] if rest.startswith("/revision/") else "main"
+        commit = self.hub.commit(revision)
+        if commit is None:
+            self.reply(404, {"X-Error-Code": "RevisionNotFound"})
+            return
         root = self.hub.repos[repo]
         paths = sorted(p for p in root.rglob("*") if p.is_file())
         names = [p.relative_to(root).as_posix() for p in paths]
         if rest.startswith("/tree/"):
             result: object = [self.entry(p, n) for p, n in zip(paths, names, strict=True)]
         else:
-            siblings = [{"rfilename": name} for name in names]
-            result = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings}
+            blobs = "blobs=" in self.path and not self.hub.plain
+            siblings = [
+                {"rfilename": name} | (self.blob(path) if blobs else {})
+                for path, name in zip(paths, names, strict=True)
+            ]
+            result = {"id": repo, "modelId": repo, "sha": commit, "siblings": siblings}
         self.reply(200, {"Content-Type": "application/json"}, json.dumps(result).encode())
 
     def entry(self, path: Path, name: str) -> dict[str, object]:
-        data = path.read_bytes()
-        entry: dict[str, object] = {"type": "file", "path": name, "size": len(data)}
-        entry["oid"] = hashlib.sha1(data).hexdigest()
-        if len(data) > LARGE:
-            sha256 = hashlib.sha256(data).hexdigest()
-            entry["lfs"] = {"oid": sha256, "size": len(data), "pointerSize": 134}
+        blob = self.blob(path)
+        entry = {"type": "file", "path": name, "size": blob["size"], "oid": blob["blobId"]}
+        if "lfs" in blob:
+            digest = self.digest(path.read_bytes())
+            entry["lfs"] = {"oid": digest, "size": blob["size"], "pointerSize": 134}
         return entry
+
+    def blob(self, path: Path) -> dict[str, object]:
+        data = path.read_bytes()
+        if len(data) <= LARGE:
+            return {"size": len(data), "blobId": self.digest(data)}
+        lfs = {"sha256": self.digest(data), "size": len(data), "pointerSize": 134}
+        return {"size": len(data), "blobId": git_sha1(b"a pointer"), "lfs": lfs}
+
+    def digest(self, data: bytes) -> str:
+        if len(data) > LARGE:
+            return hashlib.sha256(data).hexdigest()
+        return hashlib.sha1(data).hexdigest() if self.hub.plain else git_sha1(data)
 
     def file(self, repo: str, name: str, *, cdn: bool, body: bool) -> None:
         if self.refuse(repo):
@@ -119,13 +159,23 @@ class _Handler(BaseHTTPRequestHandler):
             return
         data = path.read_bytes()
         large = len(data) > LARGE
-        digest = (hashlib.sha256 if large else hashlib.sha1)(data).hexdigest()
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
+        digest = self.digest(data)
+        commit = self.hub.commit(
+            unquote(urlsplit(self.path).path).split("/resolve/")[1].split("/")[0]
+        )
+        headers = {
+            "X-Repo-Commit": commit or COMMIT,
+            "ETag": f'"{digest}"',
+            "Accept-Ranges": "bytes",
+        }
         if large and not cdn:
             headers |= {"X-Linked-ETag": f'"{digest}"', "X-Linked-Size": str(len(data))}
             location = self.hub.url.replace("127.0.0.1", "localhost") + "/cdn" + self.path
             self.reply(302, headers | {"Location": location})
             return
+        if body and self.hub.damaged.get(name, 0) > 0:
+            self.hub.damaged[name] -= 1
+            data = data[:-1] + bytes([data[-1] ^ 1])
         start = 0
         if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             start = int(match[1])
