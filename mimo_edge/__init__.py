@@ -9,6 +9,7 @@ with MimoAudio.load("models/mimo") as model:
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from .session import Session
     from .sound import SoundOptions
     from .tasks import Overrides
+
+# onnxruntime's builds for Linux, macOS and Windows send what they run to Microsoft unless this is
+# set before they are imported. Besides, the thread that does it makes forked processes hang.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "Answer",

@@ -1,0 +1,344 @@
+"""Wrong use of a model is an error with a sentence, never a crash or a hang of native code.
+
+Everything here runs in processes of its own: a crash would end the tests.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.tools.children import run_child
+
+PRELUDE = """
+import contextlib, gc, os, sys, threading
+from mimo_edge.config import RuntimeOptions
+from mimo_edge.errors import MimoEdgeError
+from mimo_edge.model import MimoAudio
+from mimo_edge.tasks import Overrides
+
+bundle, clip = sys.argv[1:3]
+short = Overrides(max_new_tokens=24, seed=7)
+options = RuntimeOptions(threads=2, context=512, device="cpu")
+
+def load():
+    return MimoAudio.load(bundle, options)
+
+def refused(call, *words):
+    try:
+        call()
+    except MimoEdgeError as error:
+        assert any(word in str(error) for word in words or ("closed",)), error
+        return
+    raise AssertionError(f"{call} went on")
+"""
+
+
+def check(code: str, bundle: Path, clip: Path) -> None:
+    child = run_child(PRELUDE + code + "\nprint('as it should')", bundle, clip)
+    assert child.status == 0, (child.status, child.err)
+    assert child.out == "as it should\n" and not child.err, child
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        # A session whose model was closed, and its generator.
+        """
+model = load()
+session = model.session(overrides=short)
+running = session.stream(clip)
+next(running)
+model.close()
+refused(lambda: next(running))
+for call in (
+    lambda: session.ask(clip),
+    lambda: next(session.stream(clip)),
+    lambda: session.prepare(text="a"),
+    lambda: session.warm(),
+    lambda: session.add_turn(text="a", answer="b"),
+    lambda: session.save("/nowhere/x.npz"),
+):
+    refused(call, "the model is closed")
+session.close()
+model.close()
+""",
+        # A model that was closed.
+        """
+model = load()
+listener = model.listener()
+codes = model.encode(clip)
+kept = model.stream
+model.close()
+model.close()
+import numpy as np
+for call in (
+    lambda: model.transcribe(clip),
+    lambda: model.speak("a"),
+    lambda: model.ask(clip, "a"),
+    lambda: model.continue_speech(clip),
+    lambda: model.encode(clip),
+    lambda: model.decode(codes),
+    lambda: model.session(),
+    lambda: model.warm_up(),
+    lambda: listener.patches(np.sin(np.arange(24000, dtype=np.float32))),
+):
+    refused(call, "the model is closed")
+assert model.manifest and model.sample_rate
+""",
+        # A generator that outlives its model.
+        """
+with load() as model:
+    running = model.session(overrides=short).stream(clip)
+    next(running)
+refused(lambda: next(running))
+""",
+        # The same with sound, which a thread decodes.
+        """
+with load() as model:
+    running = model.session(overrides=short).stream(clip, sound=True)
+    next(running)
+refused(lambda: list(running))
+""",
+        # Two answers at once of one session.
+        """
+with load() as model, model.session(overrides=short) as session:
+    expected = session.ask(clip).text
+    session.turns.clear()
+    first = session.stream(clip)
+    second = session.stream(clip)
+    third = session.stream(clip)
+    next(first)
+    refused(lambda: next(third), "busy")
+    refused(lambda: session.ask(clip), "busy")
+    refused(lambda: session.save("/nowhere/x.npz"), "busy")
+    refused(lambda: session.keep_heard(0), "busy", "cannot be cut")
+    list(first)
+    assert len(session.turns) == 1
+    refused(lambda: list(second), "another turn")
+""",
+        # What is called back calls the session, closes it or its model.
+        """
+with load() as model:
+    session = model.session(overrides=short)
+    refused(lambda: session.ask(clip, on_text=lambda _: session.ask(clip)), "busy")
+    assert not session.turns
+    session.ask(clip)
+    refused(lambda: session.ask(clip, on_text=lambda _: session.close()))
+    session = model.session(overrides=short)
+    refused(lambda: session.ask(clip, on_text=lambda _: model.close()))
+""",
+        # Copies.
+        """
+import copy, pickle
+with load() as model, model.session() as session:
+    for copied in (model, session):
+        refused(lambda: copy.deepcopy(copied), "load it there")
+        refused(lambda: pickle.dumps(copied), "load it there")
+""",
+    ],
+    ids=[
+        "session of a closed model",
+        "closed model",
+        "outliving generator",
+        "outliving sound",
+        "interleaved",
+        "called back",
+        "copied",
+    ],
+)
+def test_wrong_use_is_an_error(code: str, default_bundle: Path, clips: dict[str, Path]) -> None:
+    check(code, default_bundle, clips["short"])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        # Three threads on one session: each gets an answer or an error.
+        """
+with load() as model, model.session(overrides=short) as session:
+    told = []
+    def ask():
+        try:
+            told.append(session.ask(clip).text)
+        except MimoEdgeError as error:
+            told.append(str(error))
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert len(told) == 3
+    answers = [text for text in told if "busy" not in text]
+    assert len(answers) == len(session.turns) >= 1
+    session.ask(clip)
+""",
+        # Two threads with a session each: the answers are those of one after the other.
+        """
+with load() as model:
+    def ask(into):
+        with model.session(overrides=short) as session:
+            into += [session.ask(clip).text, session.ask(text="And then?").text]
+    expected, told = [], ([], [])
+    ask(expected)
+    threads = [threading.Thread(target=ask, args=(into,)) for into in told]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    assert told[0] == told[1] == expected
+""",
+        # The model is closed while other threads listen, answer and speak.
+        """
+def forever(call):
+    begun.wait()
+    try:
+        while True: call()
+    except MimoEdgeError as error:
+        told.append(str(error))
+long = Overrides(max_new_tokens=200, seed=3)
+for wait in (0.0, 0.05, 0.2):
+    model, told, begun = load(), [], threading.Barrier(4)
+    session = model.session(overrides=long)
+    calls = (
+        lambda: session.ask(clip),
+        lambda: model.encode(clip),
+        lambda: list(model.session(overrides=long).stream(clip, sound=True)),
+    )
+    threads = [threading.Thread(target=forever, args=(call,)) for call in calls]
+    for thread in threads: thread.start()
+    begun.wait()
+    threading.Event().wait(wait)
+    model.close()
+    for thread in threads: thread.join()
+    assert len(told) == 3 and all("closed" in text for text in told), told
+""",
+        # Sessions that nobody closes go with their last reference.
+        """
+with load() as model:
+    for _ in range(3):
+        session = model.session(overrides=short)
+        running = session.stream(clip)
+        next(running)
+        del session, running
+        gc.collect()
+    model.session().ask(text="Hello.")
+""",
+        # In a cycle of garbage, in any order.
+        """
+for _ in range(3):
+    model = load()
+    session = model.session(overrides=short)
+    running = session.stream(clip, sound=True)
+    next(running)
+    model.session, session.model, session.running = session, model, running
+    del model, session, running
+    gc.collect()
+""",
+        # At the end of the program nothing was closed.
+        """
+model = load()
+session = model.session(overrides=short)
+running = session.stream(clip, sound=True)
+next(running)
+""",
+        # At the end of the program a thread is still at work.
+        """
+model = load()
+begun = threading.Event()
+def work():
+    while True:
+        with contextlib.suppress(MimoEdgeError):
+            model.session(overrides=short).ask(clip)
+        begun.set()
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+""",
+    ],
+    ids=[
+        "one session, three threads",
+        "two sessions, two threads",
+        "closed meanwhile",
+        "dropped",
+        "cycle",
+        "exit",
+        "exit with a thread",
+    ],
+)
+def test_threads_and_ends(code: str, default_bundle: Path, clips: dict[str, Path]) -> None:
+    check(code, default_bundle, clips["short"])
+
+
+FORK = """
+import multiprocessing
+
+def child(ask):
+    try:
+        ask()
+    except MimoEdgeError as error:
+        os.write(1, f"{error}\\n".encode())
+        raise SystemExit(3)
+
+def forked(ask):
+    pid = os.fork()
+    if not pid:
+        child(ask)
+        sys.exit()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def by_multiprocessing(ask):
+    process = multiprocessing.get_context("fork").Process(target=child, args=(ask,))
+    process.start()
+    process.join()
+    return process.exitcode
+
+model = load()
+session = model.session(overrides=short)
+session.ask(clip)
+for start in (forked, by_multiprocessing):
+    assert start(lambda: None) == 0
+    assert start(lambda: session.close() or model.close()) == 0
+    assert start(lambda: session.ask(clip)) == 3
+    assert start(lambda: model.encode(clip)) == 3
+    assert start(lambda: model.session()) == 3
+    assert start(load) == 3
+assert session.ask(text="And then?").stats.text_tokens
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_process_is_told(default_bundle: Path, clips: dict[str, Path]) -> None:
+    """It would wait for threads that a fork does not copy; the parent goes on."""
+    child = run_child(PRELUDE + FORK, default_bundle, clips["short"])
+    assert child.status == 0, child
+    lines = child.out.splitlines()
+    assert len(lines) == 8 and all("forked" in line and "spawn" in line for line in lines), lines
+
+
+SPAWN = """
+import multiprocessing
+
+def ask(bundle, clip):
+    with MimoAudio.load(bundle, options) as model:
+        return model.session(overrides=short).ask(clip).text
+
+if __name__ == "__main__":
+    here = ask(bundle, clip)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(ask, (bundle, clip)) == here
+    print("as it should")
+"""
+
+
+def test_a_spawned_process_works(
+    tmp_path: Path, default_bundle: Path, clips: dict[str, Path]
+) -> None:
+    script = tmp_path / "spawn.py"
+    script.write_text(PRELUDE + SPAWN)
+    start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, *sys.argv[1:]]))"
+    child = run_child(start, script, default_bundle, clips["short"])
+    assert child.status == 0 and child.out == "as it should\n", child
+
+
+def test_onnxruntime_sends_nothing() -> None:
+    """Its telemetry is off before it is imported, unless somebody turned it on."""
+    code = "import mimo_edge.graphs, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    assert run_child(code).out == "1\n"
