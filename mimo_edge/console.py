@@ -126,14 +126,18 @@ def rich_console(*, stderr: bool = False) -> RichConsole:
     return RichConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on standard output; the first column to the left, numbers to the right.
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[str] = ()
+) -> None:
+    """A table on standard output; the first column and those of `left` to the left, numbers to
+    the right.
 
     Never folded: whoever redirects it wants one line per row.
     """
     table = Table(box=None, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
+        to_the_right = index and column not in left
+        table.add_column(column, justify="right" if to_the_right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(one_line, row))
     out = rich_console()

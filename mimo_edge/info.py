@@ -1,4 +1,7 @@
-"""`mimo-edge info`: what is in a bundle, and what this machine will do with it."""
+"""`mimo-edge info`: what is in a bundle, and what this machine will do with it.
+
+Also, before anything is downloaded, what the released 7B model would need of this machine.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import click
-import psutil
 
-from .backbone import gpu_layers
 from .bundle_files import file_sha256, load_manifest
 from .config import DEFAULT_CONTEXT, Manifest, RuntimeOptions
 from .console import print_table
-from .core_shares import share_cores
 from .default_bundle import find_bundle
 from .errors import MimoEdgeError
+from .machine import Machine, look_at_machine
+from .machine_needs import memory_verdict, size_of_bundle, speed_verdict
 from .options import console_from, output_options
+from .released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES, RELEASED_CONTEXT, released_sizes
 
-__all__ = ["info", "memory_need", "print_files"]
+__all__ = ["info", "print_files"]
 
-_KV_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
-_WORK_BYTES = 400e6
-"""Buffers of llama.cpp and onnxruntime beside weights and cache; measured, rounded up."""
+_EXPLANATION = f"""\
+Disk: {CHECKPOINT_BYTES / 1e9:.0f} GB of download, {INTERMEDIATE_BYTES / 1e9:.1f} GB while it is \
+converted (deleted then), and the bundle.
+The times are estimates from the memory's speed; hearing comes on top. Where they are longer
+than the speech, an answer begins after a wait. Nobody has run the released weights with this
+program yet."""
+_BUSY_CORES = 0.2
+"""Of other programs; an idle desktop needs less."""
 
 
 @click.command()
@@ -44,15 +52,27 @@ def info(bundle: Path | None, ctx: int | None, verify: bool, **values: Any) -> N
         with console.busy("hashing"):
             _verify(path, manifest)
     options = RuntimeOptions(context=ctx)
+    positions = options.context_for(manifest.backbone)
+    with console.busy("measuring the memory's speed"):
+        machine = look_at_machine(options)
+    own = _own_record(manifest, machine, options, positions)
+    released = _released_records(machine)
+    console.record(manifest=asdict(manifest), machine=asdict(machine), **own, released=released)
     if console.as_json:
-        console.record(manifest=asdict(manifest), memory=memory_need(manifest, options))
         return
     click.echo(f"{manifest.name}, recipe {manifest.recipe}: {path}")
     print_files(manifest)
     if verify:
         click.echo("every file has the hash that the manifest lists")
     click.echo(_model_lines(manifest))
-    click.echo(_machine_lines(manifest, options))
+    click.echo(_machine_lines(machine))
+    click.echo(_own_lines(own, positions))
+    _print_released(released)
+    if machine.busy_cores > _BUSY_CORES:
+        console.note(
+            f"other programs kept {machine.busy_cores:.1f} cores busy meanwhile, so the times are "
+            "too long; close them and look again."
+        )
 
 
 def print_files(manifest: Manifest) -> None:
@@ -76,17 +96,6 @@ def print_files(manifest: Manifest) -> None:
     print_table(("file", "stored as", "MB", "million weights", "bits per weight"), rows)
 
 
-def memory_need(manifest: Manifest, options: RuntimeOptions) -> dict[str, float]:
-    """Bytes: weights (mapped from the files), KV cache, buffers."""
-    backbone = manifest.backbone
-    per_position = 2 * backbone.layers * backbone.kv_heads * backbone.head_dim
-    return {
-        "weights": sum(file.size for file in manifest.files),
-        "cache": per_position * _KV_BYTES[options.kv_type] * options.context_for(backbone),
-        "buffers": _WORK_BYTES,
-    }
-
-
 def _model_lines(manifest: Manifest) -> str:
     audio, patch, backbone = manifest.audio, manifest.patch, manifest.backbone
     steps = audio.sample_rate / audio.samples_per_step
@@ -99,26 +108,90 @@ def _model_lines(manifest: Manifest) -> str:
     )
 
 
-def _machine_lines(manifest: Manifest, options: RuntimeOptions) -> str:
-    need = memory_need(manifest, options)
-    memory = psutil.virtual_memory()
+def _own_record(
+    manifest: Manifest, machine: Machine, options: RuntimeOptions, positions: int
+) -> dict[str, Any]:
+    """What this bundle needs of the machine, and whether the machine has it."""
+    size = size_of_bundle(manifest)
+    need = size.memory(options, positions)
     total = sum(need.values())
-    verdict = (
-        "fits"
-        if total < memory.available
-        else "fits if other programs make room"
-        if total < memory.total
-        else "does NOT fit: weights will be read from disk again and again; use a smaller recipe"
+    return {
+        "memory": need,
+        "fits": memory_verdict(total, machine.memory_available, machine.memory_total),
+        "seconds_per_second_of_speech": machine.speech_seconds(size),
+    }
+
+
+def _released_records(machine: Machine) -> list[dict[str, Any]]:
+    """What the released 7B model needs of the machine, by recipe."""
+    records = []
+    for recipe, size in released_sizes().items():
+        memory = sum(size.memory(RuntimeOptions(), RELEASED_CONTEXT).values())
+        seconds = machine.speech_seconds(size)
+        intermediate = 0 if recipe == "reference" else INTERMEDIATE_BYTES
+        records.append(
+            {
+                "recipe": recipe,
+                "seconds_per_second_of_speech": seconds,
+                "speed": speed_verdict(seconds) if seconds is not None else None,
+                "bytes_per_second_of_speech": size.bytes_per_second_of_speech(
+                    backbone_on_gpu=machine.backbone_on_gpu
+                ),
+                "memory": memory,
+                "fits": memory_verdict(memory, machine.memory_available, machine.memory_total),
+                "bundle": size.weights,
+                "disk": CHECKPOINT_BYTES + intermediate + size.weights,
+            }
+        )
+    return records
+
+
+def _machine_lines(machine: Machine) -> str:
+    where = "GPU" if machine.backbone_on_gpu else "processor"
+    speed = (
+        f"read at {machine.bandwidth / 1e9:.0f} GB/s"
+        if machine.bandwidth
+        else "too full to measure its speed"
     )
-    threads = share_cores(options.threads, manifest.backbone_bytes).threads
-    where = "GPU" if gpu_layers(options) else "processor"
+    disk = (
+        f"; {machine.disk_free / 1e9:.0f} GB of disk free here"
+        if machine.disk_free is not None
+        else ""
+    )
     return (
-        f"this machine: {threads} threads, backbone on the {where}, "
-        f"{memory.total / 1e9:.1f} GB of memory ({memory.available / 1e9:.1f} free)\n"
-        f"needs about {total / 1e9:.2f} GB: weights {need['weights'] / 1e9:.2f}, "
-        f"cache of {options.context_for(manifest.backbone)} positions {need['cache'] / 1e9:.2f}, "
-        f"buffers {need['buffers'] / 1e9:.2f}; {verdict}"
+        f"this machine: {machine.threads} threads, backbone on the {where}, "
+        f"{machine.memory_total / 1e9:.1f} GB of memory ({machine.memory_available / 1e9:.1f} "
+        f"free), {speed}{disk}"
     )
+
+
+def _own_lines(own: dict[str, Any], positions: int) -> str:
+    need, seconds = own["memory"], own["seconds_per_second_of_speech"]
+    lines = (
+        f"needs about {sum(need.values()) / 1e9:.2f} GB: weights {need['weights'] / 1e9:.2f}, "
+        f"cache of {positions} positions {need['cache'] / 1e9:.2f}, "
+        f"buffers {need['buffers'] / 1e9:.2f}; {own['fits']}"
+    )
+    if seconds is not None:
+        lines += (
+            f"\na second of its speech takes about {seconds:.1f} s: {speed_verdict(seconds)} "
+            "(an estimate; `mimo-edge bench` measures)"
+        )
+    return lines
+
+
+def _print_released(released: list[dict[str, Any]]) -> None:
+    """The table for whoever has not downloaded the 7B model yet."""
+    click.echo("\nThe released 7B model would need of this machine:")
+    rows = []
+    for record in released:
+        seconds = record["seconds_per_second_of_speech"]
+        memory = f"{record['memory'] / 1e9:.1f} GB, {record['fits'].split(':')[0]}"
+        spoken = "not known" if seconds is None else f"{seconds:.1f} s, {record['speed']}"
+        rows.append((record["recipe"], spoken, memory, f"{record['disk'] / 1e9:.0f} GB"))
+    columns = ("recipe", "for a second of speech", "memory", "disk to convert")
+    print_table(columns, rows, left=columns[1:3])
+    click.echo(_EXPLANATION)
 
 
 def _verify(path: Path, manifest: Manifest) -> None:

@@ -1,0 +1,125 @@
+"""`mimo-edge info`: what it says of a machine, before a download and after."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mimo_edge import machine
+from mimo_edge.machine_needs import ModelSize
+
+from .conftest import Command
+
+RECIPES = ["small", "default", "quality", "reference"]
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A machine with so much memory, all of it free, of such a speed; GB and GB/s."""
+
+    def pretend(memory: float, speed: float, *, gpu: bool = False) -> None:
+        size = SimpleNamespace(total=int(memory * 1e9), available=int(memory * 1e9))
+        monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: size)
+        monkeypatch.setattr(machine, "measure_bandwidth", lambda threads: speed * 1e9)
+        monkeypatch.setattr(machine, "gpu_layers", lambda options: -1 if gpu else 0)
+
+    return pretend
+
+
+def released(command: Command) -> dict[str, dict[str, Any]]:
+    record = json.loads(command("info", "--json").out)
+    return {entry["recipe"]: entry for entry in record["released"]}
+
+
+def test_a_laptop_that_is_too_slow(command: Command, pretend: Any) -> None:
+    """The one of the README: two cores, 33 GB/s; measured were 2.0 to 2.3 s and text tokens."""
+    pretend(16, 33)
+    needs = released(command)
+    assert list(needs) == RECIPES
+    assert needs["default"]["seconds_per_second_of_speech"] == pytest.approx(2.6, abs=0.1)
+    assert needs["default"]["speed"] == "2.6 times slower"
+    assert needs["default"]["fits"] == "fits"
+    assert needs["reference"]["fits"].startswith("does NOT fit")
+    text = command("info").out
+    for words in ("2.6 s, 2.6 times slower", "21 GB of download", "15.2 GB", "Nobody has run"):
+        assert words in text
+
+
+def test_a_fast_machine(command: Command, pretend: Any) -> None:
+    pretend(64, 200)
+    assert released(command)["default"]["speed"] == "real time"
+    pretend(64, 90)
+    assert released(command)["default"]["speed"] == "real time, just"
+    pretend(64, 90, gpu=True)
+    assert released(command)["default"]["speed"] == "real time"
+
+
+def test_a_small_machine(command: Command, pretend: Any) -> None:
+    pretend(6, 33)
+    assert released(command)["small"]["fits"].startswith("does NOT fit")
+    text = command("info").out
+    assert "6.0 GB of memory" in text and "does NOT fit" in text
+
+
+def test_no_room_to_measure(
+    command: Command, pretend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(threads: int) -> float:
+        raise MemoryError
+
+    pretend(1, 33)
+    monkeypatch.setattr(machine, "measure_bandwidth", full)
+    result = command("info")
+    assert result.status == 0 and "not known" in result.out and "too full" in result.out
+    assert released(command)["default"]["speed"] is None
+
+
+def test_the_bundle_itself(command: Command, pretend: Any, default_bundle: Path) -> None:
+    pretend(16, 33)
+    record = json.loads(command("info", default_bundle, "--json").out)
+    assert record["fits"] == "fits" and record["memory"]["weights"] > 1e6
+    assert record["machine"]["bandwidth"] == 33e9
+    # So small that the processor's caches hold it.
+    assert record["seconds_per_second_of_speech"] is None
+    assert "a second of its speech" not in command("info", default_bundle).out
+
+
+def test_seconds_add_up() -> None:
+    """Ten positions a second of speech (6.25 patches, 3.75 tokens), at 90% and 63% of the speed."""
+    size = ModelSize(
+        weights=10**9,
+        per_position=10**9,
+        per_patch=10**9,
+        patches_per_second=6.25,
+        cached_values=1,
+    )
+    expected = 1.05 * (10 / 0.9 + 6.25 / 0.63)
+    assert size.seconds_per_second_of_speech(1e9) == pytest.approx(expected)
+    assert size.seconds_per_second_of_speech(1e9, backbone_on_gpu=True) == pytest.approx(
+        1.05 * 6.25 / 0.63
+    )
+
+
+def test_without_the_packages_for_converting(default_bundle: Path) -> None:
+    """Whoever decides about a download has not installed them yet."""
+    hidden = ("ml_dtypes", "onnx_ir", "safetensors", "huggingface_hub", "convert")
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({hidden!r})); "
+        "from mimo_edge.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "info", str(default_bundle)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "for a second of speech" in done.stdout
