@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import click
 
 from . import codes_file
-from .audio import check_audio_name, write_audio
 from .bench import bench
 from .chat import chat
 from .compare import compare
@@ -33,6 +32,7 @@ from .options import (
 from .picture import picture
 from .program import run_command
 from .speak import continue_, few_shot, speak
+from .speech_output import SpeechOutput, speech_output_options
 from .text_chat import text
 from .transcribe import transcribe
 
@@ -83,25 +83,19 @@ def encode(audio: str, output: Path, **values: Any) -> None:
 
 @cli.command()
 @click.argument("codes", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=OUTPUT,
-    help="File to write: WAV, FLAC, MP3, OGG or Opus by its name.",
-)
+@speech_output_options(required=True)
 @model_options
 @output_options
-def decode(codes: Path, output: Path, **values: Any) -> None:
+def decode(codes: Path, output: str, form: str | None, **values: Any) -> None:
     """Turn a file of RVQ CODES into sound."""
-    check_audio_name(output)
+    target = SpeechOutput.choose(output, form, as_json=values["as_json"])
     console = console_from(values)
     with model_from(console, values) as model:
         samples = model.decode(codes_file.read(codes, model.manifest))
-        write_audio(output, samples, model.sample_rate)
+        target.write(samples, model.sample_rate)
         seconds = len(samples) / model.sample_rate
-    console.note(f"{output}: {seconds:.2f} s")
-    console.record(task="decode", input=codes, output=output, seconds=seconds)
+    console.note(f"{target}: {seconds:.2f} s")
+    console.record(task="decode", input=codes, output=target, seconds=seconds)
 
 
 class ConvertCommand(click.Command):

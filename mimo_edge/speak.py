@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
-from .audio import check_audio_name, write_audio
 from .console import Console, answer_record, describe
 from .engine import Answer
 from .errors import MimoEdgeError, NotTrainedError
 from .inputs import check_recordings
 from .options import (
     AUDIO,
-    OUTPUT,
+    TEXT,
     console_from,
     decorate,
     model_from,
@@ -25,18 +23,14 @@ from .options import (
     overrides_from,
     sampling_options,
 )
+from .speech_output import SpeechOutput, speech_output_options
 from .text_input import read_text
 from .trained_tasks import is_known
 
 __all__ = ["continue_", "few_shot", "speak"]
 
 _speech_options = decorate(
-    click.option(
-        "-o",
-        "--output",
-        type=OUTPUT,
-        help="File to write: WAV, FLAC, MP3, OGG or Opus by its name.  [default: play it]",
-    ),
+    speech_output_options(required=False),
     click.option("--play", is_flag=True, help="Play the speech, too, where --output writes it."),
     click.option(
         "--anyway", is_flag=True, help="Try what this checkpoint was not trained for, too."
@@ -45,17 +39,17 @@ _speech_options = decorate(
 
 
 @click.command()
-@click.argument("text")
+@click.argument("text", type=TEXT)
 @_speech_options
-@click.option("--style", help="How TEXT is to be said, in words.")
+@click.option("--style", type=TEXT, help="How TEXT is to be said, in words.")
 @click.option("--style-in-text", is_flag=True, help="TEXT says itself how it is to be said.")
 @click.option("--voice", type=AUDIO, help="A recording whose voice to use.")
 @model_options
 @sampling_options
 @output_options
-def speak(text: str, output: Path | None, play: bool, **values: Any) -> None:
+def speak(text: str, play: bool, **values: Any) -> None:
     """Say TEXT ("-": read it from standard input), through the speaker or into a file."""
-    play = _check_output(output, play)
+    output, play = _output_from(values, play)
     check_recordings([values["voice"]])
     console, overrides = console_from(values), overrides_from(values)
     if text == "-":
@@ -72,11 +66,11 @@ def speak(text: str, output: Path | None, play: bool, **values: Any) -> None:
 
 @click.command("few-shot")
 @click.argument("audio", type=AUDIO)
-@click.option("--instruction", required=True, help="What is done in the examples.")
+@click.option("--instruction", required=True, type=TEXT, help="What is done in the examples.")
 @click.option(
     "--example",
     "examples",
-    type=(str, str, str),
+    type=(str, str, TEXT),
     multiple=True,
     required=True,
     metavar="INPUT OUTPUT TEXT",
@@ -90,13 +84,12 @@ def few_shot(
     audio: str,
     instruction: str,
     examples: tuple[tuple[str, str, str], ...],
-    output: Path | None,
     play: bool,
     anyway: bool,
     **values: Any,
 ) -> None:
     """Do with AUDIO what the examples show (base model)."""
-    play = _check_output(output, play)
+    output, play = _output_from(values, play)
     check_recordings([*(path for example in examples for path in example[:2]), audio])
     console, overrides = console_from(values), overrides_from(values)
     with model_from(console, values) as model, console.busy("speaking"), _naming_the_flag():
@@ -111,9 +104,9 @@ def few_shot(
 @model_options
 @sampling_options
 @output_options
-def continue_(audio: str, output: Path | None, play: bool, anyway: bool, **values: Any) -> None:
+def continue_(audio: str, play: bool, anyway: bool, **values: Any) -> None:
     """Go on speaking where AUDIO ends (base model)."""
-    play = _check_output(output, play)
+    output, play = _output_from(values, play)
     check_recordings([audio])
     console, overrides = console_from(values), overrides_from(values)
     with model_from(console, values) as model, console.busy("speaking"), _naming_the_flag():
@@ -122,10 +115,17 @@ def continue_(audio: str, output: Path | None, play: bool, anyway: bool, **value
     _give(console, answer, output, play=play, task="continue", known=known)
 
 
-def _check_output(output: Path | None, play: bool) -> bool:
-    """Whether to play; refuses at once what could be neither written nor played."""
-    if output is not None:
-        check_audio_name(output)
+def _output_from(values: dict[str, Any], play: bool) -> tuple[SpeechOutput | None, bool]:
+    """What to write and whether to play; refuses at once what cannot be done.
+
+    Takes the options of `speech_output_options` out of `values`.
+    """
+    name, form = values.pop("output"), values.pop("form")
+    output = None
+    if name is not None:
+        output = SpeechOutput.choose(name, form, as_json=values["as_json"])
+    elif form is not None:
+        raise MimoEdgeError(f"--format {form} is for a file, and without -o the speech is played.")
     if play or output is None:
         from .live.play import check_speaker  # PortAudio is loaded for this alone
         from .live.portaudio import NoSoundError
@@ -136,8 +136,8 @@ def _check_output(output: Path | None, play: bool) -> bool:
             raise MimoEdgeError(
                 f"{str(error).rstrip('.')}; -o FILE without --play writes the speech to a file."
             ) from error
-        return True
-    return False
+        play = True
+    return output, play
 
 
 @contextlib.contextmanager
@@ -151,7 +151,13 @@ def _naming_the_flag() -> Iterator[None]:
 
 
 def _give(
-    console: Console, answer: Answer, output: Path | None, *, play: bool, task: str, known: bool
+    console: Console,
+    answer: Answer,
+    output: SpeechOutput | None,
+    *,
+    play: bool,
+    task: str,
+    known: bool,
 ) -> None:
     """Write the speech, play it, and print what goes with it."""
     if answer.audio is None:
@@ -163,10 +169,13 @@ def _give(
             f"the model answered without speech ({answer.text!r}), so {where}; {remedy}."
         )
     if output is not None:
-        write_audio(output, answer.audio, answer.sample_rate)
+        output.write(answer.audio, answer.sample_rate)
     seconds = f"{len(answer.audio) / answer.sample_rate:.2f} s"
     console.note(f"{output or 'speaker'}: {seconds}; {describe(answer)}")
-    console.text(answer.text)
+    if output is not None and output.path is None:
+        console.note(answer.text)
+    else:
+        console.text(answer.text)
     if play:
         from .live.play import play as play_now
 

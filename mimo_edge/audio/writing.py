@@ -13,7 +13,7 @@ from ..atomic import atomic_output
 from ..errors import MimoEdgeError
 from .resampling import resample
 
-__all__ = ["check_audio_name", "write_audio"]
+__all__ = ["AUDIO_ENDINGS", "check_audio_name", "encode_audio", "write_audio"]
 
 _OUTPUT_FORMATS = {
     ".wav": ("WAV", "PCM_16"),
@@ -24,23 +24,39 @@ _OUTPUT_FORMATS = {
 }
 
 
-def write_audio(path: Path, samples: NDArray[np.float32], rate: int) -> None:
+AUDIO_ENDINGS = tuple(_OUTPUT_FORMATS)
+"""Endings of the names of files that can be written."""
+
+
+def write_audio(
+    path: Path, samples: NDArray[np.float32], rate: int, *, ending: str | None = None
+) -> None:
     """Write mono float32 [samples] as WAV, FLAC, MP3, OGG or Opus, by the file's name.
 
-    Samples beyond ±1 are clipped. The file appears whole or not at all.
+    Samples beyond ±1 are clipped. The file appears whole or not at all. `ending`, for example
+    `.wav`, says the format where the name does not.
 
     Raises:
         MimoEdgeError: an unknown ending, or the file cannot be written.
     """
-    kind = check_audio_name(path)
-    if kind[1] == "OPUS" and rate not in (8000, 12000, 16000, 24000, 48000):
-        samples, rate = resample(samples, rate, 48000), 48000
-    data = np.clip(samples, -1.0, 1.0)
+    if ending is None:
+        check_audio_name(path)
+        ending = path.suffix
     # Encoded in memory: of a full disk or a missing folder libsndfile says "System error".
-    encoded = io.BytesIO()
-    soundfile.write(encoded, data, rate, format=kind[0], subtype=kind[1])
+    encoded = encode_audio(samples, rate, ending)
     with atomic_output(path) as file:
-        file.write(encoded.getbuffer())
+        file.write(encoded)
+
+
+def encode_audio(samples: NDArray[np.float32], rate: int, ending: str) -> memoryview:
+    """The bytes of a file with this ending of `AUDIO_ENDINGS`, as `write_audio` writes them."""
+    form, subtype = _OUTPUT_FORMATS[ending.lower()]
+    if subtype == "OPUS" and rate not in (8000, 12000, 16000, 24000, 48000):
+        samples, rate = resample(samples, rate, 48000), 48000
+    encoded = io.BytesIO()
+    data = np.clip(samples, -1.0, 1.0)
+    soundfile.write(encoded, data, rate, format=form, subtype=subtype)
+    return encoded.getbuffer()
 
 
 def check_audio_name(path: Path) -> tuple[str, str]:

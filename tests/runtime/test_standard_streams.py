@@ -158,10 +158,16 @@ def test_a_declared_encoding_of_standard_input(shell) -> None:
     assert done.returncode == 0 and done.stdout and done.stdout.isascii() == given.stdout.isascii()
 
 
-def test_arguments_that_are_no_text(command: Command, clips: dict[str, Path]) -> None:
+def test_arguments_that_are_no_text(
+    command: Command, clips: dict[str, Path], tmp_path: Path
+) -> None:
     """Every text a person may give, before the model is loaded."""
-    bad, clip = "caf\udce9", clips["short"]
+    bad, clip, out = "caf\udce9", clips["short"], ("-o", tmp_path / "a.wav")
     for arguments in (
+        ("speak", bad, *out),
+        ("speak", "Hello.", "--style", bad, *out),
+        ("few-shot", clip, "--instruction", bad, "--example", clip, clip, "Hi.", *out),
+        ("few-shot", clip, "--instruction", "Do.", "--example", clip, clip, bad, *out),
         ("text", "Hello.", bad),
         ("text", "Hello.", "--system", bad),
         ("ask", clip, bad),
