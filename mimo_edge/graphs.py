@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from .config import Manifest
 from .errors import MimoEdgeError
+from .graph_check import check_graph
 from .native import Native
 
 __all__ = ["Graph", "GraphState"]
@@ -57,6 +58,7 @@ class Graph:
             MimoEdgeError: the graph does not load or does not fulfil its contract.
         """
         path = bundle / f"{name}.onnx"
+        check_graph(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _QUIET
@@ -66,7 +68,12 @@ class Graph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
         try:
             session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
+                path,
+                options,
+                providers=["CPUExecutionProvider"],
+                # Its wrapper would print what failed and try the same once more.
+                enable_fallback=0,
+                read_config_from_model=0,
             )
         except Exception as error:  # onnxruntime's exception classes share no base of their own
             raise MimoEdgeError(
