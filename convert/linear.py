@@ -18,8 +18,7 @@ At 4 bits the error counts for more. Rows that 128 does not divide have blocks o
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -78,12 +77,12 @@ def linear(
     if precision == "fp32":
         y = graph.op("MatMul", x, graph.weight(label, "float", [columns, rows], lambda: load().T))
     elif precision == "int8":
-        quantize = functools.lru_cache(maxsize=1)(lambda: quantize_columns(load()))
+        quantized = _Quantized(lambda: quantize_columns(load()))
         return graph.op(
             "DynamicQuantizeMatMul",
             x,
-            graph.weight(f"{label}.q", "uint8", [columns, rows], lambda: quantize()[0]),
-            graph.weight(f"{label}.scale", "float", [rows], lambda: quantize()[1]),
+            graph.weight(f"{label}.q", "uint8", [columns, rows], quantized.weights),
+            graph.weight(f"{label}.scale", "float", [rows], quantized.scales),
             graph.weight(
                 f"{label}.zero", "uint8", [rows], lambda: np.full(rows, 128, dtype=np.uint8)
             ),
@@ -94,14 +93,14 @@ def linear(
         bits = 4 if precision == "w4" else 8
         block = block_length(columns, bits)
         blocks = -(-columns // block)
-        pack = functools.lru_cache(maxsize=1)(lambda: quantize_blocks(load(), bits, block))
+        quantized = _Quantized(lambda: quantize_blocks(load(), bits, block))
         y = graph.op(
             "MatMulNBits",
             x,
             graph.weight(
-                f"{label}.q{bits}", "uint8", [rows, blocks, block * bits // 8], lambda: pack()[0]
+                f"{label}.q{bits}", "uint8", [rows, blocks, block * bits // 8], quantized.weights
             ),
-            graph.weight(f"{label}.scale", "float", [rows * blocks], lambda: pack()[1]),
+            graph.weight(f"{label}.scale", "float", [rows * blocks], quantized.scales),
             domain=MICROSOFT,
             K=columns,
             N=rows,
@@ -110,6 +109,25 @@ def linear(
             accuracy_level=_ACCURACY_INT8,
         )
     return y if bias is None else graph.op("Add", y, bias)
+
+
+class _Quantized:
+    """The weights of one layer and their scales, which are made together and written in turn.
+
+    Nothing is kept but the scales, a small part, from the writing of the weights to their own.
+    """
+
+    def __init__(self, make: Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> None:
+        self._make = make
+        self._scales: NDArray[np.float32] | None = None
+
+    def weights(self) -> NDArray[np.uint8]:
+        weights, self._scales = self._make()
+        return weights
+
+    def scales(self) -> NDArray[np.float32]:
+        scales, self._scales = self._scales, None
+        return self._make()[1] if scales is None else scales
 
 
 def quantize_columns(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

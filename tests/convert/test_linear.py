@@ -1,5 +1,6 @@
 """Linear layers at every precision, run: how near they are, and how their rows are cut."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +59,24 @@ def test_products(precision: Precision, columns: int, tmp_path: Path) -> None:
 )
 def test_the_longest_block_that_needs_no_padding(columns: int, bits: int, length: int) -> None:
     assert block_length(columns, bits) == length
+
+
+@pytest.mark.parametrize("precision", [name for name in PRECISIONS if name != "fp32"])
+def test_written_weights_are_not_kept(precision: Precision, tmp_path: Path) -> None:
+    """Twelve layers take the memory of one at a time, also while the graph lives on."""
+    weights = Normal(4096)
+    graph = GraphBuilder("linear")
+    x = graph.input("x", "float", [1, "rows", 4096])
+    for index in range(12):
+        y = linear(graph, weights, x, [f"layer{index}"], precision)
+        graph.output(y, f"y{index}", "float", [1, "rows", OUT])
+    of_one = graph.weight_bytes() / 12
+    tracemalloc.start()
+    try:
+        graph.save(tmp_path / "linear.onnx")
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2 * of_one
+    working = 4 * OUT * 4096  # one layer in float32, of which a few copies are made
+    assert peak < 8 * working
