@@ -27,6 +27,7 @@ from mimo_edge.errors import MimoEdgeError
 from .backbone import expected_backbone_tensors, write_backbone
 from .gguf_file import Progress
 from .manifest import check_source, make_manifest
+from .memory import memory_explained
 from .patch_decoder import decoder_input_tables
 from .recipes import Recipe, build_graph, part_sizes
 from .source import Source
@@ -82,11 +83,11 @@ def convert_into(
     """Write a bundle; `verify` is called with the finished folder before it takes its place.
 
     Raises:
-        MimoEdgeError: the disk is full, or a part cannot be made.
+        MimoEdgeError: the disk or the memory is full, or a part cannot be made.
     """
     tell = progress or (lambda stage, done, total: None)
     check_source(source, name)
-    with target.working_folder() as work:
+    with memory_explained(), target.working_folder() as work:
         _check_room(source, recipe, target.folder)
         parameters = _write_parts(source, work, recipe, name, imatrix, threads, tell)
         manifest = make_manifest(source, work, recipe, name, parameters, tell)

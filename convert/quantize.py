@@ -7,12 +7,15 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mimo_edge.errors import MimoEdgeError
+
+from .memory import no_memory
 
 __all__ = ["quantize_gguf"]
 
@@ -22,6 +25,8 @@ _BUFFER_BYTES = 1 << 30
 """Of tensor rows the quantizer holds at once; its default is 8 GiB."""
 _LITTLE_SPACE = 64 << 20
 """Bytes free, under which a failed write is blamed on the disk."""
+_NO_MEMORY = ("Cannot allocate memory", "bad_alloc", "failed to allocate", "bad allocation")
+"""What the system, the C++ library and llama.cpp say when memory runs out."""
 _TENSOR_LINE = re.compile(r"\[\s*\d+/\s*\d+\]\s+(\S+)\s+-\s+\[")
 """What the quantizer logs for each tensor: `[   1/  27] output.weight - [...], …`."""
 
@@ -118,6 +123,9 @@ def _failure(out: Path, status: int, last_line: str) -> MimoEdgeError:
             f"The disk is full ({free >> 20} MiB free in {out.parent}); make room, or give "
             "an --out on another disk."
         )
+    # Linux kills the largest process when memory runs out; otherwise malloc or mmap said it.
+    if status == -getattr(signal, "SIGKILL", 9) or any(words in last_line for words in _NO_MEMORY):
+        return no_memory()
     return MimoEdgeError(
         f"llama.cpp's quantizer stopped with status {status} while writing {out}"
         f" ({last_line or 'it said nothing'}); run with -v to see its whole log."

@@ -11,6 +11,7 @@ from mimo_edge.errors import MimoEdgeError
 from .backbone import expected_backbone_tensors
 from .checkpoint import Checkpoint
 from .configs import AudioTokenizerConfig, LanguageModelConfig
+from .memory import memory_explained
 from .origin import Origin
 from .tensors import audio_tensors, patch_tensors, unread_tensors
 from .text_tokenizer import TextTokenizer, read_text_tokenizer
@@ -37,27 +38,21 @@ def open_source(model: Path | Origin, tokenizer: Path | Origin) -> Source:
     Raises:
         MimoEdgeError: what is missing, misshapen, or does not belong together.
     """
-    language_origin, audio_origin = (
-        origin if isinstance(origin, Origin) else Origin.of_folder(origin)
-        for origin in (model, tokenizer)
-    )
+    with memory_explained():
+        return _open_source(
+            *(
+                origin if isinstance(origin, Origin) else Origin.of_folder(origin)
+                for origin in (model, tokenizer)
+            )
+        )
+
+
+def _open_source(language_origin: Origin, audio_origin: Origin) -> Source:
     model, tokenizer = language_origin.folder, audio_origin.folder
     language_checkpoint, audio_checkpoint = Checkpoint.open(model), Checkpoint.open(tokenizer)
     language = LanguageModelConfig.parse(language_checkpoint.config, model / "config.json")
     audio = AudioTokenizerConfig.parse(audio_checkpoint.config, tokenizer / "config.json")
-    if language.audio_channels > audio.num_quantizers:
-        raise MimoEdgeError(
-            f"{model} uses {language.audio_channels} codebooks and {tokenizer} has "
-            f"{audio.num_quantizers}; they are not made for each other."
-        )
-    for channel in range(language.audio_channels):
-        size, empty = audio.codebook_sizes[channel], language.speech_empty_ids[channel]
-        if size > language.speech_vocab_sizes[channel] or empty < size:
-            raise MimoEdgeError(
-                f"codebook {channel} of {tokenizer} has {size} entries, but {model} knows "
-                f"{language.speech_vocab_sizes[channel]} codes with {empty} as the empty one; "
-                "they are not made for each other."
-            )
+    _check_pair(language, model, audio, tokenizer)
     _check_tensors(
         language_checkpoint,
         expected_backbone_tensors(language) | patch_tensors(language),
@@ -75,6 +70,25 @@ def open_source(model: Path | Origin, tokenizer: Path | Origin) -> Source:
         audio=audio,
         text=text,
     )
+
+
+def _check_pair(
+    language: LanguageModelConfig, model: Path, audio: AudioTokenizerConfig, tokenizer: Path
+) -> None:
+    """The language model knows the codes that the audio tokenizer makes."""
+    if language.audio_channels > audio.num_quantizers:
+        raise MimoEdgeError(
+            f"{model} uses {language.audio_channels} codebooks and {tokenizer} has "
+            f"{audio.num_quantizers}; they are not made for each other."
+        )
+    for channel in range(language.audio_channels):
+        size, empty = audio.codebook_sizes[channel], language.speech_empty_ids[channel]
+        if size > language.speech_vocab_sizes[channel] or empty < size:
+            raise MimoEdgeError(
+                f"codebook {channel} of {tokenizer} has {size} entries, but {model} knows "
+                f"{language.speech_vocab_sizes[channel]} codes with {empty} as the empty one; "
+                "they are not made for each other."
+            )
 
 
 def _check_tensors(

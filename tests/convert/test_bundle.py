@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from convert import bundle as bundle_module
+from convert.checkpoint import Checkpoint
 from mimo_edge.bundle_files import file_sha256, load_manifest
 from mimo_edge.config import MANIFEST_FILE, Manifest, RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
@@ -225,6 +226,16 @@ def test_a_full_disk_is_one_sentence(
         monkeypatch.setattr(bundle_module, "_write_graph", full)
     with pytest.raises(MimoEdgeError, match="is full; free some and run the same command again"):
         make(tmp_path / "b")
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_little_memory_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_left(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Checkpoint, "array", nothing_left)
+    with pytest.raises(MimoEdgeError, match=r"not enough memory .* close other programs"):
+        convert_checkpoint(LANGUAGE_MODEL, AUDIO_TOKENIZER, tmp_path / "bundle")
     assert not list(tmp_path.iterdir())
 
 

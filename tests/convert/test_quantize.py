@@ -158,6 +158,21 @@ def test_a_worker_that_cannot_start_is_told(source: Path, monkeypatch: pytest.Mo
         small_quantize(source)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands for Python")
+def test_a_worker_without_memory(
+    source: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed by the system, or told so by malloc."""
+    python = tmp_path_factory.mktemp("bin") / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    for end in ("kill -9 $$", "echo 'mmap failed: Cannot allocate memory'; exit 1"):
+        python.write_text(f"#!/bin/sh\nread request\n{end}\n")
+        python.chmod(0o755)
+        with pytest.raises(MimoEdgeError, match="not enough memory for the conversion"):
+            small_quantize(source)
+        assert list(source.parent.iterdir()) == [source]
+
+
 def test_a_write_that_fails_in_the_worker(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with largest_file(1 << 18), pytest.raises(MimoEdgeError, match="quantizer stopped"):
         small_quantize(source)
