@@ -8,24 +8,53 @@ from pathlib import Path
 
 import click
 import pytest
+import soundfile
 
+from convert.cli import convert_command
 from mimo_edge.cli import cli
-from tests.golden.folder import Golden
+from tests.tools.readme_media import PICTURE, RECORDING, picture, words_of
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+HEADINGS = re.findall(r"^#+ (.*)$", README, flags=re.MULTILINE)
 
 
 def test_python_example_runs(
-    default_bundle: Path, golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As written, in a folder that has the files it names."""
+    """As written, with the demo model, on the recordings of a fresh checkout."""
     (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    shutil.copytree(default_bundle, tmp_path / "models" / "mimo")
-    for name in ("question", "short"):
-        shutil.copy(golden.folder / "audio" / f"{name}.wav", tmp_path)
+    shutil.copytree(ROOT / "tests" / "data" / "demo", tmp_path / "tests" / "data" / "demo")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MIMO_EDGE_MODEL", raising=False)
     exec(compile(example, "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert out.startswith("what is seven plus five\nseven plus five is twelve")
+    assert "you said what is seven plus five" in out and "positions were still known" in out
+    assert soundfile.info(tmp_path / "twelve.wav").duration > 1
     assert (tmp_path / "talk.npz").stat().st_size > 0
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", README)
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+    sections = {re.sub(r"[^a-z ]", "", line.lower()).replace(" ", "-") for line in HEADINGS}
+    for anchor in re.findall(r"\]\(#([^)]+)\)", README):
+        assert anchor in sections, anchor
+
+
+def test_the_picture_shows_the_panel_as_it_is() -> None:
+    """`python -m tests.tools.readme_media` makes it again."""
+    shown = PICTURE.read_text(encoding="utf-8")
+    assert words_of(shown) == words_of(picture())
+    assert "seven plus five is twelve" in shown.replace("&#160;", " ")
+    assert PICTURE.stat().st_size < 60_000
+
+
+def test_the_recording_holds_a_conversation() -> None:
+    assert 6 < soundfile.info(RECORDING).duration < 15
+    assert RECORDING.stat().st_size < 60_000
 
 
 def test_every_command_is_in_the_table() -> None:
@@ -34,5 +63,23 @@ def test_every_command_is_in_the_table() -> None:
 
 
 def test_commands_of_the_readme_exist() -> None:
-    mentioned = set(re.findall(r"`?mimo-edge ([a-z][a-z-]*)", README))
+    mentioned = set(re.findall(r"(?:`|^)mimo-edge ([a-z][a-z-]*)", README, flags=re.MULTILINE))
     assert mentioned <= set(cli.list_commands(click.Context(cli)))
+
+
+def test_options_of_the_readme_exist() -> None:
+    """Behind a command its own, elsewhere those of any command."""
+    known = {name: _options(command) for name, command in cli.commands.items()}
+    known["convert"] = _options(convert_command)
+    for name, rest in re.findall(r"(?:`|^)mimo-edge ([a-z-]+)([^`#]*)", README, re.MULTILINE):
+        written = set(re.findall(r"(?<=\s)--[a-z-]+", rest.split("\n\n")[0]))
+        assert written <= known[name], (name, written - known[name])
+
+
+def _options(command: click.Command) -> set[str]:
+    named = {
+        written
+        for parameter in command.params
+        for written in (*parameter.opts, *parameter.secondary_opts)
+    }
+    return {*named, "--help"}
