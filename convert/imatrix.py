@@ -11,15 +11,19 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-import gguf
 import numpy as np
 import numpy.typing as npt
 
 from mimo_edge.errors import MimoEdgeError
+from mimo_edge.gguf_header import GgufTensor, read_header
 
 __all__ = ["check_imatrix", "read_imatrix"]
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
+_LARGEST_FILE = 1 << 30
+"""Bytes; the 7B model's takes 5 MB."""
+_LARGEST_VALUE = 1e30
+"""Of a mean squared activation; llama.cpp's quantizer multiplies and adds them as float32."""
 
 
 def read_imatrix(path: Path) -> dict[str, npt.NDArray[np.float32]]:
@@ -31,18 +35,26 @@ def read_imatrix(path: Path) -> dict[str, npt.NDArray[np.float32]]:
     if not path.is_file():
         raise MimoEdgeError(f"{path} is not a file; give the importance matrix's own file.")
     try:
+        size = path.stat().st_size
+        if size > _LARGEST_FILE:
+            raise ValueError(f"it has {size >> 20} MiB")
         with path.open("rb") as stream:
             is_gguf = stream.read(4) == b"GGUF"
         entries = _read_gguf(path) if is_gguf else _read_dat(path.read_bytes())
-    except (ValueError, KeyError, IndexError, struct.error) as error:
+    except (ValueError, KeyError, IndexError, struct.error, OSError) as error:
         raise MimoEdgeError(
             f"{path} is not an importance matrix of llama.cpp ({error}); "
             "make it with `llama-imatrix` for this model."
         ) from error
     for name, values in entries.items():
-        if not np.isfinite(values).all():
-            raise MimoEdgeError(f"{path}: {name!r} holds values that are not finite; make it anew.")
-    return entries
+        # Not between NaN and any number either.
+        if not ((values >= 0) & (values <= _LARGEST_VALUE)).all():
+            raise MimoEdgeError(
+                f"{path}: {name!r} holds values that are no mean squares (negative, too large or "
+                "not finite); make it anew."
+            )
+    # What was never evaluated weighs every column alike.
+    return {name: v if v.any() else np.ones_like(v) for name, v in entries.items()}
 
 
 def check_imatrix(
@@ -74,18 +86,23 @@ def check_imatrix(
 
 
 def _read_gguf(path: Path) -> dict[str, npt.NDArray[np.float32]]:
-    tensors = {tensor.name: tensor.data for tensor in gguf.GGUFReader(path).tensors}
+    tensors = read_header(path).tensors
+
+    def numbers(tensor: GgufTensor) -> npt.NDArray[np.float32]:
+        if tensor.kind != "F32":
+            raise ValueError(f"its numbers are stored as {tensor.kind}")
+        return np.fromfile(path, "<f4", tensor.size // 4, offset=tensor.offset)
+
     entries = {}
-    for name in tensors:
+    for name, tensor in tensors.items():
         if not name.endswith(_SUMS):
             continue
         base = name.removesuffix(_SUMS)
-        sums = np.asarray(tensors[name], dtype=np.float32).reshape(-1)
-        counts = np.asarray(tensors[base + _COUNTS], dtype=np.float32).reshape(-1)
+        sums, counts = numbers(tensor), numbers(tensors[base + _COUNTS])
         if counts.size != 1:
             raise ValueError(f"{base!r} has {counts.size} counts, as only experts have")
-        # An entry that was never evaluated weighs every column alike.
-        entries[base] = sums / counts[0] if counts[0] > 0 else np.ones_like(sums)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            entries[base] = sums / counts[0] if counts[0] > 0 else np.ones_like(sums)
     if not entries:
         raise ValueError(f"no tensor ends in {_SUMS}")
     return entries
@@ -109,5 +126,7 @@ def _read_dat(data: bytes) -> dict[str, npt.NDArray[np.float32]]:
             raise ValueError(f"{name!r} with {values} values")
         sums = np.frombuffer(data, "<f4", values, offset + 8)
         offset += 8 + 4 * values
+        if name in entries:
+            raise ValueError(f"{name!r} is in it twice")
         entries[name] = (sums / max(calls, 1)).astype(np.float32)
     return entries

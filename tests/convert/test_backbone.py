@@ -18,6 +18,7 @@ from convert.checkpoint import Checkpoint
 from convert.configs import LanguageModelConfig
 from convert.text_tokenizer import TextTokenizer, read_text_tokenizer
 from mimo_edge.errors import MimoEdgeError
+from tests.tools.imatrix_files import random_sums, write_imatrix
 from tests.tools.llama import Llama, llama
 from tests.tools.safetensors_files import (
     GOLDEN,
@@ -198,28 +199,6 @@ def test_other_source_dtypes(tmp_path: Path, dtype: str) -> None:
     np.testing.assert_array_equal(bits.reshape(expected.shape), expected)
 
 
-def write_imatrix(path: Path, names: dict[str, int], *, legacy: bool) -> None:
-    generator = np.random.default_rng(1)
-    sums = {name: generator.random(size, np.float32) * 9 for name, size in names.items()}
-    if legacy:
-        data = len(sums).to_bytes(4, "little")
-        for name, values in sums.items():
-            data += len(name).to_bytes(4, "little") + name.encode()
-            data += (3).to_bytes(4, "little") + values.size.to_bytes(4, "little")
-            data += values.tobytes()
-        path.write_bytes(data)
-        return
-    writer = gguf.GGUFWriter(None, "imatrix")
-    writer.add_type("imatrix")
-    for name, values in sums.items():
-        writer.add_tensor(f"{name}.in_sum2", values[None])
-        writer.add_tensor(f"{name}.counts", np.array([[3.0]], np.float32))
-    writer.write_header_to_file(path)
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
 def imatrix_names(config: LanguageModelConfig) -> dict[str, int]:
     return {
         name: shape[-1]
@@ -234,7 +213,7 @@ def test_importance_matrix_changes_the_weights(inputs: Inputs, tmp_path: Path) -
     for file, legacy in (("none", None), ("m.dat", True), ("m.gguf", False)):
         imatrix = None if legacy is None else tmp_path / file
         if imatrix:
-            write_imatrix(imatrix, names, legacy=legacy)
+            write_imatrix(imatrix, random_sums(names), legacy=legacy)
         out = tmp_path / f"{file}.out"
         write_backbone(*inputs, out, type="q4_0", imatrix=imatrix, name="tiny", threads=1)
         written.append(tensors_of(out)["blk.0.ffn_up.weight"].data.copy())
@@ -254,11 +233,11 @@ def test_importance_matrix_of_another_model(inputs: Inputs, tmp_path: Path) -> N
         return str(caught.value)
 
     assert "is not a file" in message()
-    write_imatrix(path, names | {"blk.7.ffn_up.weight": 256}, legacy=False)
+    write_imatrix(path, random_sums(names | {"blk.7.ffn_up.weight": 256}), legacy=False)
     assert "'blk.7.ffn_up.weight', which this model lacks" in message()
-    write_imatrix(path, names | {"blk.0.ffn_up.weight": 64}, legacy=False)
+    write_imatrix(path, random_sums(names | {"blk.0.ffn_up.weight": 64}), legacy=False)
     assert "has 64 values and the model 256 columns" in message()
-    write_imatrix(path, {"blk.0.ffn_up.weight": 256}, legacy=False)
+    write_imatrix(path, random_sums({"blk.0.ffn_up.weight": 256}), legacy=False)
     assert "lacks 'blk.0.attn_q.weight'" in message()
     for garbage in (b"", b"hello world, not a matrix", b"GGUF but no more", bytes(400)):
         path.write_bytes(garbage)
