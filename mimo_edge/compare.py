@@ -6,6 +6,7 @@ goes through patch encoder and backbone together, as a prompt does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from . import prompts
 from .audio import read_audio
-from .config import RuntimeOptions
+from .bundle_files import load_manifest
+from .config import Manifest, RuntimeOptions
 from .console import print_table
 from .engine import Engine
 from .errors import MimoEdgeError
@@ -37,6 +39,8 @@ _COLUMNS = (
     "patch codes, %",
     "waveform",
 )
+_EXACT_PRECISIONS = ("f32", "fp32")
+"""The backbone's name of it and the graphs'."""
 _PATCHES = 16
 """Hidden states per clip that the patch decoders are compared on."""
 
@@ -103,12 +107,13 @@ def measure(
     """Distances of every bundle; bundles are loaded one at a time.
 
     Raises:
-        MimoEdgeError: a bundle does not load or is not of the reference's checkpoint.
+        MimoEdgeError: a bundle does not load or is not of the reference's checkpoint, or the
+            reference is not in float32 throughout.
     """
+    _check_bundles(reference, bundles)
     exact = RuntimeOptions(threads=threads, kv_type="f32", flash_attention=False)
     engine = Engine.load(reference, exact)
     try:
-        source = engine.manifest.source
         expected = [_evaluate_reference(engine, clip) for clip in clips]
     finally:
         engine.close()
@@ -116,15 +121,36 @@ def measure(
     for path in bundles:
         engine = Engine.load(path, RuntimeOptions(threads=threads))
         try:
-            if engine.manifest.source != source:
-                raise MimoEdgeError(
-                    f"{path} and {reference} are not made of the same checkpoint; convert both "
-                    "from one."
-                )
             results.append(_distances(engine, expected))
         finally:
             engine.close()
     return results
+
+
+def _check_bundles(reference: Path, bundles: Sequence[Path]) -> None:
+    """The reference is exact and all are of one checkpoint; before the work, from the manifests."""
+    manifest = load_manifest(reference)
+    rounded = [
+        f"{part} ({precision})"
+        for part, precision in manifest.precisions.items()
+        if precision not in _EXACT_PRECISIONS
+    ]
+    if rounded:
+        raise MimoEdgeError(
+            f"{reference} is rounded itself: {', '.join(rounded)}; a reference holds everything "
+            "in float32, convert the checkpoint with the recipe 'reference'."
+        )
+    for path in bundles:
+        if _contents(load_manifest(path)) != _contents(manifest):
+            raise MimoEdgeError(
+                f"{path} and {reference} are not made of the same checkpoint; convert both "
+                "from one."
+            )
+
+
+def _contents(manifest: Manifest) -> list[str]:
+    """Hashes of what a bundle was made from, wherever that lay and whatever it was called."""
+    return sorted(file.sha256 for file in manifest.source)
 
 
 def _evaluate_reference(engine: Engine, clip: str) -> _Reference:
@@ -187,7 +213,7 @@ def _relative(pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) 
     """Root mean square of the difference ÷ root mean square of the reference."""
     difference = sum(float(((found - exact) ** 2).sum(dtype=np.float64)) for found, exact in pairs)
     scale = sum(float((exact**2).sum(dtype=np.float64)) for _, exact in pairs)
-    return float(np.sqrt(difference / scale))
+    return float(np.sqrt(difference / scale)) if scale else (math.inf if difference else 0.0)
 
 
 def _row(result: Distances) -> tuple[str, ...]:

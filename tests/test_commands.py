@@ -119,6 +119,16 @@ def test_compare_refuses_another_checkpoint(
     assert done.returncode == 1 and "same checkpoint" in done.stderr
 
 
+def test_compare_refuses_a_reference_that_is_rounded_itself(
+    reference_bundle: Path, default_bundle: Path, golden: Golden
+) -> None:
+    clip = golden.folder / "audio" / "short.wav"
+    done = run("compare", reference_bundle, "--reference", default_bundle, "--audio", clip)
+    assert done.returncode == 1
+    assert f"{default_bundle} is rounded itself: backbone (q4_k_m), audio_encoder" in done.stderr
+    assert "convert the checkpoint with the recipe 'reference'" in done.stderr
+
+
 def test_bench(default_bundle: Path) -> None:
     done = run("bench", default_bundle, "--runs", 1, "--json", "--threads", 1)
     assert done.returncode == 0, done.stderr
