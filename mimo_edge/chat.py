@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from .atomic import check_output
-from .audio import check_audio_name
-from .console import Console, print_table
+from .audio import AUDIO_ENDINGS
+from .console import Console
 from .errors import MimoEdgeError
 from .inputs import check_recordings
-from .live.turn_events import BargeInMode, TurnSettings
-from .live.view import JsonView, PanelView, PlainView, View
+from .live.turn_events import TurnSettings
+from .live_chat import LIVE_NAMES, LiveOptions, show_devices
 from .model import MimoAudio
 from .options import (
     TEXT,
@@ -55,6 +55,7 @@ _LIVE_LOOKAHEAD = 32
 @click.option(
     "--format",
     "suffix",
+    type=click.Choice([ending[1:] for ending in AUDIO_ENDINGS], case_sensitive=False),
     default="wav",
     show_default=True,
     help="Sound format of the answers that --output writes.",
@@ -124,140 +125,88 @@ def chat(
     """
     console, overrides = console_from(values), overrides_from(values)
     if list_devices:
-        _show_devices(console)
+        show_devices(console)
         return
-    check_audio_name(Path(f"answer.{suffix}"))
+    _check_combination(live=not inputs)
     check_recordings([*inputs, values["voice"]])
     if save_session is not None:
         check_output(save_session)
-    if inputs and output is not None:
+    if output is not None:
         prepare_folder(output, len(inputs), suffix)
-    if output is not None and not inputs:
-        raise MimoEdgeError("--output is for recorded turns (--input); live, give --record DIR.")
     reply: Reply | None = "text" if values.pop("text_only") else None
     reply = "thinking" if values.pop("think") else reply
     system, voice = values.pop("system"), values.pop("voice")
-    live = {name: values.pop(name) for name in _LIVE_OPTIONS}
+    live = LiveOptions(
+        console, **{name: values.pop(name) for name in LIVE_NAMES}, transcribe=values["transcribe"]
+    )
     transcribe = values.pop("transcribe")
     if not inputs:
-        _check_devices(live, speaks=reply is None)  # before seconds of loading
+        live.check(speaks=reply is None)  # before seconds of loading
     with (
         model_from(console, values, "converse") as model,
         _open_session(model, load_session, reply, system, voice, overrides) as session,
     ):
+        speaks = (reply or session.reply) == "speech"
         try:
-            if inputs:
-                answer_recordings(
-                    console,
-                    model,
-                    session,
-                    inputs,
-                    reply=reply,
-                    output=output,
-                    suffix=suffix,
-                    transcribe=transcribe,
+            if not inputs:
+                live.talk(model, session, speaks=speaks)
+                return
+            if speaks and output is None:
+                console.warn(
+                    "the sound of the answers is not kept: --output DIR writes it, --text-only "
+                    "answers in text."
                 )
-            else:
-                _talk_live(console, model, session, reply, {**live, "transcribe": transcribe})
+            answer_recordings(
+                console,
+                model,
+                session,
+                inputs,
+                reply=reply,
+                output=output,
+                suffix=suffix,
+                transcribe=transcribe,
+            )
         finally:
             # Also what an error or a signal ends was a conversation.
-            if save_session and session.turns:
-                with deferred():
-                    session.save(save_session)
+            _keep(console, session, save_session, live.recorded)
 
 
-_LIVE_OPTIONS = (
-    "input_device",
-    "output_device",
-    "barge_in",
-    "push_to_talk",
-    "end_silence",
-    "lookahead",
-    "record",
-    "plain",
-)
+def _check_combination(*, live: bool) -> None:
+    """Refuse options that would be ignored."""
+    context = click.get_current_context()
 
+    def given(name: str) -> bool:
+        return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
-def _check_devices(options: dict[str, Any], *, speaks: bool) -> None:
-    from .live.devices import choose_device
-    from .live.portaudio import NoSoundError
-
-    without = "--input FILE"
-    try:
-        choose_device(options["input_device"], "input")
-        if speaks:
-            without = "--input FILE --output DIR, or --text-only"
-            choose_device(options["output_device"], "output")
-    except NoSoundError as error:
-        raise MimoEdgeError(
-            f"{str(error).rstrip('.')}; recordings work without it ({without})."
-        ) from error
-
-
-def _talk_live(
-    console: Console,
-    model: MimoAudio,
-    session: Session,
-    reply: Reply | None,
-    options: dict[str, Any],
-) -> None:
-    from .live.loop import LiveSettings, talk  # PortAudio is loaded for this alone
-
-    settings = LiveSettings(
-        input_device=options["input_device"],
-        output_device=options["output_device"],
-        barge_in=cast(BargeInMode, options["barge_in"]),
-        push_to_talk=options["push_to_talk"],
-        lookahead=options["lookahead"],
-        speaks=(reply or session.reply) == "speech",
-        transcribe=options["transcribe"],
-        record=options["record"],
-        turns=TurnSettings(end_silence_s=options["end_silence"]),
-    )
-    with console.busy("warming up"):
-        model.warm_up(settings.lookahead)
-    talk(model, session, settings, _view(console, settings.push_to_talk, options))
-
-
-def _view(console: Console, push_to_talk: bool, options: dict[str, Any]) -> View:
-    if console.as_json:
-        return JsonView()
-    if options["plain"] or not sys.stdout.isatty():
-        return PlainView()
-    keys = "Enter: talk, Enter: done · " if push_to_talk else ""
-    return PanelView(f"{keys}Ctrl-C: end the turn, twice: end")
-
-
-def _show_devices(console: Console) -> None:
-    from .live.devices import list_devices
-
-    devices = list_devices()
-    for device in devices:
-        console.record(
-            index=device.index,
-            name=device.name,
-            host_api=device.host_api,
-            input_channels=device.input_channels,
-            output_channels=device.output_channels,
-            default_input=device.default_input,
-            default_output=device.default_output,
-            native_rate=device.native_rate,
-        )
-    if not console.as_json:
-        if not devices:
+    if live:
+        for name, option in (("output", "--output"), ("suffix", "--format")):
+            if given(name):
+                raise MimoEdgeError(
+                    f"{option} is for recorded turns (--input); live, give --record DIR."
+                )
+        return
+    for name in LIVE_NAMES:
+        if given(name):
             raise MimoEdgeError(
-                "this system has no sound devices; recordings work without (--input FILE)."
+                f"--{name.replace('_', '-')} is for a live conversation, not for recorded turns "
+                "(--input), whose answers --output DIR keeps; leave it out."
             )
-        rows = [
-            [
-                str(device),
-                f"{device.input_channels}{' (default)' if device.default_input else ''}",
-                f"{device.output_channels}{' (default)' if device.default_output else ''}",
-                str(device.native_rate),
-            ]
-            for device in devices
-        ]
-        print_table(["device", "microphone channels", "speaker channels", "Hz"], rows)
+
+
+def _keep(
+    console: Console, session: Session, save_session: Path | None, recorded: Path | None
+) -> None:
+    """Save the conversation, and say what there is now; first what matters."""
+    saved = save_session if session.turns else None
+    if saved is not None:
+        with deferred():
+            session.save(saved)
+        console.note(f"the conversation is saved in {saved}; --load-session goes on with it")
+    if recorded is not None:
+        console.note(f"both sides and a transcript are in {recorded}")
+        console.record(event="saved", session=saved, recording=recorded)
+    elif saved is not None:
+        console.record(event="saved", session=saved, recording=None)
 
 
 def _open_session(

@@ -73,6 +73,10 @@ class Console:
         if not self.as_json:
             self._notes.print(printable(text), soft_wrap=True)
 
+    def warn(self, sentence: str) -> None:
+        """What the user should know whatever the results look like."""
+        self._notes.print(f"mimo-edge: {one_line(sentence)}", soft_wrap=True)
+
     def complain(self, sentence: str) -> None:
         """What went wrong with a part of the work, where the command goes on with the rest."""
         if self._streamed:  # in the middle of a line
@@ -162,20 +166,22 @@ def answer_record(answer: Answer) -> dict[str, Any]:
     }
 
 
-def describe(answer: Answer) -> str:
-    """One line about how an answer was made."""
-    stats = answer.stats
-    seconds = stats.generation_seconds
-    line = (
-        f"{stats.evaluated_positions} positions evaluated, {stats.cached_positions} cached, "
-        f"{stats.text_tokens} tokens and {stats.patches} patches in {seconds:.2f} s"
-    )
-    if stats.audio_seconds:
-        line += f", real-time factor {seconds / stats.audio_seconds:.2f}"
+def describe(answer: Answer, *, verbose: bool) -> str:
+    """What there is to say about how an answer was made, maybe nothing; all with `verbose`."""
+    stats, parts = answer.stats, []
+    if verbose:
+        seconds = stats.generation_seconds
+        parts.append(
+            f"{stats.evaluated_positions} positions evaluated, {stats.cached_positions} cached, "
+            f"{stats.text_tokens} tokens and {stats.patches} patches in {seconds:.2f} s"
+        )
+        if stats.audio_seconds:
+            factor = seconds / stats.audio_seconds
+            parts.append(f"{factor:.2f} s per second of speech, without hearing and sound")
     if answer.reason in ("length", "context"):
         limit = "--max-new-tokens" if answer.reason == "length" else "--ctx"
-        line += f"; cut off, a larger {limit} lets it finish"
-    return line
+        parts.append(f"cut off, a larger {limit} lets it finish")
+    return "; ".join(parts)
 
 
 def say_fault(sentence: str) -> None:

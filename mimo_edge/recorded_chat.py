@@ -67,7 +67,9 @@ def _report(
     if output is not None:
         _write_record(output / _TRANSCRIPT, record, first=number == 1)
     console.text(answer.text)
-    console.note((f"{written}: " if written else "") + describe(answer))
+    details = describe(answer, verbose=console.verbose)
+    if note := "; ".join(filter(None, (str(written) if written else "", details))):
+        console.note(note)
     console.record(**record)
 
 

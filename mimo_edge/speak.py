@@ -170,8 +170,9 @@ def _give(
         )
     if output is not None:
         output.write(answer.audio, answer.sample_rate)
-    seconds = f"{len(answer.audio) / answer.sample_rate:.2f} s"
-    console.note(f"{output or 'speaker'}: {seconds}; {describe(answer)}")
+    seconds = f"{len(answer.audio) / answer.sample_rate:.2f} s of speech"
+    details = describe(answer, verbose=console.verbose)
+    console.note("; ".join(filter(None, (f"{output or 'speaker'}: {seconds}", details))))
     if output is not None and output.path is None:
         console.note(answer.text)
     else:

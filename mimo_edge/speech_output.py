@@ -80,7 +80,7 @@ def speech_output_options(*, required: bool) -> Callable[[Any], Any]:
         click.option(
             "--format",
             "form",
-            type=click.Choice([ending[1:] for ending in AUDIO_ENDINGS]),
+            type=click.Choice([ending[1:] for ending in AUDIO_ENDINGS], case_sensitive=False),
             show_default="by the name; wav on standard output",
             help="Format of the sound.",
         ),

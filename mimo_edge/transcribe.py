@@ -98,7 +98,7 @@ def _transcribe(
     console.text(label + answer.text)
     console.record(task="transcribe", input=path, **answer_record(answer))
     if console.verbose:
-        console.note(describe(answer))
+        console.note(describe(answer, verbose=True))
 
 
 def _labelled(live: OnText | None, label: str) -> OnText | None:

@@ -14,6 +14,7 @@ __all__ = [
     "LiveEvent",
     "LiveState",
     "Notice",
+    "Opened",
     "QuestionHeard",
     "QuestionText",
     "StateChanged",
@@ -24,6 +25,16 @@ __all__ = [
 LiveState = Literal["starting", "listening", "hearing", "thinking", "speaking", "paused"]
 """Loading and warming up; waiting for the user; the user speaks; the answer is being made and
 is not heard yet; it is heard; a device is missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The devices are open: who talks with whom."""
+
+    model: str
+    microphone: str
+    speaker: str | None
+    """None: answers have no sound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +99,8 @@ class TurnReport:
     first_sound_seconds: float | None
     """From the end of the user's speech to the first sound of the answer; None: no sound."""
     real_time_factor: float | None
-    """Seconds of generation per second of speech."""
+    """Seconds of generating words and codes per second of speech; hearing the question before it
+    and decoding the sound beside it are not counted."""
     tokens_per_second: float | None
     patches_per_second: float | None
     evaluated_positions: int
@@ -110,7 +122,8 @@ class Notice:
 
 
 LiveEvent = (
-    StateChanged
+    Opened
+    | StateChanged
     | Level
     | QuestionHeard
     | QuestionText
@@ -121,6 +134,7 @@ LiveEvent = (
 )
 
 _NAMES = {
+    Opened: "opened",
     StateChanged: "state",
     Level: "level",
     QuestionHeard: "question",

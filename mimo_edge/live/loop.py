@@ -21,12 +21,13 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from ..errors import MimoEdgeError
 from ..model import MimoAudio
 from ..session import Session
 from .conversation import Conversation
 from .device_stream import DeviceStream
 from .echo import EchoCanceller
-from .events import AnswerText, Level, LiveEvent, Notice, StateChanged, record_of
+from .events import AnswerText, Level, LiveEvent, Notice, Opened, StateChanged, record_of
 from .microphone import Microphone
 from .model_events import ModelEvent
 from .model_worker import ModelWorker
@@ -96,6 +97,7 @@ class _Loop:
         self._interrupts = 0
         self._interrupted_at = -_TWICE_S
         self._keys: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._pressed = False
         self._began = time.monotonic()
 
     def run(self) -> None:
@@ -116,6 +118,13 @@ class _Loop:
                 )
                 self._speaker = opened.enter_context(speaker)
             opened.enter_context(self._view)
+            self._view.show(
+                Opened(
+                    model=f"{self._model.manifest.name}, {self._model.manifest.recipe}",
+                    microphone=str(microphone.device),
+                    speaker=str(self._speaker.device) if self._speaker is not None else None,
+                )
+            )
             worker = ModelWorker(
                 self._session,
                 self._model.listener(),
@@ -218,7 +227,13 @@ class _Loop:
         now = time.monotonic()
         while not self._keys.empty():
             if self._keys.get() is None:
+                if not self._pressed and not sys.stdin.isatty():
+                    raise MimoEdgeError(
+                        "push to talk needs the Enter key, and standard input ended before it was "
+                        "pressed; run it on a terminal."
+                    )
                 return False
+            self._pressed = True
             self._toggle(conversation, now)
         if not self._interrupts:
             return True
@@ -237,8 +252,9 @@ class _Loop:
 
     def _read_keys(self) -> None:
         """Enter begins and ends a turn: terminals do not tell when a key is released."""
-        for line in sys.stdin:
-            self._keys.put(line)
+        with contextlib.suppress(OSError):  # closed, or a terminal that is gone
+            for line in sys.stdin:
+                self._keys.put(line)
         self._keys.put(None)
 
     def _wait_for_devices(

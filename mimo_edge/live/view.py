@@ -20,6 +20,7 @@ from .events import (
     LiveEvent,
     LiveState,
     Notice,
+    Opened,
     QuestionHeard,
     QuestionText,
     StateChanged,
@@ -74,12 +75,15 @@ class JsonView:
 class PlainView:
     """Whole lines: what was said on standard output, everything else on standard error."""
 
-    def __init__(self) -> None:
-        self._state: LiveState | None = None
+    def __init__(self, *, verbose: bool = False) -> None:
+        """`verbose`: with all figures of a turn."""
+        self._verbose = verbose
 
     def show(self, event: LiveEvent) -> None:
         """Print it, if it is worth a line."""
-        if isinstance(event, StateChanged):
+        if isinstance(event, Opened):
+            click.echo(_opened_lines(event), err=True)
+        elif isinstance(event, StateChanged):
             click.echo(f"[{_STATES[event.state][0]}]", err=True)
         elif isinstance(event, QuestionHeard):
             click.echo(_question_line(event))
@@ -90,7 +94,8 @@ class PlainView:
                 click.echo(_thinking_line(event), err=True)
             click.echo(f"mimo: {_answer_line(event)}")
         elif isinstance(event, TurnReport):
-            click.echo(describe_report(event), err=True)
+            if line := describe_report(event, verbose=self._verbose):
+                click.echo(line, err=True)
         elif isinstance(event, Notice):
             click.echo(printable(event.text), err=True)
         sys.stdout.flush()
@@ -106,8 +111,11 @@ class PlainView:
 class PanelView:
     """The transcript scrolls; below it one line with the state, the level and the answer so far."""
 
-    def __init__(self, hint: str, console: RichConsole | None = None) -> None:
-        """`hint` says which keys do what."""
+    def __init__(
+        self, hint: str, console: RichConsole | None = None, *, verbose: bool = False
+    ) -> None:
+        """`hint` says which keys do what; `verbose`: with all figures of a turn."""
+        self._verbose = verbose
         self._console = console or rich_console()
         self._hint = hint
         self._state: LiveState = "starting"
@@ -119,7 +127,9 @@ class PanelView:
 
     def show(self, event: LiveEvent) -> None:
         """Print what stays, remember what the panel shows."""
-        if isinstance(event, StateChanged):
+        if isinstance(event, Opened):
+            self._console.print(Text(_opened_lines(event), style="dim"))
+        elif isinstance(event, StateChanged):
             self._state = event.state
         elif isinstance(event, Level):
             self._dbfs = event.dbfs
@@ -136,7 +146,8 @@ class PanelView:
                 self._console.print(Text(_thinking_line(event), style="dim"))
             self._console.print(Text(f"mimo: {_answer_line(event)}", style="cyan"))
         elif isinstance(event, TurnReport):
-            self._console.print(Text(describe_report(event), style="dim"))
+            if line := describe_report(event, verbose=self._verbose):
+                self._console.print(Text(line, style="dim"))
         elif isinstance(event, Notice):
             self._console.print(Text(printable(event.text), style="yellow"))
 
@@ -164,13 +175,29 @@ class PanelView:
         self._live.stop()
 
 
-def describe_report(report: TurnReport) -> str:
-    """One line about what a turn took."""
+def describe_report(report: TurnReport, *, verbose: bool = False) -> str:
+    """One line about what a turn took, or none; with `verbose`, all figures."""
     parts = []
     if report.first_sound_seconds is not None:
-        parts.append(f"first sound after {report.first_sound_seconds:.2f} s")
+        parts.append(f"first sound {report.first_sound_seconds:.2f} s after you stopped")
+    if report.underruns:
+        parts.append(f"{report.underruns} gaps in the sound: this machine was too slow or too busy")
+    if report.reason == "length":
+        parts.append("cut off, a larger --max-new-tokens lets it finish")
+    elif report.reason == "context":
+        parts.append("cut off, a larger --ctx lets it finish")
+    if verbose:
+        parts += _figures(report)
+    return "  " + " · ".join(parts) if parts else ""
+
+
+def _figures(report: TurnReport) -> list[str]:
+    parts = []
     if report.real_time_factor is not None:
-        parts.append(f"real-time factor {report.real_time_factor:.2f}")
+        parts.append(
+            f"words and codes of a second of speech took {report.real_time_factor:.2f} s "
+            "(without hearing and sound)"
+        )
     if report.tokens_per_second is not None:
         parts.append(f"{report.tokens_per_second:.1f} tokens/s")
     if report.patches_per_second is not None:
@@ -179,10 +206,14 @@ def describe_report(report: TurnReport) -> str:
         f"{report.evaluated_positions} positions evaluated, {report.prepared_positions} ahead, "
         f"{report.cached_positions} cached"
     )
-    if report.underruns:
-        parts.append(f"{report.underruns} underruns")
-    parts.append(f"{report.resident_bytes / 1e9:.2f} GB")
-    return "  " + " · ".join(parts)
+    parts.append(f"{report.resident_bytes / 1e9:.2f} GB of memory")
+    return parts
+
+
+def _opened_lines(event: Opened) -> str:
+    lines = [f"model: {event.model}", f"microphone: {event.microphone}"]
+    lines.append(f"speaker: {event.speaker}" if event.speaker else "answers in text, no speaker")
+    return "\n".join(map(printable, lines))
 
 
 def _question_line(event: QuestionHeard) -> str:

@@ -94,7 +94,7 @@ def test_chat_checks_its_outputs_first(
     command: Command, clips: dict[str, Path], tmp_path: Path
 ) -> None:
     base = ("chat", "--input", clips["short"], "--model", tmp_path / "missing")
-    assert "'.xyz'" in command(*base, "--format", "xyz").sentence
+    assert "'xyz' is not one of" in command(*base, "--format", "xyz").err
     nowhere = tmp_path / "no" / "s.npz"
     assert "there is no folder" in command(*base, "--save-session", nowhere).sentence
     blocked = tmp_path / "file"
@@ -125,5 +125,5 @@ def test_speak_writes_every_format(command: Command, tmp_path: Path, ending: str
     result = command("speak", "Hello there.", "-o", path, *QUICK, "--max-new-tokens", 40)
     assert result.status == 0, result.err
     assert list(tmp_path.iterdir()) == [path]
-    assert f"{path}: " in result.err and " s; " in result.err
+    assert f"{path}: " in result.err and " s of speech" in result.err
     assert soundfile.info(path).frames > 0

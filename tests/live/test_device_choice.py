@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mimo_edge.console import Console
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.live import portaudio
 from mimo_edge.live.devices import choose_device, list_devices
 from mimo_edge.live.microphone import Microphone
 from mimo_edge.live.portaudio import NoSoundError
+from mimo_edge.live_chat import show_devices
 
 
 class PortAudioError(Exception):
@@ -130,3 +133,18 @@ def test_device_that_does_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, [a_device("Webcam")])
     with pytest.raises(MimoEdgeError, match=r"\(Error, Input/output error\)"):
         Microphone()
+
+
+def test_names_are_shown_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Brackets are no markup, `:heart:` is no emoji, and a terminal obeys no name."""
+    names = ["mic[front]", "mic[/dev/dsp]", "USB :heart: mic", "[bold]loud[/bold]", "\x1b[2Jgone"]
+    pretend(monkeypatch, [a_device(name) for name in names], apis=("ALSA",))
+    show_devices(Console(as_json=False, verbose=0))
+    lines = capsys.readouterr().out.splitlines()
+    for index, name in enumerate(names):
+        assert f"{index}: {name} (ALSA)".replace("\x1b", r"\x1b") in lines[index + 1]
+    show_devices(Console(as_json=True, verbose=0))
+    records = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [record["name"] for record in records] == names

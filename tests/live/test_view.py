@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -14,12 +15,13 @@ from mimo_edge.live.events import (
     Level,
     LiveEvent,
     Notice,
+    Opened,
     QuestionHeard,
     QuestionText,
     StateChanged,
     TurnReport,
 )
-from mimo_edge.live.view import JsonView, PanelView, PlainView
+from mimo_edge.live.view import JsonView, PanelView, PlainView, describe_report
 
 REPORT = TurnReport(
     turn=1,
@@ -35,6 +37,7 @@ REPORT = TurnReport(
     resident_bytes=210_000_000,
 )
 TURN: list[LiveEvent] = [
+    Opened(model="Demo, default", microphone="1: Yeti [front] (ALSA)", speaker="2: :heart:\x1b[5m"),
     StateChanged(state="listening"),
     Level(dbfs=-20.0),
     StateChanged(state="hearing"),
@@ -56,6 +59,7 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record["event"] for record in records] == (
         [
+            "opened",
             "state",
             "state",
             "question",
@@ -68,7 +72,7 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
             "notice",
         ]
     )
-    assert records[6]["interrupted"] and records[7]["cached_positions"] == 50
+    assert records[7]["interrupted"] and records[8]["cached_positions"] == 50
 
 
 def test_lines_for_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,9 +85,29 @@ def test_lines_for_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
         "mimo: two and two — (interrupted)",
         "you said: what is two and two",
     ]
-    assert "first sound after 0.81 s · real-time factor 0.25 · 31.0 tokens/s" in err
-    assert "3 positions evaluated, 20 ahead, 50 cached" in err
-    assert err.splitlines()[0] == "[listening]" and "the microphone is gone" in err
+    lines = err.splitlines()
+    assert lines[:4] == [
+        "model: Demo, default",
+        "microphone: 1: Yeti [front] (ALSA)",
+        "speaker: 2: :heart:[5m",  # no markup, no emoji, nothing that a terminal obeys
+        "[listening]",
+    ]
+    assert "  first sound 0.81 s after you stopped" in lines
+    assert "the microphone is gone" in err
+
+
+def test_all_figures_of_a_turn() -> None:
+    line = describe_report(REPORT, verbose=True)
+    assert "first sound 0.81 s after you stopped · " in line
+    assert "a second of speech took 0.25 s (without hearing and sound) · 31.0 tokens/s" in line
+    assert "3 positions evaluated, 20 ahead, 50 cached" in line
+
+
+def test_what_went_wrong_with_a_turn() -> None:
+    """Without asking for figures."""
+    line = describe_report(replace(REPORT, underruns=2, reason="length"))
+    assert "2 gaps in the sound" in line and "--max-new-tokens" in line
+    assert not describe_report(replace(REPORT, first_sound_seconds=None))
 
 
 def test_thoughts_are_told_from_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,12 +130,13 @@ def test_panel_on_a_terminal() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100, _environ={"TERM": "xterm"})
     with PanelView("Ctrl-C ends the turn", console) as view:
-        for event in TURN[:7]:
+        for event in TURN[:8]:
             view.show(event)
             view._live.refresh()
         shown = screen.getvalue()
-        for event in TURN[7:]:
+        for event in TURN[8:]:
             view.show(event)
+    assert "microphone: 1: Yeti [front] (ALSA)" in shown and "speaker: 2: :heart:[5m" in shown
     assert "listening" in shown and "hearing you" in shown and "thinking" in shown
     assert "Ctrl-C ends the turn" in shown
     assert "mimo: two and two is four" in shown  # live, and nothing that a terminal obeys

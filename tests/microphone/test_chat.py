@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -180,6 +181,42 @@ def test_ctrl_c_ends_the_answer_first(sound_server: SoundServer) -> None:
         ask(sound_server, "sum")
         assert talker.wait_for("answer")["text"] == "seven plus five is twelve"
         assert talker.end() == 0
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_a_conversation_that_is_ended_from_outside_is_saved(
+    sound_server: SoundServer, tmp_path: Path, name: str
+) -> None:
+    """A terminal that is closed, a system that shuts down."""
+    saved, record = tmp_path / "talk.npz", tmp_path / "recorded"
+    with talking(sound_server, "--save-session", saved, "--record", record) as talker:
+        opened = talker.of("opened")[0]
+        assert opened["model"] == "MiMo-Audio-Demo, default"
+        assert "ALSA" in opened["microphone"] and "ALSA" in opened["speaker"]
+        ask(sound_server, "sum")
+        talker.wait_for("report")
+        talker.process.send_signal(getattr(signal, name))
+        assert talker.process.wait(30) == 130
+        kept = talker.wait_for("saved")
+    assert (kept["session"], kept["recording"]) == (str(saved), str(record))
+    with MimoAudio.load(find_bundle(None)) as model:
+        assert len(model.load_session(saved).turns) == 1
+    user, assistant = (soundfile.info(record / f"{side}.wav") for side in ("user", "assistant"))
+    assert user.frames == assistant.frames > 3 * RATE
+
+
+def test_push_to_talk_without_a_keyboard(sound_server: SoundServer) -> None:
+    """Not an end at once, as if somebody had wanted it."""
+    for redirection in ("</dev/null", "<&-"):
+        done = subprocess.run(
+            ["sh", "-c", f"{sys.executable} -m mimo_edge.chat --push-to-talk {redirection}"],
+            env={**os.environ, **sound_server.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 1, done.stderr
+        assert "push to talk needs the Enter key" in done.stderr.splitlines()[-1]
 
 
 def test_nothing_is_lost_when_the_program_is_killed(

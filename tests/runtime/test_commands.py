@@ -18,7 +18,9 @@ def test_speech_of_the_base_model(
 ) -> None:
     out, clip = tmp_path / "a.flac", clips["short"]
     arguments = ("--instruction", "Repeat.", "--example", clips["tiny"], clip, "Hello.")
-    result = command(task, clip, *(arguments if task == "few-shot" else ()), "-o", out, *QUICK)
+    result = command(
+        task, clip, *(arguments if task == "few-shot" else ()), "-o", out, "-v", *QUICK
+    )
     # A random model may say nothing; what it says is written.
     if result.status:
         assert "answered without speech" in result.sentence and not out.exists()
@@ -91,3 +93,36 @@ def test_a_transcript_that_is_something_else(
         (tmp_path / "transcript.jsonl").unlink()
     (tmp_path / "answer-1.flac").mkdir()
     assert "answer-1.flac cannot be written" in command(*base, "--format", "flac").sentence
+
+
+def test_options_that_would_be_ignored(
+    command: Command, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    """Said before anything is done; what is kept of nothing is said, too."""
+    recorded = ("chat", "--input", clips["short"], "--model", "missing")
+    for option in (
+        ("--record", tmp_path / "r"),
+        ("--push-to-talk",),
+        ("--input-device", "x"),
+        ("--barge-in", "off"),
+        ("--end-silence", 1),
+        ("--plain",),
+    ):
+        sentence = command(*recorded, *option).sentence
+        assert f"{option[0]} is for a live conversation" in sentence
+    for option in (("--output", tmp_path / "o"), ("--format", "ogg")):
+        sentence = command("chat", "--model", "missing", *option).sentence
+        assert f"{option[0]} is for recorded turns" in sentence
+    assert not list(tmp_path.iterdir())
+    spoken = command("chat", "--input", clips["short"], *QUICK)
+    assert spoken.status == 0 and "sound of the answers is not kept: --output DIR" in spoken.err
+    written = command("chat", "--input", clips["short"], "--text-only", *QUICK)
+    assert written.status == 0 and "not kept" not in written.err
+
+
+def test_what_was_saved_is_said(command: Command, clips: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "talk.npz"
+    base = ("chat", "--input", clips["short"], "--text-only", "--save-session", path, *QUICK)
+    assert f"the conversation is saved in {path}" in command(*base).err
+    last = command(*base, "--json").out.splitlines()[-1]
+    assert json.loads(last) == {"event": "saved", "session": str(path), "recording": None}

@@ -198,7 +198,7 @@ def test_a_terminal_that_is_closed(
     """The conversation until then is saved, though nothing can be printed any more."""
     saved = tmp_path / "talk.npz"
     inputs = ("--input", clips["short"]) * 60
-    arguments = ("chat", *inputs, "--save-session", saved, "--text-only", "--seed", 4)
+    arguments = ("chat", *inputs, "--save-session", saved, "--text-only", "-v", "--seed", 4)
     options = ("--threads", 1, "--ctx", 8192, "--max-new-tokens", 100)
     script = """
 import os, pty, signal, sys, time
