@@ -13,6 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from ..audio import Mixer
 from .device_stream import BLOCK_S, DeviceStream
 
 __all__ = ["Block", "Microphone"]
@@ -82,6 +83,7 @@ class Microphone(DeviceStream):
         self._resampler: soxr.ResampleStream | None = None
         self._rest = np.zeros(0, dtype=np.float32)
         self._rest_end = 0.0
+        self._mixer: Mixer | None = None
         super().__init__(wanted, rate, latency_s=latency_s, patience_s=patience_s)
 
     def read(self, timeout: float = 1.0) -> Block | None:
@@ -129,7 +131,7 @@ class Microphone(DeviceStream):
             while True:
                 self._queue.get_nowait()
         self._rest = self._rest[:0]
-        self._resampler = None
+        self._resampler = self._mixer = None
         if self.device_rate != self.rate:
             self._resampler = soxr.ResampleStream(self.device_rate, self.rate, 1, dtype="float32")
         return sounddevice.InputStream(callback=self._heard, **arguments)
@@ -142,7 +144,9 @@ class Microphone(DeviceStream):
         # Of devices that do not know it, 0 or another clock.
         age = when.currentTime - when.inputBufferAdcTime
         begin = now - age if 0 <= age < 1 else now - frames / self.device_rate
-        samples = data.mean(axis=1, dtype=np.float32) if data.shape[1] > 1 else data[:, 0].copy()
+        if self._mixer is None:
+            self._mixer = Mixer(data.shape[1], self.device_rate)
+        samples = self._mixer.mix(data.copy())  # the buffer is PortAudio's
         self._put((samples, begin + frames / self.device_rate))
 
     def _put(self, entry: tuple[NDArray[np.float32], float] | None) -> None:
