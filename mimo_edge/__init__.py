@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .audio import AudioInput
     from .config import RuntimeOptions
     from .engine import Answer
     from .errors import MimoEdgeError
@@ -29,6 +30,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 __all__ = [
     "Answer",
     "AudioChunk",
+    "AudioInput",
     "MimoAudio",
     "MimoEdgeError",
     "Overrides",
@@ -42,6 +44,7 @@ __all__ = [
 _HOMES = {
     "Answer": "engine",
     "AudioChunk": "events",
+    "AudioInput": "audio",
     "MimoAudio": "model",
     "MimoEdgeError": "errors",
     "Overrides": "tasks",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import os
+import contextlib
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-import soundfile
-
+from .audio import check_recording
 from .errors import MimoEdgeError
 
 __all__ = ["STANDARD_INPUT", "check_recordings", "label_of", "unreadable"]
@@ -59,31 +57,12 @@ def label_of(path: str) -> str:
 
 
 def _fault(path: str) -> str | None:
-    try:
+    with contextlib.suppress(OSError, ValueError):  # which reading it will explain
         mode = Path(path).stat().st_mode
-        if stat.S_ISDIR(mode):
-            return f"{path} is not a file but a folder; give the recordings in it."
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             return None
-        with _Nameless(io.FileIO(os.fsencode(path))) as file:
-            if not file.peek(1):
-                return f"{path} is empty (0 bytes); record it again."
-            soundfile.info(file)
-    except FileNotFoundError:
-        return f"{path} is not a file; give a recording to read."
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        return f"{path} cannot be opened ({reason}); give a recording to read."
-    except soundfile.SoundFileError as error:
-        reason = str(error).rsplit(": ", 1)[-1].strip().rstrip(".")
-        return (
-            f"{path} is not a sound file that libsndfile reads ({reason}); "
-            "convert it to WAV, FLAC, MP3 or OGG."
-        )
+    try:
+        check_recording(path)
+    except MimoEdgeError as error:
+        return str(error)
     return None
-
-
-class _Nameless(io.BufferedReader):
-    """An open file that libsndfile judges by its header, not by the ending of its name."""
-
-    name = ""

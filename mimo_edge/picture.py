@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from .atomic import atomic_output, check_output
-from .audio import resample
+from .audio import read_at
 from .errors import MimoEdgeError
 from .inputs import check_recordings
 
@@ -23,6 +22,10 @@ _HEIGHT = 256
 """Pixels of one spectrogram: 0 at the bottom to 8 kHz at the top."""
 _TOP_HZ = 8000
 _RANGE_DB = 70.0
+_LONGEST_S = 600
+"""60,000 pixels of width; many programs do not open larger pictures."""
+_BLOCK = 1000
+"""Columns that are computed at once."""
 _LABEL = 16
 _COLOURS = np.array(
     [[0, 0, 4], [66, 10, 104], [147, 38, 103], [221, 81, 58], [252, 165, 10], [252, 255, 164]]
@@ -31,7 +34,7 @@ _COLOURS = np.array(
 
 
 @click.command()
-@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option(
     "-o",
     "--output",
@@ -39,13 +42,14 @@ _COLOURS = np.array(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The picture, a .png file.",
 )
-def picture(recordings: tuple[Path, ...], output: Path) -> None:
+def picture(recordings: tuple[str, ...], output: Path) -> None:
     """Draw the spectrograms of RECORDINGS, up to 8 kHz, one pixel per 10 ms."""
     if output.suffix != ".png":
         raise MimoEdgeError(f"{output}: pictures are written as .png; give such a name.")
     check_output(output)
-    check_recordings(map(str, recordings))
-    image = _stack([(path.name, spectrogram(_read(path))) for path in recordings])
+    check_recordings(recordings)
+    heard = [read_at(path, _RATE, longest_s=_LONGEST_S) for path in recordings]
+    image = _stack([(Path(sound.name).name, spectrogram(sound.samples)) for sound in heard])
     with atomic_output(output) as file:
         image.save(file, "PNG")
     click.echo(f"{output}: {len(recordings)} spectrograms")
@@ -55,21 +59,16 @@ def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Samples at 24 kHz → colours uint8 [256, columns, 3], 10 ms per column."""
     padded = np.pad(samples, _WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
-    magnitude = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW), axis=1))
     bins = np.linspace(0, _TOP_HZ / _RATE * _WINDOW, _HEIGHT).astype(int)[::-1]
-    level = 20 * np.log10(np.maximum(magnitude[:, bins].T, 1e-9))
+    magnitude = np.empty((_HEIGHT, len(frames)), dtype=np.float32)
+    for first in range(0, len(frames), _BLOCK):
+        part = np.fft.rfft(frames[first : first + _BLOCK] * np.hanning(_WINDOW), axis=1)
+        magnitude[:, first : first + _BLOCK] = np.abs(part[:, bins]).T
+    level = 20 * np.log10(np.maximum(magnitude, 1e-9))
     share = np.clip((level - level.max()) / _RANGE_DB + 1, 0, 1) * (len(_COLOURS) - 1)
     stops = np.arange(len(_COLOURS))
     channels = [np.interp(share, stops, _COLOURS[:, channel]) for channel in range(3)]
     return np.stack(channels, axis=-1).astype(np.uint8)
-
-
-def _read(path: Path) -> NDArray[np.float32]:
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise MimoEdgeError(f"{path} is not a sound file that libsndfile reads.") from error
-    return resample(samples.mean(axis=1), rate, _RATE)
 
 
 def _stack(rows: list[tuple[str, NDArray[np.uint8]]]) -> Any:

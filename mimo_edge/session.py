@@ -327,7 +327,8 @@ class Session:
 
     def _request(self, audio: AudioInput | Patches | None, text: str | None) -> Patches | str:
         if audio is not None and text is None:
-            if isinstance(audio, np.ndarray) and audio.dtype.kind == "i":
+            # Patches have three dimensions, samples one or two.
+            if isinstance(audio, np.ndarray) and audio.dtype.kind == "i" and audio.ndim > 2:
                 return self._engine.check_patches(cast(Patches, audio))
             return self._engine.listen(cast(AudioInput, audio))
         if text is not None and audio is None:

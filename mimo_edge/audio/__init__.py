@@ -1,8 +1,23 @@
-"""Sound in and out: files, arrays, resampling, log-mel."""
+"""Sound in and out.
+
+In: `source` opens what a caller gives, `containers` finds the files in it (`ogg`, `mp3`),
+`decoding` and `media` decode them, `arrays` takes samples, `mixing` makes one channel of several,
+`reading` puts it together. Then `pauses`, `quiet` (where to cut), `mel` and `mel_stream`.
+Out: `writing`.
+"""
 
 from .mel import MEL_BLOCK, log_mel, mel_filters, mel_frames
+from .mixing import Mixer
 from .quiet import split_at_quiet
-from .reading import AudioInput, check_length, read_audio
+from .reading import (
+    AudioInput,
+    Recording,
+    check_length,
+    check_recording,
+    read_at,
+    read_audio,
+    read_recording,
+)
 from .resampling import resample
 from .writing import AUDIO_ENDINGS, check_audio_name, encode_audio, write_audio
 
@@ -10,13 +25,18 @@ __all__ = [
     "AUDIO_ENDINGS",
     "MEL_BLOCK",
     "AudioInput",
+    "Mixer",
+    "Recording",
     "check_audio_name",
     "check_length",
+    "check_recording",
     "encode_audio",
     "log_mel",
     "mel_filters",
     "mel_frames",
+    "read_at",
     "read_audio",
+    "read_recording",
     "resample",
     "split_at_quiet",
     "write_audio",

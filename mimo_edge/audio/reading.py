@@ -2,50 +2,115 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from pathlib import Path
-from typing import BinaryIO
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from ..config import AudioConfig
 from ..errors import MimoEdgeError
-from .resampling import resample
+from .arrays import array_name, from_array, is_array
+from .containers import parts_of
+from .decoding import Decoded, NotASoundFile, decode
+from .media import decode_media, media_format
+from .mixing import Mixer
+from .parts import Part
+from .source import open_source
 
-__all__ = ["AudioInput", "check_length", "read_audio"]
+__all__ = [
+    "LONGEST_S",
+    "AudioInput",
+    "Recording",
+    "check_length",
+    "check_recording",
+    "read_at",
+    "read_audio",
+    "read_recording",
+]
 
-AudioInput = str | Path | BinaryIO | NDArray[np.float32]
-"""A file (`-`: standard input), an open file, or samples float32 [n] at the bundle's rate."""
+AudioInput = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any] | tuple[NDArray[Any], int]
+"""Sound to listen to:
 
-_LARGEST_INTEGER_RATE = 768_000
+- a file's name (`-`: standard input), whatever its ending: its content says what it is;
+- an open binary file, which is read from where it stands and stays open, or `bytes`: the content
+  of a sound file;
+- `(samples, rate)`: an array and its rate in Hz;
+- an array alone: the same at the model's own rate (`MimoAudio.sample_rate`).
+
+Arrays are [samples] or [samples, channels]: floats within ±1 (any width), or integers (int8,
+int16, int32, uint8, uint16), which are scaled by their type's range. Several channels become one.
+"""
+
+LONGEST_S = 4 * 3600
+"""Seconds of sound that are read at most: 1.4 GB of samples at 24 kHz."""
+
+_SMALLEST_RATE = 1000
+_LARGEST_RATE = 768_000
+_LOUDEST = 50.0
+"""Full scale is 1. What is over it by a few times was mixed carelessly, what is over it by more
+are integers in an array of floats."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What was read."""
+
+    name: str
+    """For messages."""
+    samples: NDArray[np.float32]
+    """[n], mono, at the model's rate."""
 
 
 def read_audio(source: AudioInput, config: AudioConfig) -> NDArray[np.float32]:
     """Read, mix down to mono and resample: float32 [samples] at `config.sample_rate`.
 
     Raises:
-        MimoEdgeError: nothing readable, no samples, NaN or infinity, or too short for
+        MimoEdgeError: nothing readable, no samples, NaN or infinity, too long, or too short for
             one analysis window.
     """
-    if isinstance(source, np.ndarray):
-        name, samples = "the audio array", np.asarray(source, dtype=np.float32)
-        if samples.ndim != 1:
-            raise MimoEdgeError(
-                f"the audio array has shape {samples.shape}; give one channel, [samples], "
-                f"at {config.sample_rate} Hz."
-            )
-    else:
-        name, samples, rate = _read_file(source)
-        if not np.isfinite(samples).all():
-            raise MimoEdgeError(f"{name} holds NaN or infinite samples; export it again.")
-        samples = resample(samples.mean(axis=1, dtype=np.float32), rate, config.sample_rate)
-    if not np.isfinite(samples).all():
-        raise MimoEdgeError(f"{name} holds NaN or infinite samples; export it again.")
-    check_length(name, len(samples), config)
-    return samples
+    return read_recording(source, config).samples
+
+
+def read_recording(source: AudioInput, config: AudioConfig) -> Recording:
+    """What `read_audio` reads, with its name."""
+    recording = read_at(source, config.sample_rate)
+    check_length(recording.name, len(recording.samples), config)
+    return recording
+
+
+def read_at(source: AudioInput, rate: int, *, longest_s: float = LONGEST_S) -> Recording:
+    """Everything that a source holds, mono at `rate` Hz; maybe no samples at all.
+
+    Joined files are read one after the other, and each to its end whatever its header says.
+    More than `longest_s` seconds are refused before they are decoded, if the header tells.
+
+    Raises:
+        MimoEdgeError: as `read_audio`.
+    """
+    collected = _Samples(rate, longest_s)
+    if is_array(source):
+        collected.add(from_array(source, rate), array_name())
+        return Recording(array_name(), collected.all())
+    with open_source(source) as file:  # type: ignore[arg-type]
+        for part in parts_of(file.stream, file.start, file.end):
+            collected.add(_decode(part, file.name), file.name)
+    return Recording(file.name, collected.all())
+
+
+def check_recording(source: AudioInput) -> None:
+    """Refuse a file by its header, before a long computation; nothing is decoded.
+
+    Raises:
+        MimoEdgeError: it cannot be read, or its header states what `read_audio` refuses.
+    """
+    collected = _Samples(rate=1, longest_s=LONGEST_S)
+    with open_source(source) as file:  # type: ignore[arg-type]
+        for part in parts_of(file.stream, file.start, file.end):
+            collected.check(_decode(part, file.name), file.name)
 
 
 def check_length(name: str, samples: int, config: AudioConfig) -> None:
@@ -62,34 +127,92 @@ def check_length(name: str, samples: int, config: AudioConfig) -> None:
         )
 
 
-def _read_file(source: str | Path | BinaryIO) -> tuple[str, NDArray[np.float32], int]:
-    """(name for messages, samples [n, channels], rate)."""
-    if isinstance(source, (str, Path)):
-        if str(source) == "-":
-            name, stream = "standard input", io.BytesIO(sys.stdin.buffer.read())
-            empty = not stream.getbuffer().nbytes
-        else:
-            path = Path(source)
-            name, stream = str(path), None
-            if not path.is_file():
-                raise MimoEdgeError(f"{path} is not a file; give a recording to read.")
-            empty = not path.stat().st_size
-        if empty:
-            raise MimoEdgeError(f"{name} is empty (0 bytes); record it again.")
-        target: str | BinaryIO = stream or str(source)
-    else:
-        name, target = getattr(source, "name", "the stream"), source
+def _decode(part: Part, name: str) -> Decoded:
     try:
-        samples, rate = soundfile.read(target, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
+        return decode(part, name)
+    except NotASoundFile as error:
+        kind = media_format(part)
+        if kind is not None:
+            return decode_media(part, name, kind)
         raise MimoEdgeError(
-            f"{name} is not a sound file that libsndfile reads ({_reason(error)}); "
+            f"{name} is not a sound file that libsndfile reads ({error}); "
             "convert it to WAV, FLAC, MP3 or OGG."
         ) from error
-    if not 1 <= rate <= _LARGEST_INTEGER_RATE:
-        raise MimoEdgeError(f"{name} says its sample rate is {rate} Hz; export it again.")
-    return name, samples, rate
 
 
-def _reason(error: Exception) -> str:
-    return str(error).rsplit(": ", 1)[-1].strip().rstrip(".")
+class _Samples:
+    """Mono sound at one rate, from files of any, in as little memory as it takes."""
+
+    def __init__(self, rate: int, longest_s: float) -> None:
+        self._rate, self._longest_s = rate, longest_s
+        self._bytes = bytearray()  # grows in place, other than a list of arrays to join
+
+    def all(self) -> NDArray[np.float32]:
+        """Everything that was added, float32 [n]."""
+        return np.frombuffer(self._bytes, dtype=np.float32)
+
+    def add(self, sound: Decoded, name: str) -> None:
+        """Put the sound of another file behind.
+
+        Raises:
+            MimoEdgeError: as `check`, or NaN, infinity, no sound's numbers, and too long.
+        """
+        self.check(sound, name)
+        for block in _resampled(_mixed(sound, name), sound.rate, self._rate):
+            self._bytes += block.tobytes()
+            self._check_length(name, 0)
+
+    def check(self, sound: Decoded, name: str) -> None:
+        """Refuse by what the header states.
+
+        Raises:
+            MimoEdgeError: a rate that is none, or too long.
+        """
+        if not _SMALLEST_RATE <= sound.rate <= _LARGEST_RATE:
+            raise MimoEdgeError(
+                f"{name} says its sample rate is {sound.rate} Hz; give one of {_SMALLEST_RATE} "
+                f"to {_LARGEST_RATE} Hz."
+            )
+        if sound.frames is not None:
+            self._check_length(name, sound.frames / sound.rate)
+
+    def _check_length(self, name: str, more_s: float) -> None:
+        seconds = len(self._bytes) / 4 / self._rate + more_s
+        if seconds > self._longest_s:
+            stated = f"is {_duration(seconds)} long" if more_s else "goes on"
+            raise MimoEdgeError(
+                f"{name} {stated}, and at most {_duration(self._longest_s)} are read here; cut "
+                "it into shorter recordings."
+            )
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.3g} hours"
+    return f"{seconds / 60:.3g} minutes" if seconds >= 120 else f"{seconds:.3g} s"
+
+
+def _mixed(sound: Decoded, name: str) -> Iterator[NDArray[np.float32]]:
+    mixer = Mixer(sound.channels, sound.rate)
+    for block in sound.blocks:
+        if not np.isfinite(block).all():
+            raise MimoEdgeError(f"{name} holds NaN or infinite samples; export it again.")
+        loudest = float(np.abs(block).max(initial=0))
+        if loudest > _LOUDEST:
+            raise MimoEdgeError(
+                f"{name} holds samples of {loudest:.0f}, and full scale is 1: floats are within "
+                "±1; divide integers by the largest of their type."
+            )
+        yield mixer.mix(block)
+
+
+def _resampled(
+    blocks: Iterator[NDArray[np.float32]], rate: int, target: int
+) -> Iterator[NDArray[np.float32]]:
+    if rate == target:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(rate, target, 1, dtype="float32")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)

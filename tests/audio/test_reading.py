@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import threading
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from mimo_edge.audio import read_audio
+from mimo_edge.audio import read_at, read_audio
+from mimo_edge.audio.reading import LONGEST_S
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
@@ -146,23 +151,130 @@ def test_standard_input(command: Command, clips: dict[str, Path]) -> None:
     assert "standard input is not a sound file" in sentence
 
 
-def test_python_takes_streams_and_arrays(model: MimoAudio, clips: dict[str, Path]) -> None:
+def test_open_files_and_bytes(model: MimoAudio, clips: dict[str, Path], tmp_path: Path) -> None:
     config = model.manifest.audio
-    samples, _ = soundfile.read(clips["short"], dtype="float32")
     expected = read_audio(clips["short"], config)
-    np.testing.assert_array_equal(read_audio(samples, config), expected)
-    stream = io.BytesIO(clips["short"].read_bytes())
-    np.testing.assert_array_equal(read_audio(stream, config), expected)
-    for wrong, complaint in (
-        (tone(1, RATE, 2), r"shape \(24000, 2\)"),
-        (np.full(RATE, np.nan, dtype=np.float32), "NaN"),
-        (np.zeros(0, dtype=np.float32), "0 ms"),
-        (np.zeros(RATE, dtype=np.float32), "silent"),
-    ):
-        with pytest.raises(MimoEdgeError, match=complaint):
-            model.transcribe(wrong)
-    with pytest.raises(MimoEdgeError, match="the stream is not a sound file"):
-        read_audio(io.BytesIO(b"no sound"), config)
+    data = clips["short"].read_bytes()
+    for content in (data, bytearray(data), io.BytesIO(data)):
+        np.testing.assert_array_equal(read_audio(content, config), expected)
+    with clips["short"].open("rb") as file:
+        np.testing.assert_array_equal(read_audio(file, config), expected)
+        assert not file.closed
+    inside = io.BytesIO(b"something else" + data)
+    inside.seek(14)
+    np.testing.assert_array_equal(read_audio(inside, config), expected)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.wav", data)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive, archive.open("a.wav") as member:
+        np.testing.assert_array_equal(read_audio(member, config), expected)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (None, "None .NoneType. is no recording"),
+        (3, "3 .int. is no recording"),
+        (True, "is no recording"),
+        (0.5, "is no recording"),
+        ({"a": 1}, "is no recording"),
+        ([0.1, 0.2], "is no recording"),
+        (b"a.wav", "the audio in memory is not a sound file"),
+        (b"", "is empty"),
+        ("", "is not a file"),
+        ("a\0b.wav", "cannot be a file's name"),
+        ("\ud800.wav", "cannot be a file's name"),
+        ("n" * 300, r"nnn…nnn\S* cannot be read .*; give another"),
+        (io.StringIO("text"), "is open as text"),
+        (io.BytesIO(b"no sound"), "the stream is not a sound file"),
+    ],
+    ids=lambda value: repr(value)[:12] if not isinstance(value, str) else None,
+)
+def test_what_is_no_recording(model: MimoAudio, wrong: object, complaint: str) -> None:
+    with pytest.raises(MimoEdgeError, match=complaint) as raised:
+        read_audio(wrong, model.manifest.audio)  # type: ignore[arg-type]
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 250
+
+
+def test_names_of_every_kind(command: Command, clips: dict[str, Path], tmp_path: Path) -> None:
+    """Not UTF-8, with an ending that means something else, with words for a terminal."""
+    expected = command("transcribe", clips["short"], *QUICK)
+    names = [b"caf\xe9.wav", b"x.raw", b"[bold].mp3", b"a b\t.txt", b"no-ending"]
+    for name in names:
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        path.write_bytes(clips["short"].read_bytes())
+        found = command("transcribe", path, *QUICK)
+        assert (found.status, found.out) == (0, expected.out), (name, found.err)
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.flac"))
+    path.write_bytes(b"no sound")
+    assert r"caf\xe9.flac is not a sound file" in command("transcribe", path, *QUICK).sentence
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_a_fifo(model: MimoAudio, clips: dict[str, Path], tmp_path: Path) -> None:
+    """As of process substitution: cannot be rewound, and its name may be asked only once."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=fifo.write_bytes, args=(clips["short"].read_bytes(),))
+    writer.start()
+    found = read_audio(fifo, model.manifest.audio)
+    writer.join()
+    np.testing.assert_array_equal(found, read_audio(clips["short"], model.manifest.audio))
+
+
+@pytest.mark.parametrize("rate", [1, 999, 800_000])
+def test_rates_that_are_none(command: Command, tmp_path: Path, rate: int) -> None:
+    """A second of 24,000 samples at 1 Hz would be 2.3 GB."""
+    path = write(tmp_path / "rate.wav", tone(1, RATE), rate)
+    for task in ("encode", "picture"):
+        output = tmp_path / {"encode": "x.npz", "picture": "x.png"}[task]
+        options = ("--threads", "1") if task == "encode" else ()
+        sentence = command(task, path, "-o", output, *options).sentence
+        assert f"rate.wav says its sample rate is {rate} Hz" in sentence
+        assert not output.exists()
+
+
+def silent_hours(path: Path, hours: float, stated: bool) -> Path:
+    """A small FLAC file of so much silence, whose header says how long it is, or does not."""
+    with soundfile.SoundFile(path, "w", 8000, 1, format="FLAC") as file:
+        block = np.zeros(8000 * 60, dtype=np.int16)
+        for _ in range(round(60 * hours)):
+            file.write(block)
+    data = bytearray(path.read_bytes())
+    if not stated:
+        data[21] &= 0xF0
+        data[22:26] = bytes(4)
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_hours_are_refused_before_they_take_memory(
+    model: MimoAudio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: bool
+) -> None:
+    """From the header where it tells, else as soon as there is more."""
+    path = silent_hours(tmp_path / "hours.flac", 0.5 if not stated else 5, stated)
+    assert path.stat().st_size < 600_000
+    config, longest = model.manifest.audio, LONGEST_S if stated else 1200.0
+    sentence = "is 5 hours long, and at most 4 hours" if stated else "goes on, and at most 20 min"
+    tracemalloc.start()
+    try:
+        with pytest.raises(MimoEdgeError, match=f"hours.flac {sentence}"):
+            read_at(path, config.sample_rate, longest_s=longest)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < (5e6 if stated else 1200 * RATE * 4 * 1.3)
+
+
+def test_an_hour_of_array_is_not_copied_twice(model: MimoAudio) -> None:
+    samples = np.zeros(RATE * 1800, dtype=np.int16)
+    tracemalloc.start()
+    try:
+        found = read_audio(samples, model.manifest.audio)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found) == len(samples) and peak < 1.5 * found.nbytes
 
 
 def test_a_silent_half_minute_in_a_long_recording(model: MimoAudio) -> None:
