@@ -16,7 +16,7 @@ from typing import Any
 from .config import BackboneConfig, Manifest
 from .errors import MimoEdgeError
 from .gguf_header import GgufHeader, read_header
-from .manifest_checks import NUMBER_TYPES
+from .number_types import NUMBER_TYPES
 
 __all__ = ["check_backbone"]
 

@@ -13,7 +13,7 @@ import click
 
 from .bundle_files import file_sha256, load_manifest
 from .config import DEFAULT_CONTEXT, Manifest, RuntimeOptions
-from .console import print_table
+from .console import one_line, print_table
 from .default_bundle import find_bundle
 from .errors import MimoEdgeError
 from .machine import Machine, look_at_machine
@@ -60,7 +60,7 @@ def info(bundle: Path | None, ctx: int | None, verify: bool, **values: Any) -> N
     console.record(manifest=asdict(manifest), machine=asdict(machine), **own, released=released)
     if console.as_json:
         return
-    click.echo(f"{manifest.name}, recipe {manifest.recipe}: {path}")
+    click.echo(one_line(f"{manifest.name}, recipe {manifest.recipe}: {path}"))
     print_files(manifest)
     if verify:
         click.echo("every file has the hash that the manifest lists")
@@ -91,7 +91,7 @@ def print_files(manifest: Manifest) -> None:
         )
     total = sum(file.size for file in manifest.files)
     weights = sum(file.parameters for file in manifest.files)
-    bits = f"{8 * total / weights:.2f}"
+    bits = f"{8 * total / weights:.2f}" if weights else ""
     rows.append(("all", "", f"{total / 1e6:.2f}", f"{weights / 1e6:.2f}", bits))
     print_table(("file", "stored as", "MB", "million weights", "bits per weight"), rows)
 

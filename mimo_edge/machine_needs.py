@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .config import BACKBONE_FILE, Manifest, RuntimeOptions
-from .token_embeddings import row_bytes
+from .number_types import row_bytes
 
 __all__ = ["ModelSize", "memory_verdict", "size_of_bundle", "speed_verdict"]
 

@@ -6,29 +6,20 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import asdict
 
-import gguf
-
 from .config import (
     BACKBONE_FILE,
     GRAPHS,
     MANIFEST_FILE,
     AudioConfig,
-    BackboneConfig,
     Manifest,
     PatchConfig,
 )
+from .number_types import NUMBER_TYPES, row_bytes, row_length
 from .replacement import BUNDLE_FILES
 from .untrusted_json import validate
 
-__all__ = ["NUMBER_TYPES", "check_dimensions", "check_manifest"]
+__all__ = ["check_dimensions", "check_manifest"]
 
-NUMBER_TYPES = frozenset(
-    {
-        *("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q4_0", "IQ4_XS"),
-        *("Q3_K", "Q2_K", "Q5_1", "Q5_0", "Q4_1", "IQ4_NL"),  # where a width does not fit those
-    }
-)
-"""GGUF number types of the matrices of a backbone."""
 _MARKERS = (
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|sosp|>", "<|eosp|>"),
     *("<|empty|>", "<|sostm|>", "<|eostm|>", "<|eot|>"),
@@ -154,20 +145,16 @@ def _embeddings(manifest: Manifest) -> Iterator[str]:
     if backbone.embedding_type not in NUMBER_TYPES:
         yield f"backbone.embedding_type is {backbone.embedding_type!r}, an unknown number type"
         return
-    block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[backbone.embedding_type]]
+    block = row_length(backbone.embedding_type)
     if backbone.hidden_size % block:
         yield (
             f"backbone.hidden_size is {backbone.hidden_size}, no multiple of the {block} that "
             f"{backbone.embedding_type} stores together"
         )
-    end = backbone.embedding_offset + _table_bytes(backbone, block, size)
+    end = backbone.embedding_offset + backbone.vocab_size * row_bytes(backbone)
     written = next(file.size for file in manifest.files if file.name == BACKBONE_FILE)
     if end > written:
         yield (
             f"backbone.embedding_offset is {backbone.embedding_offset}, and a table there would "
             f"end at byte {end} of {BACKBONE_FILE}, which has {written}"
         )
-
-
-def _table_bytes(backbone: BackboneConfig, block: int, size: int) -> int:
-    return backbone.vocab_size * (backbone.hidden_size // block) * size

@@ -21,6 +21,7 @@ from .config import CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE, Manifest, PatchC
 from .errors import MimoEdgeError
 from .graphs import Graph
 from .sampling import SamplerOptions, sample
+from .untrusted_arrays import UnusableArrayError, map_matrix
 
 __all__ = ["PatchDecoder"]
 
@@ -117,12 +118,12 @@ class PatchDecoder:
 
 def _matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise MimoEdgeError(f"{path} does not load ({error}); convert again.") from error
-    if array.shape != shape or array.dtype != np.float32:
+        return map_matrix(path, shape)
+    except OSError as error:
         raise MimoEdgeError(
-            f"{path} is {array.dtype} {array.shape} instead of float32 {shape}: "
-            "it is of another bundle."
-        )
-    return np.asarray(array)
+            f"{path} does not load ({error.strerror or error}); copy the bundle again."
+        ) from error
+    except UnusableArrayError as error:
+        raise MimoEdgeError(
+            f"{path} does not load: {error}; it is damaged, or it is of another bundle."
+        ) from error

@@ -12,10 +12,10 @@ import numpy as np
 
 from .config import BACKBONE_FILE, Manifest
 from .engine import Engine
+from .number_types import row_bytes
 from .patches import Positions
 from .sampling import SamplerOptions
 from .sound import SoundOptions, SoundThread
-from .token_embeddings import row_bytes
 
 __all__ = ["Timing", "measure_speaking", "measure_stages"]
 

@@ -15,34 +15,35 @@ from numpy.typing import NDArray
 
 from .config import BackboneConfig
 from .errors import MimoEdgeError
+from .number_types import row_bytes
 
-__all__ = ["TokenEmbeddings", "row_bytes"]
+__all__ = ["TokenEmbeddings"]
 
 
 class TokenEmbeddings:
     """The table [vocabulary, hidden] in the GGUF's number type."""
 
     def __init__(self, path: Path, config: BackboneConfig) -> None:
-        if config.embedding_type not in gguf.GGMLQuantizationType.__members__:
-            raise MimoEdgeError(
-                f"{path}: unknown number type {config.embedding_type!r}; convert again."
-            )
+        """Map the table of a GGUF that `check_backbone` has looked at.
+
+        Raises:
+            MimoEdgeError: the file is not there any more, or shorter.
+        """
         self._type = gguf.GGMLQuantizationType[config.embedding_type]
-        self._table = np.memmap(
-            path,
-            dtype=np.uint8,
-            mode="r",
-            offset=config.embedding_offset,
-            shape=(config.vocab_size, row_bytes(config)),
-        )
+        try:
+            self._table = np.memmap(
+                path,
+                dtype=np.uint8,
+                mode="r",
+                offset=config.embedding_offset,
+                shape=(config.vocab_size, row_bytes(config)),
+            )
+        except (OSError, ValueError) as error:  # it became shorter after it was checked
+            raise MimoEdgeError(
+                f"{path} does not load ({error}); copy the bundle again."
+            ) from error
 
     def rows(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         """Ids int32 [n] → float32 [n, hidden]."""
         raw = np.ascontiguousarray(self._table[tokens])
         return np.asarray(gguf.dequantize(raw, self._type), dtype=np.float32)
-
-
-def row_bytes(config: BackboneConfig) -> int:
-    """Bytes of one token's row in the GGUF."""
-    block, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[config.embedding_type]]
-    return int(config.hidden_size // block * size)
