@@ -6,6 +6,7 @@ codes ─ audio_decoder ─ mel frames ─ vocoder ─ waveform
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -95,17 +96,22 @@ class AudioTokenizer:
         ]
         return np.concatenate(parts)
 
-    def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Codes int64 [steps, channels] → waveform float32 [steps · samples_per_step].
+    def decode(
+        self, codes: NDArray[np.int64], progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Codes int64 [steps, ≥ channels] → waveform float32 [steps · samples_per_step].
 
-        Offline: every step sees the whole segment of at most 60 s.
+        Offline: every step sees the whole segment of at most 60 s. The first `channels`
+        codebooks are used; `progress` is told the steps that are done, and all of them.
 
         Raises:
             MimoEdgeError: codes of another shape or outside their codebooks.
         """
-        self._check(codes)
+        codes = self._checked(codes)
         parts = [np.zeros(0, dtype=np.float32)]
         for start in range(0, len(codes), SEGMENT_STEPS):
+            if progress:
+                progress(start, len(codes))
             feeds = {"codes": np.ascontiguousarray(codes[start : start + SEGMENT_STEPS])}
             state = self._decoder.fresh_state(["codes"])
             mel = self._decoder.run_stateful(feeds, state, "mel")
@@ -124,11 +130,14 @@ class AudioTokenizer:
         for graph in (self._encoder, self._decoder, self._vocoder):
             graph.close()
 
-    def _check(self, codes: NDArray[np.int64]) -> None:
-        if codes.ndim != 2 or codes.shape[1] != self.channels:
+    def _checked(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The codebooks that are decoded, each code within its own."""
+        if codes.ndim != 2 or codes.shape[1] < self.channels or codes.dtype.kind not in "iu":
             raise MimoEdgeError(
-                f"the codes have shape {codes.shape}; this model decodes [steps, {self.channels}]."
+                f"the codes are {codes.dtype.name} of shape {codes.shape}; this model decodes "
+                f"integers [steps, {self.channels}]."
             )
+        codes = codes[:, : self.channels]
         sizes = np.array(self.config.codebook_sizes[: self.channels])
         wrong = np.argwhere((codes < 0) | (codes >= sizes))
         if len(wrong):
@@ -137,6 +146,7 @@ class AudioTokenizer:
                 f"code {codes[step, channel]} at step {step} of codebook {channel} is outside "
                 f"0…{sizes[channel] - 1}; the codes are of another model."
             )
+        return codes.astype(np.int64)
 
 
 class DecoderStream:

@@ -90,8 +90,11 @@ def decode(codes: Path, output: str, form: str | None, **values: Any) -> None:
     """Turn a file of RVQ CODES into sound."""
     target = SpeechOutput.choose(output, form, as_json=values["as_json"])
     console = console_from(values)
-    with model_from(console, values) as model:
-        samples = model.decode(codes_file.read(codes, model.manifest))
+    with model_from(console, values) as model, console.busy("decoding") as tell:
+        samples = model.decode(
+            codes_file.read(codes, model.manifest),
+            progress=lambda done, total: tell(f"decoding, {100 * done // total}%"),
+        )
         target.write(samples, model.sample_rate)
         seconds = len(samples) / model.sample_rate
     console.note(f"{target}: {seconds:.2f} s")

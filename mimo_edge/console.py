@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -55,14 +55,18 @@ class Console:
             logging.basicConfig(level=level, handlers=[handler])
 
     @contextlib.contextmanager
-    def busy(self, what: str) -> Iterator[None]:
-        """Show that something takes its time; only on a terminal."""
+    def busy(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Show that something takes its time; only on a terminal.
+
+        Gives a function that says anew what is being done, for example how far it is.
+        """
         if self._notes.is_terminal and not self.as_json:
             with self._notes.status(Text(one_line(what))) as self._status:
-                yield
+                status = self._status
+                yield lambda text: status.update(Text(one_line(text)))
             self._status = None
         else:
-            yield
+            yield lambda text: None
 
     def live_text(self) -> OnText | None:
         """Prints text as it is generated, or None where nobody watches."""

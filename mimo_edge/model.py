@@ -9,7 +9,7 @@ A model holds no conversation: that is `Session`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -211,9 +211,17 @@ class MimoAudio:
         samples = read_audio(audio, self.manifest.audio)
         return self._engine.audio_tokenizer.encode(samples)
 
-    def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Codes [steps, ≥ channels] → waveform float32 [samples]; uses the first `channels`."""
-        return self._engine.audio_tokenizer.decode(codes[:, : self.manifest.patch.channels])
+    def decode(
+        self, codes: NDArray[np.int64], *, progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Codes [steps, ≥ channels] → waveform float32 [samples]; uses the first `channels`.
+
+        `progress` is told from time to time how many steps are done, and how many there are.
+
+        Raises:
+            MimoEdgeError: they are no codes of this model.
+        """
+        return self._engine.audio_tokenizer.decode(codes, progress)
 
     def warm_up(self, lookahead: int | None = None) -> None:
         """Make the first answer as fast as the others; see `Engine.warm_up`."""
