@@ -20,7 +20,7 @@ from .cache import PositionCache
 from .config import BACKBONE_FILE, Manifest, RuntimeOptions
 from .core_shares import share_cores
 from .errors import MimoEdgeError
-from .events import Event, StopReason, TextDelta, TurnEnd, TurnStats
+from .events import AudioChunk, Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .generate import Stages, stream
 from .native import check_process
 from .native_probe import check_repacked
@@ -32,7 +32,7 @@ from .sound import SoundOptions
 from .tasks import Task
 from .text_tokenizer import TextTokenizer, split_thinking
 
-__all__ = ["Answer", "Engine", "OnText"]
+__all__ = ["Answer", "Engine", "OnSound", "OnText"]
 
 _SILENCE = 1e-4
 """Peak amplitude (-80 dB) below which a recording holds nothing to listen to."""
@@ -40,6 +40,9 @@ _SILENCE = 1e-4
 
 OnText = Callable[[str], None]
 """Called with each piece of text as it is generated."""
+
+OnSound = Callable[[NDArray[np.float32]], None]
+"""Called with each piece of speech, float32 [n] at the model's rate, as it is generated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,12 +242,16 @@ class Engine:
         *,
         speaks: bool,
         on_text: OnText | None = None,
+        on_sound: OnSound | None = None,
     ) -> Answer:
         """Run a generation to its end; its speech is decoded offline, in one go."""
-        return self.answer(self.run_to_end(events, on_text), speaks=speaks)
+        return self.answer(self.run_to_end(events, on_text, on_sound), speaks=speaks)
 
     def run_to_end(
-        self, events: Generator[Event, None, None], on_text: OnText | None = None
+        self,
+        events: Generator[Event, None, None],
+        on_text: OnText | None = None,
+        on_sound: OnSound | None = None,
     ) -> TurnEnd:
         """The last event of a generation."""
         # Closed, not only dropped: the traceback of an error would keep it.
@@ -252,6 +259,8 @@ class Engine:
             for event in events:
                 if isinstance(event, TextDelta) and on_text:
                     on_text(event.text)
+                if isinstance(event, AudioChunk) and on_sound:
+                    on_sound(event.samples)
                 if isinstance(event, TurnEnd):
                     return event
         raise RuntimeError("the generation ended without its last event")

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from .console import Console, answer_record, describe
-from .engine import Answer
+from .engine import Answer, OnSound
 from .errors import MimoEdgeError, NotTrainedError
 from .inputs import check_recordings
+from .model import MimoAudio
 from .options import (
     AUDIO,
     TEXT,
@@ -54,14 +55,10 @@ def speak(text: str, play: bool, **values: Any) -> None:
     console, overrides = console_from(values), overrides_from(values)
     if text == "-":
         text = read_text()
-    with (
-        model_from(console, values, "speak") as model,
-        console.busy("speaking"),
-        _naming_the_flag(),
-    ):
-        answer = model.speak(text, overrides=overrides, **values)
-        known = is_known(model.manifest)
-    _give(console, answer, output, play=play, task="speak", known=known)
+    with model_from(console, values, "speak") as model, _speaker(model, play) as on_sound:
+        with console.busy("speaking"), _naming_the_flag():
+            answer = model.speak(text, overrides=overrides, on_sound=on_sound, **values)
+        _give(console, model, answer, output, task="speak", played=play)
 
 
 @click.command("few-shot")
@@ -92,10 +89,17 @@ def few_shot(
     output, play = _output_from(values, play)
     check_recordings([*(path for example in examples for path in example[:2]), audio])
     console, overrides = console_from(values), overrides_from(values)
-    with model_from(console, values) as model, console.busy("speaking"), _naming_the_flag():
-        answer = model.few_shot(instruction, examples, audio, anyway=anyway, overrides=overrides)
-        known = is_known(model.manifest)
-    _give(console, answer, output, play=play, task="few-shot", known=known)
+    with model_from(console, values) as model, _speaker(model, play) as on_sound:
+        with console.busy("speaking"), _naming_the_flag():
+            answer = model.few_shot(
+                instruction,
+                examples,
+                audio,
+                anyway=anyway,
+                overrides=overrides,
+                on_sound=on_sound,
+            )
+        _give(console, model, answer, output, task="few-shot", played=play)
 
 
 @click.command("continue")
@@ -109,10 +113,12 @@ def continue_(audio: str, play: bool, anyway: bool, **values: Any) -> None:
     output, play = _output_from(values, play)
     check_recordings([audio])
     console, overrides = console_from(values), overrides_from(values)
-    with model_from(console, values) as model, console.busy("speaking"), _naming_the_flag():
-        answer = model.continue_speech(audio, anyway=anyway, overrides=overrides)
-        known = is_known(model.manifest)
-    _give(console, answer, output, play=play, task="continue", known=known)
+    with model_from(console, values) as model, _speaker(model, play) as on_sound:
+        with console.busy("speaking"), _naming_the_flag():
+            answer = model.continue_speech(
+                audio, anyway=anyway, overrides=overrides, on_sound=on_sound
+            )
+        _give(console, model, answer, output, task="continue", played=play)
 
 
 def _output_from(values: dict[str, Any], play: bool) -> tuple[SpeechOutput | None, bool]:
@@ -150,19 +156,31 @@ def _naming_the_flag() -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def _speaker(model: MimoAudio, play: bool) -> Iterator[OnSound | None]:
+    """What plays speech while it is generated, and at its end waits until it was heard."""
+    if not play:
+        yield None
+        return
+    from .live.play import Loudspeaker
+
+    with Loudspeaker(model.sample_rate) as loudspeaker:
+        yield loudspeaker.push
+
+
 def _give(
     console: Console,
+    model: MimoAudio,
     answer: Answer,
     output: SpeechOutput | None,
     *,
-    play: bool,
     task: str,
-    known: bool,
+    played: bool,
 ) -> None:
-    """Write the speech, play it, and print what goes with it."""
+    """Write the speech, and print what goes with it."""
     if answer.audio is None:
         remedy = "try another --seed"
-        if not known:
+        if not is_known(model.manifest):
             remedy += ", or a checkpoint that is known to be trained for this"
         where = "nothing is played" if output is None else f"{output} was not written"
         raise MimoEdgeError(
@@ -177,8 +195,4 @@ def _give(
         console.note(answer.text)
     else:
         console.text(answer.text)
-    if play:
-        from .live.play import play as play_now
-
-        play_now(answer.audio, answer.sample_rate)
-    console.record(task=task, output=output, played=play, **answer_record(answer))
+    console.record(task=task, output=output, played=played, **answer_record(answer))

@@ -1,17 +1,19 @@
-"""A finished piece of sound through the speaker."""
+"""Speech through the speaker while it is generated."""
 
 from __future__ import annotations
 
 import time
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .device_stream import BLOCK_S
 from .devices import choose_device
+from .playback import Playback
 from .speaker import Speaker
 
-__all__ = ["check_speaker", "play"]
+__all__ = ["Loudspeaker", "check_speaker"]
 
 _LOOK_S = 0.02
 """Between two looks at how far it came."""
@@ -26,22 +28,54 @@ def check_speaker() -> None:
     choose_device(None, "output")
 
 
-def play(samples: NDArray[np.float32], rate: int) -> None:
-    """Play float32 [samples] of `rate` Hz on the default speaker, and wait until it was heard.
+class Loudspeaker:
+    """One piece of speech on the default speaker, which begins as soon as it will not falter.
 
-    Raises:
-        MimoEdgeError: the device does not open, or is lost meanwhile.
+        with Loudspeaker(24000) as loudspeaker:
+            loudspeaker.push(samples)  # several times
+
+    At the end of the block it waits until everything was heard; after an error it does not.
     """
-    played = 0
 
-    def pull(count: int) -> NDArray[np.float32]:
-        nonlocal played
-        piece = samples[played : played + count]
-        played += len(piece)
-        return piece
+    def __init__(self, rate: int) -> None:
+        """Open the device, for sound of `rate` Hz.
 
-    with Speaker(pull, rate=rate) as speaker:
-        while played < len(samples):
-            speaker.check()
+        Raises:
+            MimoEdgeError: it does not open.
+        """
+        self._playback = Playback(rate)
+        self._playback.begin()
+        self._speaker = Speaker(self._playback.pull, rate=rate)
+
+    def push(self, samples: NDArray[np.float32]) -> None:
+        """The next float32 [n].
+
+        Raises:
+            DeviceLost: the device is gone.
+        """
+        self._speaker.check()
+        self._playback.push(samples, time.monotonic())
+
+    def _finish(self) -> None:
+        self._playback.finish()
+        while self._playback.state != "idle":
+            self._speaker.check()
             time.sleep(_LOOK_S)
-        time.sleep(speaker.latency + BLOCK_S)  # what was pulled last is still on its way
+        time.sleep(self._speaker.latency + BLOCK_S)  # what was pulled last is on its way
+
+    def __enter__(self) -> Loudspeaker:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for the sound, and close the device."""
+        try:
+            if error is None:
+                self._finish()
+        finally:
+            self._speaker.close()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -19,30 +21,38 @@ from .conftest import QUICK, Command
 
 
 class FakeSpeaker:
-    """Takes blocks as fast as it is looked at, and keeps them."""
+    """Takes a block whenever it is waited for, and keeps it."""
 
-    heard: list[np.ndarray]
+    heard: ClassVar[list[np.ndarray]] = []
+    opened = False
 
     def __init__(self, pull: Callable[[int], np.ndarray], rate: int) -> None:
         self.pull, self.latency = pull, 0.0
-        FakeSpeaker.heard = []
+        self.heard.clear()
+        FakeSpeaker.opened = True
         assert rate == 24_000
 
     def check(self) -> None:
+        pass
+
+    def wait(self, seconds: float) -> None:
         self.heard.append(self.pull(480))
 
-    def __enter__(self) -> FakeSpeaker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    def close(self) -> None:
+        FakeSpeaker.opened = False
 
 
 @pytest.fixture
 def speaker(monkeypatch: pytest.MonkeyPatch) -> type[FakeSpeaker]:
-    monkeypatch.setattr(play, "Speaker", FakeSpeaker)
+    def open_speaker(pull: Callable[[int], np.ndarray], rate: int) -> FakeSpeaker:
+        fake = FakeSpeaker(pull, rate)
+        clock = SimpleNamespace(sleep=fake.wait, monotonic=time.monotonic)
+        monkeypatch.setattr(play, "time", clock)
+        return fake
+
+    FakeSpeaker.heard.clear()
+    monkeypatch.setattr(play, "Speaker", open_speaker)
     monkeypatch.setattr(play, "choose_device", lambda *_: None)
-    monkeypatch.setattr(play, "time", SimpleNamespace(sleep=lambda seconds: None))
     return FakeSpeaker
 
 
@@ -52,20 +62,34 @@ SAY = ("speak", "Hello there.", *QUICK, "--max-new-tokens", 40)
 def test_without_a_file_it_is_played(
     command: Command, speaker: type[FakeSpeaker], tmp_path: Path
 ) -> None:
+    """To its end, and the same with a file."""
     path = tmp_path / "a.wav"
     result = command(*SAY)
     assert result.status == 0 and "speaker: " in result.err
-    played = np.concatenate(speaker.heard)
-    assert command(*SAY, "-o", path, "--play").status == 0
+    played = np.trim_zeros(np.concatenate(speaker.heard))
+    assert command(*SAY, "-o", path, "--play").status == 0 and not speaker.opened
+    again = np.trim_zeros(np.concatenate(speaker.heard))
+    np.testing.assert_array_equal(played, again)
     written, _ = soundfile.read(path, dtype="float32")
-    assert len(written) == len(played) == sum(map(len, speaker.heard)) > 0
-    np.testing.assert_allclose(written, np.clip(played, -1, 1), atol=1e-4)
+    assert len(written) == pytest.approx(len(played), abs=480) and len(played) > 3000
 
 
 def test_a_file_is_enough(command: Command, speaker: type[FakeSpeaker], tmp_path: Path) -> None:
-    FakeSpeaker.heard = []
     assert command(*SAY, "-o", tmp_path / "a.wav").status == 0
     assert not speaker.heard
+
+
+def test_nothing_is_waited_for_without_speech(command: Command, speaker: type[FakeSpeaker]) -> None:
+    result = command("speak", "Hello there.", *QUICK, "--temperature", 5, "--max-new-tokens", 16)
+    assert "nothing is played" in result.sentence and not speaker.opened
+
+
+def test_pieces_of_speech_as_they_come(model: MimoAudio) -> None:
+    overrides = Overrides(seed=1, max_new_tokens=40)
+    pieces: list[np.ndarray] = []
+    answer = model.speak("Hello there.", overrides=overrides, on_sound=pieces.append)
+    assert answer.audio is not None and len(pieces) > 1
+    assert sum(map(len, pieces)) == len(answer.audio)
 
 
 def test_without_a_speaker_it_says_so_first(
