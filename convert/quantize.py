@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -23,10 +24,17 @@ _LOGGER = logging.getLogger(__name__)
 
 _BUFFER_BYTES = 1 << 30
 """Of tensor rows the quantizer holds at once; its default is 8 GiB."""
+_SIGKILL = 9
 _LITTLE_SPACE = 64 << 20
 """Bytes free, under which a failed write is blamed on the disk."""
-_NO_MEMORY = ("Cannot allocate memory", "bad_alloc", "failed to allocate", "bad allocation")
-"""What the system, the C++ library and llama.cpp say when memory runs out."""
+_LINES_KEPT = 40
+"""The end of the quantizer's log: a crash may print more after its reason."""
+_NO_MEMORY = re.compile(
+    r"bad_alloc|MemoryError|out of memory|cannot allocate|failed to allocate"
+    r"|allocation still failed|failed to map segment|pthread_create failed",
+    re.IGNORECASE,
+)
+"""How llama.cpp, Python, the dynamic linker and OpenBLAS say it."""
 _TENSOR_LINE = re.compile(r"\[\s*\d+/\s*\d+\]\s+(\S+)\s+-\s+\[")
 """What the quantizer logs for each tensor: `[   1/  27] output.weight - [...], …`."""
 
@@ -59,9 +67,9 @@ def quantize_gguf(
         "buffer_bytes": _BUFFER_BYTES,
     }
     try:
-        status, last_line = _run(request, tensor_bytes, progress)
+        status, log = _run(request, tensor_bytes, progress)
         if status != 0:
-            raise _failure(out, status, last_line)
+            raise _failure(out, status, log)
     except BaseException:
         out.unlink(missing_ok=True)
         raise
@@ -71,9 +79,10 @@ def _run(
     request: Mapping[str, object],
     tensor_bytes: Mapping[str, int],
     progress: Callable[[int, int], None],
-) -> tuple[int, str]:
-    """Exit status of the worker and the last line of its log."""
-    total, done, last_line = sum(tensor_bytes.values()), 0, ""
+) -> tuple[int, list[str]]:
+    """Exit status of the worker and the last lines of its log."""
+    total, done = sum(tensor_bytes.values()), 0
+    log: deque[str] = deque(maxlen=_LINES_KEPT)
     process = subprocess.Popen(
         [sys.executable, "-m", f"{__package__}.quantize_worker"],
         stdin=subprocess.PIPE,
@@ -90,13 +99,14 @@ def _run(
         progress(0, total)
         for line in process.stdout:
             _LOGGER.debug("%s", line.rstrip())
-            last_line = line.strip() or last_line
+            if line.strip():
+                log.append(line.strip())
             if match := _TENSOR_LINE.search(line):
                 done += tensor_bytes.get(match[1], 0)
                 progress(done, total)
-        return process.wait(), last_line
+        return process.wait(), list(log)
     except BrokenPipeError:  # it died before it read the request
-        return process.wait() or 1, process.stdout.read().strip().rpartition("\n")[2]
+        return process.wait() or 1, process.stdout.read().strip().splitlines()
     finally:
         # Also on Ctrl-C, which the worker ignores: the C call would not notice it.
         if process.poll() is None:
@@ -116,17 +126,26 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def _failure(out: Path, status: int, last_line: str) -> MimoEdgeError:
+def _failure(out: Path, status: int, log: list[str]) -> MimoEdgeError:
     free = shutil.disk_usage(out.parent).free
     if free < _LITTLE_SPACE:
         return MimoEdgeError(
             f"The disk is full ({free >> 20} MiB free in {out.parent}); make room, or give "
             "an --out on another disk."
         )
-    # Linux kills the largest process when memory runs out; otherwise malloc or mmap said it.
-    if status == -getattr(signal, "SIGKILL", 9) or any(words in last_line for words in _NO_MEMORY):
+    # What kills a process outright, is the system when memory runs out.
+    if status == -_SIGKILL or any(_NO_MEMORY.search(line) for line in log):
         return no_memory()
     return MimoEdgeError(
-        f"llama.cpp's quantizer stopped with status {status} while writing {out}"
-        f" ({last_line or 'it said nothing'}); run with -v to see its whole log."
+        f"llama.cpp's quantizer {_ended(status)} while writing {out}"
+        f" ({log[-1] if log else 'it said nothing'}); run with -v to see its whole log."
     )
+
+
+def _ended(status: int) -> str:
+    if status >= 0:
+        return f"stopped with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,19 +159,49 @@ def test_a_worker_that_cannot_start_is_told(source: Path, monkeypatch: pytest.Mo
         small_quantize(source)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a shell script stands for Python")
-def test_a_worker_without_memory(
-    source: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_without_memory_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    start = subprocess.Popen
+
+    def limited(*args: Any, **options: Any) -> Any:
+        def limit() -> None:
+            resource.setrlimit(resource.RLIMIT_AS, (150 << 20, 150 << 20))
+
+        return start(*args, preexec_fn=limit, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", limited)
+    with pytest.raises(MimoEdgeError, match="not enough memory for the conversion"):
+        small_quantize(source)
+    assert list(source.parent.iterdir()) == [source]
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ("SIGKILL", "not enough memory for the conversion"),
+        ("SIGSEGV", "was ended by SIGSEGV while writing"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+def test_a_worker_that_is_killed_is_told(
+    wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: str, words: str
 ) -> None:
-    """Killed by the system, or told so by malloc."""
-    python = tmp_path_factory.mktemp("bin") / "python"
-    monkeypatch.setattr(sys, "executable", str(python))
-    for end in ("kill -9 $$", "echo 'mmap failed: Cannot allocate memory'; exit 1"):
-        python.write_text(f"#!/bin/sh\nread request\n{end}\n")
-        python.chmod(0o755)
-        with pytest.raises(MimoEdgeError, match="not enough memory for the conversion"):
-            small_quantize(source)
-        assert list(source.parent.iterdir()) == [source]
+    """In the middle of its work, as the system does when memory runs out."""
+    workers: list[Any] = []
+    start = subprocess.Popen
+
+    def kept(*args: Any, **options: Any) -> Any:
+        workers.append(start(*args, **options))
+        return workers[-1]
+
+    def kill(stage: str, done: int, total: int) -> None:
+        if stage.startswith("quantizing") and done:
+            workers[0].send_signal(getattr(signal, sent))
+
+    monkeypatch.setattr(subprocess, "Popen", kept)
+    with pytest.raises(MimoEdgeError, match=words):
+        convert(wide, tmp_path / "out.gguf", "q4_k_m", kill)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_write_that_fails_in_the_worker(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
