@@ -1,6 +1,5 @@
 """`python -m convert`."""
 
-from mimo_edge.cli import ConvertCommand
-from mimo_edge.program import run_command
+from mimo_edge.entry import start
 
-run_command(ConvertCommand("convert"))
+start("mimo_edge.cli", "convert")

@@ -1,16 +1,11 @@
 """Entry point of `mimo-edge` and `python -m mimo_edge`."""
 
-import sys
-from typing import NoReturn
+from .entry import start
 
 
-def main() -> NoReturn:
-    """Run the command line; Ctrl-C while it is still being imported is no traceback either."""
-    try:
-        from .cli import main as run
-    except KeyboardInterrupt:
-        sys.exit(130)
-    run()
+def main() -> None:
+    """Run the command line."""
+    start("mimo_edge.cli", "cli")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m mimo_edge.chat`: a spoken conversation, live or over recorded files."""
+"""`mimo-edge chat`: a spoken conversation, live or over recorded files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from .options import (
     overrides_from,
     sampling_options,
 )
-from .program import run_command
 from .prompts import Reply
 from .recorded_chat import answer_recordings, prepare_folder
 from .session import Session
@@ -227,7 +226,3 @@ def _open_session(
             "leave them out with --load-session."
         )
     return model.load_session(saved, reply=reply, overrides=overrides)
-
-
-if __name__ == "__main__":
-    run_command(chat)

@@ -11,7 +11,7 @@ import click
 
 from . import codes_file
 from .bench import bench
-from .chat import chat
+from .chat_command import chat
 from .compare import compare
 from .console import answer_record
 from .errors import MimoEdgeError
@@ -36,7 +36,7 @@ from .speech_output import SpeechOutput, speech_output_options
 from .text_chat import text
 from .transcribe import transcribe
 
-__all__ = ["ConvertCommand", "cli", "main"]
+__all__ = ["cli", "convert", "main"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -101,7 +101,7 @@ def decode(codes: Path, output: str, form: str | None, **values: Any) -> None:
     console.record(task="decode", input=codes, output=target, seconds=seconds)
 
 
-class ConvertCommand(click.Command):
+class _ConvertCommand(click.Command):
     """`mimo-edge convert`, loaded only when it is used: it needs more packages."""
 
     def _real(self) -> click.Command:
@@ -129,6 +129,7 @@ class ConvertCommand(click.Command):
         return self._real().invoke(ctx)
 
 
+convert = _ConvertCommand("convert", short_help="Turn a checkpoint into a bundle.")
 cli.add_command(bench)
 cli.add_command(chat)
 cli.add_command(info)
@@ -140,7 +141,7 @@ cli.add_command(continue_)
 cli.add_command(text)
 cli.add_command(transcribe)
 cli.add_command(compare)
-cli.add_command(ConvertCommand("convert", short_help="Turn a checkpoint into a bundle."))
+cli.add_command(convert)
 
 
 def main(argv: list[str] | None = None) -> NoReturn:

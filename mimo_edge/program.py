@@ -26,7 +26,6 @@ def run_command(command: click.Command, argv: list[str] | None = None) -> NoRetu
     enough (`| head`).
     """
     standard_streams.prepare()
-    signals.unwind()
     status, sentence = _run(command, argv)
     lost = standard_streams.lost_results()
     if lost is not None and sentence is None:
@@ -44,6 +43,7 @@ def run_command(command: click.Command, argv: list[str] | None = None) -> NoRetu
 def _run(command: click.Command, argv: list[str] | None) -> tuple[int, str | None]:
     """(exit status, what to complain about)."""
     try:
+        signals.unwind()
         status = command.main(args=argv, standalone_mode=False)
     except MimoEdgeError as error:
         return 1, str(error)

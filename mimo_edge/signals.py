@@ -24,10 +24,12 @@ _SAME_S = 3.0
 
 
 def unwind() -> None:
-    """From now on such a signal raises KeyboardInterrupt; for the main thread.
+    """From now on such a signal raises KeyboardInterrupt, and so does Ctrl-C; for the main thread.
 
     One that is ignored, as `nohup` arranges it for SIGHUP, stays ignored.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     unwinding = _Unwinding()
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:

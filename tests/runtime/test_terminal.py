@@ -161,6 +161,29 @@ def test_stopping(
     assert time.monotonic() - sent < 10
 
 
+@posix
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+@pytest.mark.parametrize("program", ["mimo_edge", "mimo_edge.chat", "convert"])
+def test_stopping_while_it_is_imported(program: str) -> None:
+    """When a library appears in its memory, the rest is yet to come."""
+    for library in ("numpy/_core/_multiarray_umath", "libsndfile", "onnxruntime_pybind11_state"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", program, "--help"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=hear_ctrl_c,
+        )
+        maps, until = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < until:
+            if library in maps.read_text():
+                break
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode in (0, 130, -signal.SIGINT)
+        assert err in (b"", b"mimo-edge: interrupted\n"), err
+
+
 def wait_until_loaded(process: subprocess.Popen[str], bundle: str) -> None:
     """Until the last graph is mapped (Linux), or a time in which it should be."""
     maps = Path(f"/proc/{process.pid}/maps")

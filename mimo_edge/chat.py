@@ -1,0 +1,12 @@
+"""Entry point of `python -m mimo_edge.chat`, which is `mimo-edge chat`."""
+
+from .entry import start
+
+
+def main() -> None:
+    """Run the command."""
+    start("mimo_edge.chat_command", "chat")
+
+
+if __name__ == "__main__":
+    main()

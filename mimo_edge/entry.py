@@ -1,0 +1,25 @@
+"""How the programs start: Ctrl-C is no traceback, whenever it comes."""
+
+import importlib
+import signal
+import sys
+
+__all__ = ["start"]
+
+
+def start(module: str, command: str) -> None:
+    """Import a click command from a module and run it; for the main module of a program.
+
+    Until it runs there is nothing to put away, nor is there when it has ended: then the system
+    ends the program. An exception in the middle of an import would not even arrive as one.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    run_command = importlib.import_module("mimo_edge.program").run_command
+    loaded = getattr(importlib.import_module(module), command)
+    try:
+        run_command(loaded)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
