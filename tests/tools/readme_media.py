@@ -40,8 +40,8 @@ WIDTH = 100
 PAUSE_S = 0.5
 
 TURNS = (
-    ("what is seven plus five", 2.2, "seven plus five is twelve", 0.81, 0.06, 46.2, 107.9, 26),
-    ("what did i just say", 2.2, "you said what is seven plus five", 0.80, 0.04, 77.0, 154.1, 74),
+    ("what is seven plus five", 2.2, "seven plus five is twelve", 0.66, 0.06, 46.2, 107.9, 26),
+    ("what did i just say", 2.2, "you said what is seven plus five", 0.66, 0.04, 77.0, 154.1, 74),
 )
 """Question, its seconds, answer, and the figures of a recorded session on two cores."""
 
