@@ -304,6 +304,7 @@ class BackboneSequence:
             self._fill(batch, rows, length, output)
             redirect_log()
             status = llama_cpp.llama_process(context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, batch)
+            self._others.ran()
             if status:
                 llama_cpp.llama_memory_seq_rm(memory, _SEQUENCE, length, -1)
                 raise MimoEdgeError(

@@ -17,6 +17,7 @@ from .cores import allowed_cpus
 __all__ = ["OtherPrograms", "ProcessorTimes", "processor_times"]
 
 _LOOK_EVERY_S = 0.25
+_PAUSE_S = 0.5
 _TAKEN = 0.3
 """Share of a core above which it counts as another program's."""
 
@@ -45,26 +46,38 @@ class OtherPrograms:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._times, self._clock = times, clock
-        self._at = clock()
-        self._total, self._own, self._cpus = times()
         self.cores = 0.0
         """Logical processors' worth of time that other programs took when it was last looked."""
+        self._begin()
+        self._ran_at = self._at
 
     def spare(self, wanted: int) -> int:
-        """How many of `wanted` threads find a core of their own; at least 1.
+        """How many of `wanted` threads find a core of their own now; at least 1.
 
-        Looks again if the last look is a quarter of a second ago; costs 0.1 ms then.
+        Looks again if the last look is a quarter of a second ago; costs 0.1 ms then. What others
+        did in a pause of this program's work is no sign of what they will do beside it.
         """
-        if self._clock() - self._at >= _LOOK_EVERY_S:
+        now = self._clock()
+        if now - self._ran_at > _PAUSE_S:
+            self._begin()
+        elif now - self._at >= _LOOK_EVERY_S:
             self.look()
         taken = int(self.cores + 1 - _TAKEN)
         return max(1, min(wanted, self._cpus - taken))
 
+    def ran(self) -> None:
+        """The work that `spare` was asked for is done."""
+        self._ran_at = self._clock()
+
     def look(self) -> float:
         """Logical processors' worth of time that other programs took since the last look."""
-        now = self._clock()
-        total, own, self._cpus = self._times()
-        others = (total - self._total) - (own - self._own)
-        self.cores = max(0.0, others / (now - self._at)) if now > self._at else 0.0
-        self._at, self._total, self._own = now, total, own
+        at, total, own = self._at, self._total, self._own
+        self._begin()
+        if self._at > at:
+            others = (self._total - total) - (self._own - own)
+            self.cores = max(0.0, others / (self._at - at))
         return self.cores
+
+    def _begin(self) -> None:
+        self._at = self._clock()
+        self._total, self._own, self._cpus = self._times()

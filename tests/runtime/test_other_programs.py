@@ -35,10 +35,12 @@ def test_cores_that_others_keep_busy_are_left_alone() -> None:
     assert others.spare(8) == 8
     for busy, spare in ((0.0, 8), (0.2, 8), (0.5, 7), (1.0, 7), (1.6, 6), (7.9, 1), (8.0, 1)):
         machine.run(1.0, others=busy, own=8 - busy)
+        others.ran()
         assert others.spare(8) == spare, busy
         assert others.spare(1) == 1
         assert others.spare(4) == min(4, spare)
     machine.run(1.0, others=0.0, own=1.0)
+    others.ran()
     assert others.spare(8) == 8, "they are back when the other program ends"
 
 
@@ -49,7 +51,22 @@ def test_it_looks_now_and_then_only() -> None:
     assert others.spare(2) == 2, "a tenth of a second may be anything"
     machine.run(0.2, others=1.0, own=1.0)
     assert others.spare(2) == 1
-    assert others.look() == 0.0, "no time has passed"
+
+
+def test_what_others_do_in_a_pause_does_not_count() -> None:
+    machine = Machine(2)
+    others = OtherPrograms(machine.times, lambda: machine.now)
+    machine.run(5.0, others=2.0, own=0.0)
+    assert others.spare(2) == 2
+    machine.run(0.3, others=1.0, own=1.0)
+    others.ran()
+    machine.run(0.1, others=0.0, own=0.0)
+    assert others.spare(2) == 1
+    machine.run(5.0, others=0.0, own=0.0)
+    assert others.spare(2) == 1, "until it is known better"
+    machine.run(0.3, others=0.0, own=1.0)
+    others.ran()
+    assert others.spare(2) == 2
 
 
 @pytest.fixture
