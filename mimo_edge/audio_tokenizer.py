@@ -7,7 +7,6 @@ codes ─ audio_decoder ─ mel frames ─ vocoder ─ waveform
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 
 from .audio import log_mel
 from .config import AudioConfig, Manifest
-from .core_shares import run_when_idle
 from .errors import MimoEdgeError
 from .graphs import Graph
+from .spare_cores import SpareCores
 
 __all__ = ["SEGMENT_FRAMES", "SEGMENT_STEPS", "AudioTokenizer", "DecoderStream"]
 
@@ -47,41 +46,38 @@ class AudioTokenizer:
         vocoder: Graph,
         config: AudioConfig,
         channels: int,
-        *,
-        yields: bool = False,
+        spare_cores: SpareCores,
     ) -> None:
         self.config = config
         self.channels = channels
-        self.yields = yields
-        """Whether streams are to be decoded when no other thread wants the processor."""
+        self._spare_cores = spare_cores
         self._encoder = encoder
         self._decoder = decoder
         self._vocoder = vocoder
 
     @classmethod
     def load(
-        cls, bundle: Path, manifest: Manifest, *, threads: int, sound_yields: bool = False
+        cls, bundle: Path, manifest: Manifest, *, threads: int, spare_cores: SpareCores
     ) -> AudioTokenizer:
-        """Load the three graphs of a bundle; see `CoreShares` for `sound_yields`.
+        """Load the three graphs of a bundle; streams tell `spare_cores` while they compute.
 
         Raises:
             MimoEdgeError: a graph does not load or does not fulfil its contract.
         """
         encoder = Graph.load(bundle, "audio_encoder", manifest, threads=threads)
         # These two run beside the language model, from which spinning takes twice the time
-        # that they compute. Their threads have the priority of the one that loads them.
-        with ThreadPoolExecutor(1, initializer=run_when_idle if sound_yields else None) as loader:
-            decoder, vocoder = loader.map(
-                lambda name: Graph.load(bundle, name, manifest, threads=threads, spin=False),
-                ("audio_decoder", "vocoder"),
-            )
+        # that they compute.
+        decoder, vocoder = (
+            Graph.load(bundle, name, manifest, threads=threads, spin=False)
+            for name in ("audio_decoder", "vocoder")
+        )
         return cls(
             encoder,
             decoder,
             vocoder,
             manifest.audio,
             manifest.patch.channels,
-            yields=sound_yields,
+            spare_cores,
         )
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -122,7 +118,7 @@ class AudioTokenizer:
     def stream(self, lookahead: int | None = None) -> DecoderStream:
         """A decoder for codes that arrive piece by piece; see `DecoderStream`."""
         return DecoderStream(
-            self._decoder, self._vocoder, self.config, lookahead, yields=self.yields
+            self._decoder, self._vocoder, self.config, self._spare_cores, lookahead
         )
 
     def close(self) -> None:
@@ -168,9 +164,8 @@ class DecoderStream:
         decoder: Graph,
         vocoder: Graph,
         config: AudioConfig,
+        spare_cores: SpareCores,
         lookahead: int | None = None,
-        *,
-        yields: bool = False,
     ) -> None:
         if lookahead is not None and lookahead < 0:
             raise MimoEdgeError(f"the lookahead is {lookahead} mel frames; give 0 or more.")
@@ -182,8 +177,7 @@ class DecoderStream:
             lookahead = right
         self.lookahead = lookahead
         """Mel frames that sound waits for; -1: all of them, the vocoder sees to the end."""
-        self.yields = yields
-        """As that of the tokenizer."""
+        self._spare_cores = spare_cores
         self._fades = lookahead != right
         self._past = _past_frames(config, lookahead)
         self._state = decoder.fresh_state(["codes"])
@@ -207,19 +201,21 @@ class DecoderStream:
 
     def push(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
         """Codes [steps, channels] → the samples that are certain now, float32, maybe none."""
-        if len(codes):
-            feeds = {"codes": np.ascontiguousarray(codes)}
-            mel = self._decoder.run_stateful(feeds, self._state, "mel")[0]
-            self._frames = np.concatenate([self._frames, mel])
-            self._bound_cache(len(codes))
-        total = self._first + len(self._frames)
-        if self.lookahead < 0:
-            return np.zeros(0, dtype=np.float32)
-        return self._emit(total - self.delay_frames)
+        with self._spare_cores.taken():
+            if len(codes):
+                feeds = {"codes": np.ascontiguousarray(codes)}
+                mel = self._decoder.run_stateful(feeds, self._state, "mel")[0]
+                self._frames = np.concatenate([self._frames, mel])
+                self._bound_cache(len(codes))
+            total = self._first + len(self._frames)
+            if self.lookahead < 0:
+                return np.zeros(0, dtype=np.float32)
+            return self._emit(total - self.delay_frames)
 
     def finish(self) -> NDArray[np.float32]:
         """The rest of the samples, once no more codes will come."""
-        return self._emit(self._first + len(self._frames))
+        with self._spare_cores.taken():
+            return self._emit(self._first + len(self._frames))
 
     def _bound_cache(self, steps: int) -> None:
         self._cached_steps += steps

@@ -6,10 +6,8 @@ the text vocabulary; a `BackboneSequence` is one KV cache, that is one conversat
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +21,7 @@ from .core_shares import CoreShares
 from .errors import MimoEdgeError
 from .llama_log import first_complaint, redirect_log
 from .native import Native
-from .other_programs import OtherPrograms
+from .spare_cores import SpareCores
 from .token_embeddings import TokenEmbeddings
 
 __all__ = ["Backbone", "BackboneOutput", "BackboneSequence"]
@@ -62,6 +60,7 @@ class Backbone:
         config: BackboneConfig,
         options: RuntimeOptions,
         shares: CoreShares,
+        spare_cores: SpareCores,
     ) -> None:
         self._model = model
         self._token_embeddings = token_embeddings
@@ -69,12 +68,17 @@ class Backbone:
         self._options = options
         self._shares = shares
         self.context = options.context_for(config)
-        self._others = OtherPrograms()
+        self._spare_cores = spare_cores
         """Positions that a sequence holds."""
 
     @classmethod
     def load(
-        cls, path: Path, config: BackboneConfig, options: RuntimeOptions, shares: CoreShares
+        cls,
+        path: Path,
+        config: BackboneConfig,
+        options: RuntimeOptions,
+        shares: CoreShares,
+        spare_cores: SpareCores,
     ) -> Backbone:
         """Map the GGUF into memory.
 
@@ -107,7 +111,7 @@ class Backbone:
                 f"{path} has vocabulary, width and layers {found} instead of {expected}: "
                 "it is of another bundle."
             )
-        return cls(held, TokenEmbeddings(path, config), config, options, shares)
+        return cls(held, TokenEmbeddings(path, config), config, options, shares, spare_cores)
 
     def tokenize(self, text: str) -> list[int]:
         """Plain text to ids; text that looks like a control token stays text."""
@@ -158,7 +162,7 @@ class Backbone:
                 owner=self._model,
             )
         return BackboneSequence(
-            sequence, self.config, self.context, self._options, self._shares, self._others
+            sequence, self.config, self.context, self._options, self._shares, self._spare_cores
         )
 
     def close(self) -> None:
@@ -184,13 +188,12 @@ class BackboneSequence:
         context: int,
         options: RuntimeOptions,
         shares: CoreShares,
-        others: OtherPrograms,
+        spare_cores: SpareCores,
     ) -> None:
         self._opened = opened
         self._config = config
         self._shares = shares
-        self._others = others
-        self._beside_sound = False
+        self._spare_cores = spare_cores
         self._largest_batch = _largest_batch(context, options)
         self.context = context
         """Positions that fit."""
@@ -251,15 +254,6 @@ class BackboneSequence:
                 "shorter audio."
             )
 
-    @contextlib.contextmanager
-    def beside_sound(self) -> Iterator[None]:
-        """Meanwhile positions that come alone leave the sound its share; prompts take all."""
-        self._beside_sound = True
-        try:
-            yield
-        finally:
-            self._beside_sound = False
-
     def truncate(self, length: int) -> None:
         """Forget everything from position `length` on."""
         with self._opened.use() as opened:
@@ -299,12 +293,15 @@ class BackboneSequence:
         with self._opened.use() as opened:
             context, memory, batch = opened
             length = _length(opened)
-            llama_cpp.llama_set_n_threads(context, *self._spare_threads())
+            threads = self._shares.threads
+            if self._shares.makes_way:
+                threads = self._spare_cores.spare(threads)
+            llama_cpp.llama_set_n_threads(context, threads, threads)
             llama_cpp.llama_set_embeddings(context, output)
             self._fill(batch, rows, length, output)
             redirect_log()
             status = llama_cpp.llama_process(context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, batch)
-            self._others.ran()
+            self._spare_cores.ran()
             if status:
                 llama_cpp.llama_memory_seq_rm(memory, _SEQUENCE, length, -1)
                 raise MimoEdgeError(
@@ -325,17 +322,6 @@ class BackboneSequence:
             position = llama_cpp.llama_pos(length + offset)
             llama_cpp.llama_batch_ext_set_pos(batch, index, ctypes.byref(position))
             llama_cpp.llama_batch_ext_set_output_logits(batch, index, output)
-
-    def _spare_threads(self) -> tuple[int, int]:
-        """Threads of a position that comes alone and of several at once.
-
-        As many as the sound and other programs leave cores for.
-        """
-        most = self._shares.threads
-        few = self._shares.beside_sound if self._beside_sound else most
-        if self._shares.makes_way:
-            return self._others.spare(few), self._others.spare(most)
-        return few, most
 
     def _output(self, context: int) -> BackboneOutput:
         logits = llama_cpp.llama_get_logits_ith(context, 0)

@@ -23,7 +23,7 @@ from .default_bundle import find_bundle
 from .engine import Engine
 from .memory_speed import measure_bandwidth
 from .options import console_from, output_options
-from .other_programs import OtherPrograms
+from .spare_cores import SpareCores
 from .stage_times import Timing, measure_speaking, measure_stages
 
 __all__ = ["bench"]
@@ -74,7 +74,7 @@ def bench(
         ctx = min(_CONTEXT, manifest.backbone.max_positions)
     options = RuntimeOptions(threads=threads, context=ctx, device=device, repack=repack)
     shares = share_cores(threads, manifest.backbone_bytes)
-    others = OtherPrograms()
+    others = SpareCores()
     with console.busy("measuring"):
         bandwidth = measure_bandwidth(threads or fast_cores())
         engine = Engine.load(folder, options, manifest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import AbstractContextManager
 from typing import overload
 
 import numpy as np
@@ -113,10 +112,6 @@ class PositionCache:
     def check_open(self) -> None:
         """Refuse a cache that was closed, or whose model was; see `BackboneSequence`."""
         self._sequence.check_open()
-
-    def beside_sound(self) -> AbstractContextManager[None]:
-        """Meanwhile leave the sound that is decoded its share of the cores."""
-        return self._sequence.beside_sound()
 
     def save(self) -> bytes:
         """The cache as bytes."""

@@ -29,6 +29,7 @@ from .patch_encoder import PatchEncoder
 from .patches import Layout, to_patches
 from .sampling import GREEDY
 from .sound import SoundOptions
+from .spare_cores import SpareCores
 from .tasks import Task
 from .text_tokenizer import TextTokenizer, split_thinking
 
@@ -113,14 +114,17 @@ class Engine:
             check_repacked()
         check_backbone(bundle / BACKBONE_FILE, manifest)
         shares = share_cores(options.threads, manifest.backbone_bytes)
+        spare_cores = SpareCores()
         with contextlib.ExitStack() as opened:
             parts = []
             for load in (
-                lambda: Backbone.load(bundle / BACKBONE_FILE, manifest.backbone, options, shares),
+                lambda: Backbone.load(
+                    bundle / BACKBONE_FILE, manifest.backbone, options, shares, spare_cores
+                ),
                 lambda: PatchEncoder.load(bundle, manifest, threads=shares.threads),
                 lambda: PatchDecoder.load(bundle, manifest, threads=shares.patch_decoder),
                 lambda: AudioTokenizer.load(
-                    bundle, manifest, threads=shares.threads, sound_yields=shares.sound_yields
+                    bundle, manifest, threads=shares.threads, spare_cores=spare_cores
                 ),
             ):
                 part = load()

@@ -180,7 +180,6 @@ def stream(
             decoder = stages.audio_tokenizer.stream(sound.lookahead)
             thread = SoundThread(decoder, stages.layout.group_size, sound, cancel)
             opened.callback(thread.close)
-            opened.enter_context(cache.beside_sound())
         yield from _events(cache, prompt, _Answer(stages, thread), options, cancel)
 
 

@@ -12,7 +12,7 @@ from .config import RuntimeOptions
 from .cores import fast_cores
 from .machine_needs import ModelSize
 from .memory_speed import measure_bandwidth
-from .other_programs import OtherPrograms
+from .spare_cores import SpareCores
 
 __all__ = ["Machine", "look_at_machine"]
 
@@ -46,7 +46,7 @@ def look_at_machine(options: RuntimeOptions) -> Machine:
     """Measure the memory's speed, for about a second, and ask the system for the rest."""
     memory = psutil.virtual_memory()
     threads = options.threads or fast_cores()
-    others = OtherPrograms()
+    others = SpareCores()
     try:
         bandwidth = measure_bandwidth(threads)
     except MemoryError:

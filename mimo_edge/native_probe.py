@@ -80,13 +80,14 @@ def _evaluate(*, repack: bool) -> None:
     from .bundle_files import load_manifest
     from .config import BACKBONE_FILE, RuntimeOptions
     from .core_shares import share_cores
+    from .spare_cores import SpareCores
 
     folder = demo_bundle()
     assert folder is not None
     manifest = load_manifest(folder)
     path = folder / BACKBONE_FILE
     options = RuntimeOptions(threads=1, context=2 * _POSITIONS, device="cpu", repack=repack)
-    backbone = Backbone.load(path, manifest.backbone, options, share_cores(1, 0))
+    backbone = Backbone.load(path, manifest.backbone, options, share_cores(1, 0), SpareCores())
     sequence = backbone.new_sequence()
     sequence.extend(backbone.embed(np.arange(_POSITIONS, dtype=np.int32)))
     sequence.close()

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio_tokenizer import DecoderStream
-from .core_shares import run_when_idle
 from .errors import MimoEdgeError
 
 __all__ = ["SoundOptions", "SoundThread", "push_sizes"]
@@ -123,8 +122,6 @@ class SoundThread:
 
     def _run(self) -> None:
         try:
-            if self._decoder.yields:
-                run_when_idle()
             for patches in self._pushes():
                 self._give(self._decoder.push(np.concatenate(patches)))
             if not self._stopped():

@@ -127,7 +127,6 @@ def _speak(engine: Engine, *, decode_sound: bool) -> float:
             decoder = engine.audio_tokenizer.stream(_LOOKAHEAD)
             sound = SoundThread(decoder, manifest.patch.group_size, SoundOptions())
             opened.callback(sound.close)
-            opened.enter_context(cache.beside_sound())
         start = time.perf_counter()
         for _ in range(patches):
             patch = engine.patch_decoder.decode(output.hidden, sampler, rng)

@@ -11,6 +11,8 @@ import pytest
 
 from mimo_edge.config import RuntimeOptions
 from mimo_edge.engine import Engine
+from mimo_edge.spare_cores import SpareCores
+from tests.runtime.test_spare_cores import Machine
 
 
 def test_prompt_positions_compute_no_logits(engine: Engine) -> None:
@@ -36,28 +38,37 @@ def test_prompt_positions_compute_no_logits(engine: Engine) -> None:
     assert outputs == [0, 0, 0, 1]
 
 
-def test_a_core_is_left_to_the_sound(
-    reference_bundle: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("chosen", "expected"), [(0, [4, 3, 4, 2, 4]), (4, [4] * 5)])
+def test_cores_are_left_to_sound_and_other_programs(
+    chosen: int, expected: list[int], reference_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only while it is asked for, and only by positions that come alone."""
-    monkeypatch.setattr("mimo_edge.cores.usable_cores", lambda: 4)
+    """While they need them, and unless somebody chose the number of threads."""
+    machine = Machine(4)
+    monkeypatch.setattr("mimo_edge.core_shares.fast_cores", lambda: 4)
+    monkeypatch.setattr("mimo_edge.core_shares._LARGE_BYTES", 0)
+    monkeypatch.setattr("mimo_edge.spare_cores.usable_cores", lambda: 4)
+    spare_cores = SpareCores(machine.times, lambda: machine.now)
+    monkeypatch.setattr("mimo_edge.engine.SpareCores", lambda: spare_cores)
     threads = []
     kept = llama_cpp.llama_set_n_threads
 
     def note(context: int, alone: int, prompt: int) -> None:
-        threads.append((alone, prompt))
+        assert alone == prompt
+        threads.append(alone)
         kept(context, alone, prompt)
 
     monkeypatch.setattr(llama_cpp, "llama_set_n_threads", note)
-    options = RuntimeOptions(threads=4, context=64, device="cpu")
+    options = RuntimeOptions(threads=chosen, context=64, device="cpu")
     with contextlib.closing(Engine.load(reference_bundle, options)) as engine:
         position = np.zeros((1, engine.manifest.backbone.hidden_size), dtype=np.float32)
         sequence = engine.backbone.new_sequence()
-        with pytest.raises(KeyboardInterrupt), sequence.beside_sound():
-            sequence.feed(position)
-            raise KeyboardInterrupt
         sequence.feed(position)
-        with sequence.beside_sound():
+        with spare_cores.taken():
             sequence.feed(position)
-            sequence.close()  # as when the program ends in the middle of an answer
-    assert threads == [(3, 4), (4, 4), (3, 4)]
+        sequence.feed(position)
+        machine.run(0.4, others=2.0, own=2.0)
+        sequence.feed(position)
+        machine.run(0.4, others=0.0, own=2.0)
+        sequence.feed(position)
+        sequence.close()
+    assert threads == expected

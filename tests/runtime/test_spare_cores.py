@@ -9,7 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from mimo_edge.other_programs import OtherPrograms, processor_times
+from mimo_edge.spare_cores import SpareCores, processor_times
+
+
+@pytest.fixture(autouse=True)
+def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The made-up machines have as many as they say; this one counts only where it is measured."""
+    monkeypatch.setattr("mimo_edge.spare_cores.usable_cores", lambda: 8)
 
 
 class Machine:
@@ -31,7 +37,7 @@ class Machine:
 
 def test_cores_that_others_keep_busy_are_left_alone() -> None:
     machine = Machine(8)
-    others = OtherPrograms(machine.times, lambda: machine.now)
+    others = SpareCores(machine.times, lambda: machine.now)
     assert others.spare(8) == 8
     for busy, spare in ((0.0, 8), (0.2, 8), (0.5, 7), (1.0, 7), (1.6, 6), (7.9, 1), (8.0, 1)):
         machine.run(1.0, others=busy, own=8 - busy)
@@ -44,9 +50,24 @@ def test_cores_that_others_keep_busy_are_left_alone() -> None:
     assert others.spare(8) == 8, "they are back when the other program ends"
 
 
+def test_sound_that_is_decoded_has_a_core_meanwhile() -> None:
+    """Of the physical ones, of which there may be fewer than logical ones."""
+    machine = Machine(16)
+    spare = SpareCores(machine.times, lambda: machine.now)
+    assert spare.spare(8) == 8
+    with spare.taken():
+        assert spare.spare(8) == 7
+        with spare.taken():
+            assert spare.spare(8) == 6
+            assert spare.spare(4) == 4
+    with pytest.raises(KeyboardInterrupt), spare.taken():
+        raise KeyboardInterrupt
+    assert spare.spare(8) == 8
+
+
 def test_it_looks_now_and_then_only() -> None:
     machine = Machine(2)
-    others = OtherPrograms(machine.times, lambda: machine.now)
+    others = SpareCores(machine.times, lambda: machine.now)
     machine.run(0.1, others=1.0, own=1.0)
     assert others.spare(2) == 2, "a tenth of a second may be anything"
     machine.run(0.2, others=1.0, own=1.0)
@@ -55,7 +76,7 @@ def test_it_looks_now_and_then_only() -> None:
 
 def test_what_others_do_in_a_pause_does_not_count() -> None:
     machine = Machine(2)
-    others = OtherPrograms(machine.times, lambda: machine.now)
+    others = SpareCores(machine.times, lambda: machine.now)
     machine.run(5.0, others=2.0, own=0.0)
     assert others.spare(2) == 2
     machine.run(0.3, others=1.0, own=1.0)
@@ -79,7 +100,7 @@ def busy_loop() -> Iterator[None]:
 def test_a_real_busy_program_is_seen(busy_loop: None) -> None:
     """However busy this machine is: at least the loop is."""
     time.sleep(0.5)  # until it runs
-    others = OtherPrograms()
+    others = SpareCores()
     time.sleep(2.0)
     assert others.look() > 0.3
 

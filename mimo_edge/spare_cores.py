@@ -1,20 +1,25 @@
-"""How busy other programs keep the processor.
+"""How many cores the language model has for itself just now.
 
 Threads that wait for each other, as llama.cpp's do hundreds of times per token, are as slow as the
-slowest: one that has to share its core holds up all. It is better to leave that core alone.
+slowest: one that has to share its core holds up all. It is better to leave a core alone that
+another program keeps busy, or the decoding of the sound that was generated already.
+
+A lower priority for the sound is no way out: beside two busy programs it gets next to nothing, and
+while it waits with Python's lock in its hands, so does everything else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psutil
 
-from .cores import allowed_cpus
+from .cores import allowed_cpus, usable_cores
 
-__all__ = ["OtherPrograms", "ProcessorTimes", "processor_times"]
+__all__ = ["ProcessorTimes", "SpareCores", "processor_times"]
 
 _LOOK_EVERY_S = 0.25
 _PAUSE_S = 0.5
@@ -37,8 +42,8 @@ def processor_times() -> ProcessorTimes:
     return total, own.user + own.system, len(of_interest)
 
 
-class OtherPrograms:
-    """Looks at the processor's times now and then; for one thread at a time."""
+class SpareCores:
+    """One per model: what it computes itself is known, what others do is looked at now and then."""
 
     def __init__(
         self,
@@ -46,8 +51,11 @@ class OtherPrograms:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._times, self._clock = times, clock
-        self.cores = 0.0
+        self._others = 0.0
         """Logical processors' worth of time that other programs took when it was last looked."""
+        self._own_cores = usable_cores()
+        self._taken = 0
+        """Cores that this model's own sound takes just now."""
         self._begin()
         self._ran_at = self._at
 
@@ -62,12 +70,21 @@ class OtherPrograms:
             self._begin()
         elif now - self._at >= _LOOK_EVERY_S:
             self.look()
-        taken = int(self.cores + 1 - _TAKEN)
-        return max(1, min(wanted, self._cpus - taken))
+        others = int(self._others + 1 - _TAKEN)
+        return max(1, min(wanted, self._cpus - others, self._own_cores - self._taken))
 
     def ran(self) -> None:
         """The work that `spare` was asked for is done."""
         self._ran_at = self._clock()
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[None]:
+        """Meanwhile the calling thread has a core for itself."""
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
     def look(self) -> float:
         """Logical processors' worth of time that other programs took since the last look."""
@@ -75,8 +92,8 @@ class OtherPrograms:
         self._begin()
         if self._at > at:
             others = (self._total - total) - (self._own - own)
-            self.cores = max(0.0, others / (self._at - at))
-        return self.cores
+            self._others = max(0.0, others / (self._at - at))
+        return self._others
 
     def _begin(self) -> None:
         self._at = self._clock()
