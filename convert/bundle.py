@@ -7,7 +7,6 @@ manifest, without which no folder is a bundle, comes last. See `target`.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,14 @@ from mimo_edge.config import (
     MANIFEST_FILE,
     Manifest,
 )
-from mimo_edge.errors import MimoEdgeError
 
 from .backbone import expected_backbone_tensors, write_backbone
 from .gguf_file import Progress
 from .manifest import check_source, make_manifest
 from .memory import memory_explained
 from .patch_decoder import decoder_input_tables
-from .recipes import Recipe, build_graph, part_sizes
+from .recipes import Recipe, build_graph
+from .room import check_room, conversion_needs
 from .source import Source
 from .target import Target, claim
 from .tensors import RecordedWeights
@@ -155,15 +154,8 @@ def _write_graph(
 
 
 def _check_room(source: Source, recipe: Recipe, out: Path) -> None:
-    """Fail before the first byte if the disk cannot hold the bundle and the intermediate GGUF."""
-    sizes = part_sizes(recipe, source.language, source.audio)
     names = expected_backbone_tensors(source.language)
-    intermediate = sum(source.language_checkpoint.info(name).nbytes for name in names)
-    float_types = ("f32", "f16", "bf16")
-    needed = sum(sizes.values()) + (0 if recipe.backbone in float_types else intermediate)
-    free = shutil.disk_usage(out).free
-    if free < needed:
-        raise MimoEdgeError(
-            f"{out} has {free / 1e9:.1f} GB free and the conversion needs "
-            f"{needed / 1e9:.1f} GB; free some disk or choose a smaller --recipe."
-        )
+    backbone = sum(source.language_checkpoint.info(name).nbytes for name in names)
+    check_room(
+        conversion_needs(out, recipe, source.language, source.audio, backbone_bytes=backbone)
+    )

@@ -15,13 +15,15 @@ from mimo_edge.config import GRAPHS, Manifest
 from mimo_edge.console import Console
 from mimo_edge.info import print_files
 from mimo_edge.options import console_from, output_options
+from mimo_edge.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
 
 from .backbone import BACKBONE_TYPES
 from .bundle import convert_into
 from .linear import PRECISIONS
-from .origin import find_checkpoint
+from .origin import find_checkpoint, look_up
 from .recipes import RECIPES, change_recipe, get_recipe, part_sizes
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
+from .room import check_room_for_downloads, describe
 from .source import open_source
 from .target import claim
 
@@ -40,6 +42,9 @@ def _recipe_help() -> str:
         total = sum(sizes.values()) / 1e9
         lines.append(f"{recipe.name:<10}{total:>6.2f}  " + "".join(f"{c:>15}" for c in cells))
     lines += ["\b", *(f"{recipe.name}: {recipe.purpose}" for recipe in RECIPES), "\b"]
+    download, copy = CHECKPOINT_BYTES / 1e9, INTERMEDIATE_BYTES / 1e9
+    lines.append(f"On top of that: {download:.1f} GB for the download and, while a backbone is")
+    lines += [f"quantized, {copy:.1f} GB for a copy of it in bfloat16.", "\b"]
     lines.append(f"Precisions of the backbone: {', '.join(BACKBONE_TYPES)}")
     lines.append(f"Precisions of the graphs: {', '.join(PRECISIONS)} (w8, w4: weights only)")
     return "\n".join(lines)
@@ -110,19 +115,23 @@ def convert_command(
 ) -> None:
     """Turn a MiMo-Audio checkpoint into a bundle that mimo_edge runs.
 
-    Needs disk for the bundle and, for a quantized backbone, for a bfloat16 copy of it;
-    under 4 GB of memory, whatever the model's size.
+    Needs disk for the download, the bundle and, for a quantized backbone, for a bfloat16 copy of
+    it; under 4 GB of memory, whatever the model's size.
     """
     console = console_from(values)
     if tokenizer_revision is None and not Path(tokenizer).is_dir():
         tokenizer_revision = revision
     recipe = change_recipe(get_recipe(recipe_name), changes)
+    of_model: Any = {"kind": "model", "revision": revision, "offline": offline}
+    of_tokenizer: Any = {"kind": "tokenizer", "revision": tokenizer_revision, "offline": offline}
     with claim(out, force=force) as target:
+        needs = check_room_for_downloads(
+            out, recipe, look_up(model, **of_model), look_up(tokenizer, **of_tokenizer)
+        )
+        if needs:
+            console.note(f"needs {describe(needs)}")
         source = open_source(
-            find_checkpoint(model, kind="model", revision=revision, offline=offline),
-            find_checkpoint(
-                tokenizer, kind="tokenizer", revision=tokenizer_revision, offline=offline
-            ),
+            find_checkpoint(model, **of_model), find_checkpoint(tokenizer, **of_tokenizer)
         )
         with _Reporter(console) as reporter:
             manifest = convert_into(

@@ -16,7 +16,7 @@ from typing import Any
 
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
-__all__ = ["differing_files", "remove_cached"]
+__all__ = ["differing_files", "differs", "remove_cached"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -36,11 +36,19 @@ def differing_files(folder: Path, stated: Mapping[str, str]) -> list[Path]:
     bar: Any = tqdm
     with bar(total=total, unit="B", unit_scale=True, desc="checking", disable=None) as shown:
         for path, digest in expected.items():
-            if digest is None or not _DIGEST.fullmatch(digest):
-                _LOGGER.debug("nothing says what %s should be", path)
-            elif digest not in _digests(path, len(digest), shown.update):
+            if differs(path, digest, shown.update):
                 differing.append(path)
     return differing
+
+
+def differs(
+    path: Path, digest: str | None, advance: Callable[[int], object] = lambda size: None
+) -> bool:
+    """Whether a file is another than its hash says; `advance` is told the bytes read."""
+    if digest is None or not _DIGEST.fullmatch(digest):
+        _LOGGER.debug("nothing says what %s should be", path)
+        return False
+    return digest not in _digests(path, len(digest), advance)
 
 
 def remove_cached(paths: list[Path], cache: Path) -> None:

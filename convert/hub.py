@@ -11,8 +11,8 @@ is another.
 from __future__ import annotations
 
 import logging
-import shutil
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,22 +20,24 @@ from huggingface_hub import (
     HfApi,
     constants,
     get_hf_file_metadata,
+    hf_hub_download,
     hf_hub_url,
     snapshot_download,
 )
 from huggingface_hub.errors import RevisionNotFoundError
 from huggingface_hub.file_download import are_symlinks_supported, http_get, repo_folder_name
-from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
 from mimo_edge.errors import MimoEdgeError
 
 from .checkpoint import CONFIG_FILE, INDEX_FILE, TEXT_TOKENIZER_FILES
-from .file_hashes import differing_files, remove_cached
+from .file_hashes import differing_files, differs, remove_cached
 from .hub_errors import HTTP_ERROR, check_token, explained
-from .origin import Kind
+from .origin import Kind, Prospect
+from .room import Need, check_room
 
-__all__ = ["download"]
+__all__ = ["download", "look_up_repository"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -68,6 +70,49 @@ class _Weight:
             return 0
         have = self.partial.stat().st_size if self.partial.exists() else 0
         return self.size - have if have <= self.size else self.size
+
+
+def look_up_repository(model: str, *, kind: Kind, revision: str | None) -> Prospect | None:
+    """Fetch the configuration and add up what is missing; None if the hub cannot be asked.
+
+    Raises:
+        MimoEdgeError: no access, no such revision, or no checkpoint.
+    """
+    what = f"--{kind} {model}"
+    with explained(what, revision):
+        check_token()
+        info = _ask(model, revision)
+        if info is None or info.sha is None:
+            return None
+        wanted = [file for file in info.siblings or () if _is_needed(file.rfilename, kind)]
+        if not any(file.rfilename == CONFIG_FILE for file in wanted):
+            raise MimoEdgeError(
+                f"{what} has no {CONFIG_FILE}, so it is not a checkpoint; check the id."
+            )
+        config = Path(hf_hub_download(model, CONFIG_FILE, revision=info.sha))
+        if differs(config, _stated_hashes(info, info.sha).get(CONFIG_FILE)):
+            return None  # whoever downloads all of it finds that, too, and mends it
+        missing = sum(_missing_bytes(model, info.sha, file) for file in wanted)
+        return Prospect(config=config, cache=Path(constants.HF_HUB_CACHE), missing=missing)
+
+
+def _is_needed(name: str, kind: Kind) -> bool:
+    return "/" not in name and any(fnmatch(name, pattern) for pattern in _PATTERNS[kind])
+
+
+def _missing_bytes(model: str, commit: str, file: RepoSibling) -> int:
+    storage = _storage(model)
+    if (storage / "snapshots" / commit / file.rfilename).exists():
+        return 0
+    digest = file.lfs.sha256 if file.lfs else file.blob_id
+    partial = storage / "blobs" / f"{digest}.incomplete"
+    have = partial.stat().st_size if partial.exists() else 0
+    return max((file.size or 0) - have, 0)
+
+
+def _storage(model: str) -> Path:
+    """The repository's folder in the cache."""
+    return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
 
 
 def download(model: str, *, kind: Kind, revision: str | None, offline: bool) -> Path:
@@ -142,14 +187,16 @@ def _fetch_weights(model: str, info: ModelInfo) -> None:
     names = [s.rfilename for s in info.siblings or () if Path(s.rfilename).match(_WEIGHTS)]
     found = (_weight(model, name, str(info.sha)) for name in names if "/" not in name)
     weights = [weight for weight in found if weight is not None and weight.missing]
-    _check_room(weights)
+    cache = Path(constants.HF_HUB_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)
+    missing = sum(weight.missing for weight in weights)
+    check_room([Need(what=f"the download of {model}", folder=cache, size=missing)])
     for weight in weights:
         _fetch(weight)
 
 
 def _weight(model: str, name: str, commit: str) -> _Weight | None:
-    cache = Path(constants.HF_HUB_CACHE)
-    storage = cache / repo_folder_name(repo_id=model, repo_type="model")
+    cache, storage = Path(constants.HF_HUB_CACHE), _storage(model)
     snapshot = storage / "snapshots" / commit / name
     if snapshot.exists():
         return None
@@ -167,18 +214,6 @@ def _weight(model: str, name: str, commit: str) -> _Weight | None:
         partial=blob.with_name(f"{metadata.etag}.incomplete"),
         lock=cache / ".locks" / storage.name / f"{metadata.etag}.lock",
     )
-
-
-def _check_room(weights: list[_Weight]) -> None:
-    need = sum(weight.missing for weight in weights)
-    folder = Path(constants.HF_HUB_CACHE)
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if need > free:
-        raise MimoEdgeError(
-            f"The download needs {need / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free; "
-            "make room, or set HF_HOME to a folder on another disk."
-        )
 
 
 def _fetch(weight: _Weight) -> None:

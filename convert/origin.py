@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from mimo_edge.errors import MimoEdgeError
 
-__all__ = ["Kind", "Origin", "find_checkpoint"]
+__all__ = ["Kind", "Origin", "Prospect", "find_checkpoint", "look_up"]
 
 Kind = Literal["model", "tokenizer"]
 """The language model or the audio tokenizer, by the name of the option."""
@@ -41,6 +41,34 @@ class Origin:
         return self.name.rpartition("/")[2]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prospect:
+    """What is known of a checkpoint before its weights are downloaded."""
+
+    config: Path
+    cache: Path
+    """Folder that the downloads go to."""
+    missing: int
+    """Bytes still to download."""
+
+
+def look_up(
+    model: str, *, kind: Kind, revision: str | None = None, offline: bool = False
+) -> Prospect | None:
+    """A repository's configuration and what is missing of it, with a download of a few KB.
+
+    None for a folder, and for a repository of which only the cache can be asked.
+
+    Raises:
+        MimoEdgeError: as `find_checkpoint`.
+    """
+    if _folder(model, kind, revision) or offline:
+        return None
+    from .hub import look_up_repository
+
+    return look_up_repository(model, kind=kind, revision=revision)
+
+
 def find_checkpoint(
     model: str, *, kind: Kind, revision: str | None = None, offline: bool = False
 ) -> Origin:
@@ -54,13 +82,23 @@ def find_checkpoint(
         MimoEdgeError: neither a folder nor a repository, no access, no connection,
             no room; the message names `--model` or `--tokenizer`.
     """
-    if folder := _folder(model, kind):
+    if folder := _folder(model, kind, revision):
+        return Origin.of_folder(folder)
+    from .hub import download
+
+    folder = download(model, kind=kind, revision=revision, offline=offline)
+    return Origin(folder=folder, name=model, revision=folder.name)
+
+
+def _folder(model: str, kind: Kind, revision: str | None) -> Path | None:
+    """The folder `model`; None if it can be a repository's id, and the hub's library is loaded."""
+    if folder := _existing_folder(model, kind):
         if revision is not None:
             raise MimoEdgeError(
                 f"--{kind} {model} is a folder and has no revision {revision!r}; leave the "
                 "revision out, or give the id of a repository."
             )
-        return Origin.of_folder(folder)
+        return folder
     if not _HUB_ID.fullmatch(model):
         raise MimoEdgeError(
             f"--{kind} {model!r} is neither a folder nor the id of a repository (owner/name); "
@@ -73,14 +111,13 @@ def find_checkpoint(
     _check_endpoint()
     try:
         # Only now: it takes half a second, and looks at its settings while it is loaded.
-        from .hub import download
+        from . import hub  # noqa: F401
     except ValueError as error:
         raise MimoEdgeError(
             f"the settings of the hub in the environment (HF_…) are not understood ({error}); "
             "mend or unset them."
         ) from error
-    folder = download(model, kind=kind, revision=revision, offline=offline)
-    return Origin(folder=folder, name=model, revision=folder.name)
+    return None
 
 
 def _check_endpoint() -> None:
@@ -100,7 +137,7 @@ def _check_endpoint() -> None:
         )
 
 
-def _folder(model: str, kind: Kind) -> Path | None:
+def _existing_folder(model: str, kind: Kind) -> Path | None:
     try:
         path = Path(model).expanduser()
         if model and path.is_dir():

@@ -394,22 +394,54 @@ assert "huggingface_hub" not in sys.modules
     assert {file.revision for file in load_manifest(tmp_path / "b").source} == {None}
 
 
-def test_the_bundle_says_which_revision_it_came_from(tmp_path: Path) -> None:
-    repos = {"owner/m": LANGUAGE_MODEL, "owner/t": AUDIO_TOKENIZER}
-    with hub_server(repos) as hub:
-        hub.commits |= {"v1": "1" * 40, "v2": "2" * 40}
-        options = ["--model", "owner/m", "--tokenizer", "owner/t", "--out", str(tmp_path / "b")]
-        options += ["--revision", "v1", "--tokenizer-revision", "v2"]
-        subprocess.run(
-            [sys.executable, "-m", "convert", *options],
-            cwd=ROOT,
-            env=environment(hub, tmp_path / "home"),
-            check=True,
-        )
+def converted(hub: Hub, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`convert` of the repositories owner/m and owner/t into `folder`/b."""
+    options = ["--model", "owner/m", "--tokenizer", "owner/t", "--out", str(folder / "b"), *more]
+    return subprocess.run(
+        [sys.executable, "-m", "convert", *options],
+        cwd=ROOT,
+        env=environment(hub, folder / "home"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def both() -> Iterator[Hub]:
+    with hub_server({"owner/m": LANGUAGE_MODEL, "owner/t": AUDIO_TOKENIZER}) as server:
+        yield server
+
+
+def test_the_bundle_says_which_revision_it_came_from(both: Hub, tmp_path: Path) -> None:
+    both.commits |= {"v1": "1" * 40, "v2": "2" * 40}
+    both.damaged = {"config.json": 1}
+    done = converted(both, tmp_path, "--revision", "v1", "--tokenizer-revision", "v2")
+    assert done.returncode == 0, done.stderr
+    assert "MB for the download of the audio tokenizer" in done.stderr
     manifest = load_manifest(tmp_path / "b")
     assert manifest.name == "m"
     found = {(file.name.rpartition("/")[0], file.revision) for file in manifest.source}
     assert found == {("owner/m", "1" * 40), ("owner/t", "2" * 40)}
+
+
+def test_room_for_everything_is_looked_at_before_a_download(both: Hub, tmp_path: Path) -> None:
+    both.claims = {"model.safetensors": 10**15}
+    done = converted(both, tmp_path)
+    assert done.returncode == 1
+    for part in ("download of the model", "of the audio tokenizer", "the bundle", "a copy of the"):
+        assert part in done.stderr
+    assert both.files() == {"config.json"}
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_repository_that_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "README.md").write_text("nothing here")
+    with hub_server({"owner/m": tmp_path / "m", "owner/t": AUDIO_TOKENIZER}) as hub:
+        done = converted(hub, tmp_path)
+    assert "owner/m has no config.json, so it is not a checkpoint; check the id." in done.stderr
+    assert done.returncode == 1 and "Traceback" not in done.stderr
 
 
 def test_no_room(hub: Hub, tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ class Hub:
     """Bytes of a large file after which the connection is closed, once."""
     damaged: dict[str, int] = field(default_factory=dict)
     """File → how many more times it is served with a wrong byte, of the right size."""
+    claims: dict[str, int] = field(default_factory=dict)
+    """File → the size that the list of files says it has."""
     commits: dict[str, str] = field(default_factory=lambda: {"main": COMMIT})
     """Revision → commit; all have the same files."""
     plain: bool = False
@@ -140,10 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def blob(self, path: Path) -> dict[str, object]:
         data = path.read_bytes()
+        size = self.hub.claims.get(path.name, len(data))
         if len(data) <= LARGE:
-            return {"size": len(data), "blobId": self.digest(data)}
-        lfs = {"sha256": self.digest(data), "size": len(data), "pointerSize": 134}
-        return {"size": len(data), "blobId": git_sha1(b"a pointer"), "lfs": lfs}
+            return {"size": size, "blobId": self.digest(data)}
+        lfs = {"sha256": self.digest(data), "size": size, "pointerSize": 134}
+        return {"size": size, "blobId": git_sha1(b"a pointer"), "lfs": lfs}
 
     def digest(self, data: bytes) -> str:
         if len(data) > LARGE:
