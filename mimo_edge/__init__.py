@@ -2,7 +2,7 @@
 
 from mimo_edge import MimoAudio
 
-with MimoAudio.load("models/mimo") as model:
+with MimoAudio.load() as model:  # the demo model, or the folder of a bundle
     print(model.transcribe("question.wav").text)
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .audio import AudioInput
     from .config import RuntimeOptions
     from .engine import Answer
-    from .errors import MimoEdgeError
+    from .errors import MimoEdgeError, NotTrainedError
     from .events import AudioChunk, TextDelta, TurnEnd
     from .model import MimoAudio
     from .session import Session
@@ -33,6 +33,7 @@ __all__ = [
     "AudioInput",
     "MimoAudio",
     "MimoEdgeError",
+    "NotTrainedError",
     "Overrides",
     "RuntimeOptions",
     "Session",
@@ -47,6 +48,7 @@ _HOMES = {
     "AudioInput": "audio",
     "MimoAudio": "model",
     "MimoEdgeError": "errors",
+    "NotTrainedError": "errors",
     "Overrides": "tasks",
     "RuntimeOptions": "config",
     "Session": "session",

@@ -1,6 +1,6 @@
 """A loaded bundle and the tasks it can do.
 
-    with MimoAudio.load("models/demo") as model:
+    with MimoAudio.load() as model:  # the demo model, or the folder of a bundle
         print(model.transcribe("question.wav").text)
 
 A model holds no conversation: that is `Session`.

@@ -55,6 +55,7 @@ def text(messages: tuple[str, ...], system: str | None, think: bool, **values: A
             for line in messages or read_lines():
                 _say(console, session, line)
         else:
+            console.note(f"model: {model.manifest.name}, {model.manifest.recipe}")
             console.note(_HELP)
             for line in _typed_lines(console):
                 try:

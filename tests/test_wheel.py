@@ -37,6 +37,16 @@ def test_an_installed_wheel_answers(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["text"] == "seven plus five is twelve"
     assert (empty / "answers" / "answer-1.wav").stat().st_size > 10_000
+    told = subprocess.run(
+        [sys.executable, "-m", "mimo_edge", "info"],
+        cwd=empty,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert told.returncode == 0, told.stderr
+    assert "MiMo-Audio-Demo" in told.stdout and "for a second of speech" in told.stdout
     where = subprocess.run(
         [sys.executable, "-c", "import mimo_edge; print(mimo_edge.__file__)"],
         cwd=empty,
