@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console as RichConsole
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mimo_edge.check import check_bundle
 from mimo_edge.config import GRAPHS, Manifest
-from mimo_edge.console import Console
+from mimo_edge.console import Console, one_line, rich_console
 from mimo_edge.info import print_files
 from mimo_edge.options import console_from, output_options
 from mimo_edge.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
@@ -147,7 +146,7 @@ def convert_command(
     console.record(bundle=out, recipe=recipe.name, files=[vars(file) for file in manifest.files])
     if not console.as_json:
         print_files(manifest)
-        click.echo(f"{out} is ready: {reporter.verdict}")
+        click.echo(one_line(f"{out} is ready: {reporter.verdict}"))
 
 
 class _Reporter:
@@ -155,9 +154,9 @@ class _Reporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        terminal = RichConsole(stderr=True)
+        terminal = rich_console(stderr=True)
         self._bars = Progress(
-            TextColumn("{task.description:<26}"),
+            TextColumn("{task.description:<26}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=False),
             TimeRemainingColumn(),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .atomic import atomic_output, check_output
 from .audio import read_at
+from .console import one_line
 from .errors import MimoEdgeError
 from .inputs import check_recordings
 
@@ -52,7 +53,7 @@ def picture(recordings: tuple[str, ...], output: Path) -> None:
     image = _stack([(Path(sound.name).name, spectrogram(sound.samples)) for sound in heard])
     with atomic_output(output) as file:
         image.save(file, "PNG")
-    click.echo(f"{output}: {len(recordings)} spectrograms")
+    click.echo(one_line(f"{output}: {len(recordings)} spectrograms"))
 
 
 def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
