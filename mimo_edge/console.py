@@ -24,6 +24,7 @@ from .json_lines import json_line
 __all__ = [
     "Console",
     "answer_record",
+    "can_encode",
     "describe",
     "one_line",
     "print_table",
@@ -61,7 +62,8 @@ class Console:
         Gives a function that says anew what is being done, for example how far it is.
         """
         if self._notes.is_terminal and not self.as_json:
-            with self._notes.status(Text(one_line(what))) as self._status:
+            spinner = "dots" if can_encode("⠋", self._notes.encoding) else "line"
+            with self._notes.status(Text(one_line(what)), spinner=spinner) as self._status:
                 status = self._status
                 yield lambda text: status.update(Text(one_line(text)))
             self._status = None
@@ -127,6 +129,15 @@ def one_line(text: str) -> str:
         char.encode("unicode_escape").decode() if ord(char) in _CONTROL or char in "\n\t" else char
         for char in text
     )
+
+
+def can_encode(text: str, encoding: str) -> bool:
+    """Whether a stream of this encoding shows the text as it is."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def rich_console(*, stderr: bool = False) -> RichConsole:

@@ -10,7 +10,7 @@ from rich.console import Console as RichConsole
 from rich.live import Live
 from rich.text import Text
 
-from ..console import printable, rich_console
+from ..console import can_encode, printable, rich_console
 from ..json_lines import json_line
 from ..text_tokenizer import split_thinking
 from .events import (
@@ -117,6 +117,7 @@ class PanelView:
         """`hint` says which keys do what; `verbose`: with all figures of a turn."""
         self._verbose = verbose
         self._console = console or rich_console()
+        self._marks = ("▮", "▯") if can_encode("▮▯", self._console.encoding) else ("#", "-")
         self._hint = hint
         self._state: LiveState = "starting"
         self._dbfs = _QUIET_DBFS
@@ -159,8 +160,9 @@ class PanelView:
         if self._text:
             _, text = split_thinking(self._text)
             panel.append(f"mimo: {printable(text)}\n", "cyan")
-        panel.append("▮" * bars, "green" if self._dbfs < -3 else "red")
-        panel.append("▯" * (_METER - bars), "dim")
+        full, empty = self._marks
+        panel.append(full * bars, "green" if self._dbfs < -3 else "red")
+        panel.append(empty * (_METER - bars), "dim")
         panel.append(f" {name}", style)
         panel.append(f"   {self._hint}", "dim")
         return panel

@@ -142,3 +142,14 @@ def test_panel_on_a_terminal() -> None:
     assert "mimo: two and two is four" in shown  # live, and nothing that a terminal obeys
     assert "▮" * 16 in shown and "▮" * 17 not in shown
     assert "two and two — (interrupted)" in screen.getvalue()
+
+
+def test_panel_on_a_console_that_lacks_characters() -> None:
+    """A meter of question marks would say nothing."""
+    raw = io.BytesIO()
+    screen = io.TextIOWrapper(raw, encoding="cp1252", errors="replace")
+    console = Console(file=screen, force_terminal=True, width=100, _environ={"TERM": "xterm"})
+    with PanelView("Ctrl-C ends the turn", console) as view:
+        view.show(Level(dbfs=-20.0))
+    screen.flush()
+    assert b"#" * 16 in raw.getvalue() and b"?" not in raw.getvalue().replace(b"\x1b[?25", b"")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,27 @@ def test_arguments_that_are_no_text(
         result = command(*arguments, "--model", "missing")
         assert r"caf\udce9" in result.sentence, arguments
         assert "missing" not in result.sentence, arguments
+
+
+@posix
+def test_a_pipe_that_another_program_made_non_blocking(tmp_path: Path) -> None:
+    """What does not fit waits for the reader."""
+    script = (
+        "import os; from mimo_edge import standard_streams; os.set_blocking(1, False)\n"
+        "standard_streams.prepare(); print('x' * 1_000_000)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE) as late:
+        time.sleep(1)
+        assert late.stdout is not None and len(late.stdout.read()) == 1_000_001
+    assert late.returncode == 0
+
+
+@posix
+def test_files_that_are_opened_do_not_become_a_closed_stream(shell, tmp_path: Path) -> None:
+    """Otherwise a file would get the number 1, and what native code prints."""
+    script = (
+        "import os, sys; from mimo_edge import standard_streams; standard_streams.prepare()\n"
+        "file = open('a', 'wb'); os._exit(file.fileno())"
+    )
+    done = shell(f'{sys.executable} -c "{script}" <&- >&- 2>&-')
+    assert done.returncode > 2
