@@ -22,7 +22,7 @@ from .cores import fast_cores
 from .default_bundle import find_bundle
 from .engine import Engine
 from .memory_speed import measure_bandwidth
-from .options import console_from, output_options
+from .options import console_from, output_options, threads_option
 from .spare_cores import SpareCores
 from .stage_times import Timing, measure_speaking, measure_stages
 
@@ -35,7 +35,7 @@ _BUSY_CORES = 0.2
 
 @click.command()
 @click.argument("bundle", required=False, type=click.Path(path_type=Path))
-@click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
+@threads_option
 @click.option(
     "--runs",
     default=5,

@@ -24,7 +24,7 @@ from .console import print_table
 from .engine import Engine
 from .errors import MimoEdgeError
 from .inputs import check_recordings
-from .options import console_from, output_options
+from .options import console_from, output_options, threads_option
 from .patches import to_patches
 from .sampling import GREEDY
 
@@ -85,7 +85,7 @@ class _Reference:
     help="The float32 bundle to compare with.",
 )
 @click.option("--audio", "clips", multiple=True, required=True, help="A recording; several times.")
-@click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
+@threads_option
 @output_options
 def compare(
     bundles: tuple[Path, ...], reference: Path, clips: tuple[str, ...], threads: int, **values: Any

@@ -25,7 +25,7 @@ from .default_bundle import find_bundle
 from .engine import Engine
 from .errors import MimoEdgeError
 from .inputs import check_recordings
-from .options import console_from, output_options
+from .options import console_from, output_options, threads_option
 from .sound import push_sizes
 
 __all__ = ["LookaheadCost", "log_spectral_distance", "lookahead", "measure_lookahead"]
@@ -88,7 +88,7 @@ class LookaheadCost:
     show_default=True,
     help="How often each lookahead is measured; the fastest counts.",
 )
-@click.option("--threads", default=0, show_default="one per fast core", help="Processor threads.")
+@threads_option
 @output_options
 def lookahead(
     bundle: Path | None,

@@ -29,6 +29,7 @@ __all__ = [
     "output_options",
     "overrides_from",
     "sampling_options",
+    "threads_option",
 ]
 
 
@@ -70,6 +71,14 @@ def decorate(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+threads_option = click.option(
+    "--threads",
+    default=0,
+    show_default="what suits the model, fewer beside busy programs",
+    help="Processor threads, exactly as many.",
+)
+"""Of every command that runs a model."""
+
 model_options = decorate(
     click.option(
         "--model",
@@ -77,9 +86,7 @@ model_options = decorate(
         type=click.Path(path_type=Path),
         help=f"Folder of the bundle.  [default: ${MODEL_VARIABLE}, else the demo model]",
     ),
-    click.option(
-        "--threads", default=0, show_default="one per fast core", help="Processor threads."
-    ),
+    threads_option,
     click.option(
         "--ctx",
         type=int,
