@@ -112,7 +112,10 @@ class AudioTokenizer:
             state = self._decoder.fresh_state(["codes"])
             mel = self._decoder.run_stateful(feeds, state, "mel")
             del state  # The cache of 60 s is large; the vocoder does not need it.
-            parts.append(self._vocoder.run({"mel": mel})[0])
+            _check_frames(mel[0], len(feeds["codes"]), self.config)
+            waveform = self._vocoder.run({"mel": mel})[0]
+            _check_samples(waveform, len(mel[0]), self.config)
+            parts.append(waveform)
         return np.concatenate(parts)
 
     def stream(self, lookahead: int | None = None) -> DecoderStream:
@@ -205,6 +208,7 @@ class DecoderStream:
             if len(codes):
                 feeds = {"codes": np.ascontiguousarray(codes)}
                 mel = self._decoder.run_stateful(feeds, self._state, "mel")[0]
+                _check_frames(mel, len(codes), self._config)
                 self._frames = np.concatenate([self._frames, mel])
                 self._bound_cache(len(codes))
             total = self._first + len(self._frames)
@@ -232,6 +236,7 @@ class DecoderStream:
         self._frames = self._frames[start - self._first :]
         self._first = start
         waveform = self._vocoder.run({"mel": self._frames[None]})[0]
+        _check_samples(waveform, len(self._frames), self._config)
         hop = self._config.hop_length
         last = (end - start) * hop
         samples = np.array(waveform[(self._done - start) * hop : last], dtype=np.float32)
@@ -254,3 +259,23 @@ def _past_frames(config: AudioConfig, lookahead: int) -> int:
     if left < 0 or right <= 0:
         return left
     return min(left, max(_LEAST_PAST_FRAMES, -(-left * lookahead // right)))
+
+
+def _check_frames(mel: NDArray[np.float32], steps: int, config: AudioConfig) -> None:
+    """Raise MimoEdgeError unless the decoder made as many mel frames as of these code steps."""
+    expected = steps * config.decode_stride
+    if len(mel) != expected:
+        raise MimoEdgeError(
+            f"the audio decoder makes {len(mel)} mel frames of {steps} steps instead of "
+            f"{expected}: the bundle is damaged; copy it again or convert again."
+        )
+
+
+def _check_samples(waveform: NDArray[np.float32], frames: int, config: AudioConfig) -> None:
+    """Raise MimoEdgeError unless the vocoder made as many samples as of these mel frames."""
+    expected = frames * config.hop_length
+    if len(waveform) != expected:
+        raise MimoEdgeError(
+            f"the vocoder makes {len(waveform)} samples of {frames} mel frames instead of "
+            f"{expected}: the bundle is damaged; copy it again or convert again."
+        )

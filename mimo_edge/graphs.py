@@ -5,10 +5,11 @@ The only module that imports onnxruntime.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,22 @@ _NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 _QUIET = 4  # onnxruntime's severity "fatal": its errors are raised, and told by us
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _LONGEST_REASON = 240
+_NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation", "Available memory of")
+"""Of these, one stands in what onnxruntime says when there is no memory."""
 
 
 class Graph:
     """One loaded graph. Close it, or use it as a context manager, to free its memory."""
 
-    def __init__(self, name: str, session: onnxruntime.InferenceSession) -> None:
-        self.name = name
+    def __init__(self, path: Path, session: onnxruntime.InferenceSession) -> None:
+        self._path = path
         self._session: Native[onnxruntime.InferenceSession] = Native(
             session,
             lambda _: None,  # Python frees it with its last reference.
             closed="the model is closed; load it again.",
         )
         self.inputs = {value.name: value for value in session.get_inputs()}
-        self.outputs = tuple(value.name for value in session.get_outputs())
+        self._shapes = {value.name: tuple(value.shape) for value in session.get_outputs()}
 
     @classmethod
     def load(
@@ -76,19 +79,25 @@ class Graph:
                 read_config_from_model=0,
             )
         except Exception as error:  # onnxruntime's exception classes share no base of their own
-            raise MimoEdgeError(
-                f"{path} does not load ({_reason(error)}); copy the bundle again or convert again."
-            ) from error
-        graph = cls(name, session)
+            raise _sentence(f"{path} does not load", error) from error
+        graph = cls(path, session)
         graph._check(path, _contract(name), _dimensions(manifest))
         return graph
 
     def run(
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
     ) -> list[NDArray[Any]]:
-        """Run once; arrays in, arrays out, in the order of `outputs` (default: all)."""
-        with self._session.use() as session:
-            return list(session.run(outputs, dict(feeds)))
+        """Run once; arrays in, arrays out, in the order of `outputs` (default: all).
+
+        Raises:
+            MimoEdgeError: the graph cannot be computed, or gives something else than it says.
+        """
+        names = list(outputs or self._shapes)
+        with self._session.use() as session, self._failures():
+            result = session.run(names, dict(feeds))
+        for name, array in zip(names, result, strict=True):
+            self._check_shape(name, array.shape)
+        return list(result)
 
     def run_stateful(
         self, feeds: Mapping[str, NDArray[Any]], state: GraphState, output: str
@@ -96,13 +105,18 @@ class Graph:
         """Run once with the state's tensors as further inputs; replaces the state.
 
         The state stays in onnxruntime's memory, so that a long cache is not copied out.
+
+        Raises:
+            MimoEdgeError: the graph cannot be computed, or gives something else than it says.
         """
         values = {
             name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in feeds.items()
         }
         names = [output, *state.next_names.values()]
-        with self._session.use() as session:
+        with self._session.use() as session, self._failures():
             result = session.run_with_ort_values(names, {**values, **state.values})
+        for name, value in zip(names, result, strict=True):
+            self._check_shape(name, value.shape())
         state.values = dict(zip(state.next_names, result[1:], strict=True))
         return np.asarray(result[0].numpy())
 
@@ -127,6 +141,25 @@ class Graph:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """What onnxruntime raises while it computes, as a sentence."""
+        try:
+            yield
+        except Exception as error:
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            raise _sentence(f"{self._path} cannot be computed", error) from error
+
+    def _check_shape(self, name: str, shape: Sequence[int]) -> None:
+        """onnxruntime does not mind a result of another shape than the graph declares."""
+        declared = self._shapes[name]
+        if not _fits(shape, declared):
+            raise MimoEdgeError(
+                f"{self._path} computes {name!r} {list(shape)} instead of {list(declared)}: it is "
+                "damaged; copy the bundle again or convert again."
+            )
 
     def _check(self, path: Path, contract: dict[str, Any], dimensions: dict[str, int]) -> None:
         """Compare names, dtypes and shapes with the contract."""
@@ -234,6 +267,14 @@ def _fits(found: Sequence[Any], expected: Sequence[Any]) -> bool:
         not isinstance(want, int) or have == want
         for have, want in zip(found, expected, strict=True)
     )
+
+
+def _sentence(fault: str, error: Exception) -> MimoEdgeError:
+    """What onnxruntime raised, for a person."""
+    reason = _reason(error)
+    if isinstance(error, MemoryError) or any(word in str(error) for word in _NO_MEMORY):
+        return MimoEdgeError(f"{fault}: there is not enough memory; close other programs.")
+    return MimoEdgeError(f"{fault} ({reason}); copy the bundle again or convert again.")
 
 
 def _reason(error: Exception) -> str:

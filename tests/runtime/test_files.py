@@ -164,6 +164,6 @@ def test_a_closed_graph_says_so(default_bundle: Path) -> None:
     with Graph.load(
         default_bundle, "patch_encoder", load_manifest(default_bundle), threads=1
     ) as graph:
-        assert graph.outputs
+        assert graph.inputs
     with pytest.raises(MimoEdgeError, match="the model is closed"):
         graph.run({"codes": np.zeros((1, 4, 8), dtype=np.int64)})
