@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .audio import check_recording
+from .audio.source import printable
+from .console import one_line
 from .errors import MimoEdgeError
 
 __all__ = ["STANDARD_INPUT", "check_recordings", "label_of", "unreadable"]
@@ -30,7 +32,7 @@ def check_recordings(paths: Iterable[str | None]) -> None:
         return
     sentence, *others = faults.values()
     if others:
-        names = ", ".join(list(faults)[1:])
+        names = ", ".join(map(label_of, list(faults)[1:]))
         sentence = f"{sentence.rstrip('.')} (the same goes for {names})."
     raise MimoEdgeError(sentence)
 
@@ -52,8 +54,8 @@ def unreadable(paths: Iterable[str]) -> dict[str, str]:
 
 
 def label_of(path: str) -> str:
-    """The name of a recording in front of its result, where there are several."""
-    return "(standard input)" if path == STANDARD_INPUT else path
+    """The name of a recording in front of its result, where there are several; one line."""
+    return "(standard input)" if path == STANDARD_INPUT else one_line(printable(path))
 
 
 def _fault(path: str) -> str | None:

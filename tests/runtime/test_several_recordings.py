@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,20 @@ def test_a_record_for_every_recording(
     assert first["input"] == str(bad["text"]) and "not a sound file" in first["error"]
     assert second["input"] == str(clips["short"]) and "error" not in second
     assert third["input"] == str(bad["missing"]) and "not a file" in third["error"]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always text")
+def test_names_that_are_no_text(command: Command, clips: dict[str, Path], tmp_path: Path) -> None:
+    """Each stays on its line, recognizable, and rules no terminal."""
+    names = (b"caf\xe9.wav", b"two\nlines\x1b[31m.wav")
+    paths = [tmp_path / os.fsdecode(name) for name in names]
+    for path in paths:
+        shutil.copy(clips["short"], path)
+    result = command("transcribe", *paths, *QUICK)
+    assert result.status == 0, result.err
+    first, second = result.out.splitlines()
+    assert first.startswith(f"{tmp_path}/caf\\xe9.wav: ")
+    assert second.startswith(f"{tmp_path}/two\\nlines\\x1b[31m.wav: ")
 
 
 def test_only_bad_ones_need_no_model(command: Command, bad: dict[str, Path]) -> None:
