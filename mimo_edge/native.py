@@ -134,9 +134,10 @@ class _Held(Generic[T]):
         if _process.forked:
             return  # Freeing waits for threads that are not here.
         self.closed = True
-        if self.user != threading.get_ident():
-            with self.lock:
-                self.free()
+        if self.lock.locked() and self.user == threading.get_ident():
+            return  # A signal's handler closes what its own thread is in: `use` frees it.
+        with self.lock:
+            self.free()
 
     def free(self) -> None:
         """What belongs to it goes first. Needs the lock."""

@@ -156,6 +156,9 @@ class Conversation:
         if isinstance(event, Said):
             self._emit(QuestionText(turn=event.turn, text=event.text))
             return
+        if isinstance(event, Failed):
+            self._failed(event)
+            return
         answer = self._answer
         if answer is None or event.turn != answer.turn:
             return  # of an answer that was interrupted
@@ -167,11 +170,6 @@ class Conversation:
         elif isinstance(event, Ended):
             answer.ended = event
             self._playback.finish()
-        elif isinstance(event, Failed):
-            self._emit(Notice(text=event.sentence))
-            self._end_playing()
-            self._answer = None
-            self._set("listening")
         self.tick(now)
 
     def tick(self, now: float) -> None:
@@ -290,6 +288,25 @@ class Conversation:
             return  # nothing of it was heard: the turn never was
         self._emit(answer.heard(self._began, interrupted=True, text=event.text))
         self._report(answer, event.ended)
+
+    def _failed(self, event: Failed) -> None:
+        """The question cannot be answered: it is gone, or whatever is said next would fail too.
+
+        So it is, too, if the user has gone on meanwhile; what is said now is a question by itself.
+        """
+        answer = self._answer
+        if answer is not None and answer.turn == event.turn:
+            self._unanswered = self._unanswered[:0]
+            self._end_playing()
+            self._answer = None
+            if self.state != "hearing":
+                self._set("listening")
+        else:
+            stopped = self._stopped.get(event.turn)
+            if stopped is None or stopped.question is not self._unanswered:
+                return
+            self._unanswered = self._unanswered[:0]
+        self._emit(Notice(text=event.sentence))
 
     def _finish(self, answer: RunningAnswer, now: float) -> None:
         """All of the answer was heard, or it had no sound."""

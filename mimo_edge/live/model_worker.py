@@ -203,7 +203,7 @@ class ModelWorker:
             if job.heard or self._session.reply != "speech":
                 text = self._session.keep_heard(job.heard)
             else:  # of an answer that was not heard at all, the question goes as well
-                self._session.turns.pop()
+                del self._session.turns[-1:]
         self._post(Kept(turn=job.answer.turn, text=text, ended=job.answer.ended))
 
 

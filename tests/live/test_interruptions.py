@@ -7,8 +7,10 @@ import pytest
 
 from mimo_edge.live.events import (
     AnswerHeard,
+    Notice,
     QuestionHeard,
 )
+from mimo_edge.live.model_events import Failed
 
 from .two_sides import RATE, STEP, Talk
 
@@ -125,3 +127,41 @@ def test_ctrl_c_ends_the_turn() -> None:
     talk.run(2.0)
     assert talk.of(AnswerHeard)[0].interrupted
     assert talk.conversation.state == "listening"
+
+
+def test_a_question_that_failed_is_not_asked_again_with_the_next() -> None:
+    """Though the user had gone on before it failed: both parts were one question."""
+    talk = Talk(delay=1.0, fails=True)
+    talk.run(1.0, voice=True)
+    talk.run(0.9)
+    assert talk.conversation.state == "thinking"
+    talk.run(1.0, voice=True)
+    talk.run(2.5)
+    assert talk.conversation.state == "listening"
+    talk.model.fails = False
+    talk.run(1.0, voice=True)
+    talk.run(8.0)
+    lengths = [call[2] for call in talk.model.calls if call[0] == "answer"]
+    assert lengths[1] > lengths[0] + 0.9 * RATE  # both parts
+    assert lengths[2] < lengths[0] + 0.5 * RATE  # the third by itself
+    assert talk.of(Notice) == [Notice(text="it does not fit.")]
+    assert talk.of(AnswerHeard)[0].turn == 3
+
+
+def test_a_question_that_fails_while_the_user_goes_on_is_told_and_dropped() -> None:
+    talk = Talk(delay=30.0, fails=True)
+    talk.run(1.0, voice=True)
+    while talk.conversation.state != "thinking":
+        talk.run(STEP)
+    while not [call for call in talk.model.calls if call[0] == "stop"]:
+        talk.run(STEP, voice=True)
+    talk.conversation.model_event(Failed(turn=1, sentence="it does not fit."), talk.now)
+    talk.run(1.5, voice=True)
+    assert talk.of(Notice) == [Notice(text="it does not fit.")]
+    assert talk.conversation.state == "hearing"
+    talk.model.delay = 0.2
+    talk.model.fails = False
+    talk.run(8.0)
+    first, second = [call[2] for call in talk.model.calls if call[0] == "answer"]
+    assert second == pytest.approx(first + 0.5 * RATE, abs=0.3 * RATE)  # not both
+    assert talk.of(AnswerHeard)[0].turn == 2
