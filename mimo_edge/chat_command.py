@@ -127,11 +127,17 @@ def chat(
         show_devices(console)
         return
     _check_combination(live=not inputs)
+    if load_session is not None and (values["system"] or values["voice"]):
+        raise MimoEdgeError(
+            "--system and --voice belong to the start of a conversation; "
+            "leave them out with --load-session."
+        )
     check_recordings([*inputs, values["voice"]])
-    if save_session is not None:
-        check_output(save_session)
     if output is not None:
         prepare_folder(output, len(inputs), suffix)
+    # A recording makes its folder when it begins.
+    if save_session is not None and save_session.parent != values["record"]:
+        check_output(save_session)
     reply: Reply | None = "text" if values.pop("text_only") else None
     reply = "thinking" if values.pop("think") else reply
     system, voice = values.pop("system"), values.pop("voice")
@@ -219,10 +225,5 @@ def _open_session(
     if saved is None:
         return model.session(
             reply=reply or "speech", system=system, voice=voice, overrides=overrides
-        )
-    if system or voice:
-        raise MimoEdgeError(
-            "--system and --voice belong to the start of a conversation; "
-            "leave them out with --load-session."
         )
     return model.load_session(saved, reply=reply, overrides=overrides)

@@ -39,7 +39,7 @@ class SpeechOutput:
         if name != "-":
             path = Path(name)
             if form is None:
-                check_audio_name(path)
+                _check_name(path)
             check_output(path)
             return cls(path=path, ending=f".{form}" if form else path.suffix)
         if as_json:
@@ -63,6 +63,13 @@ class SpeechOutput:
     def __str__(self) -> str:
         """As in messages."""
         return str(self.path) if self.path is not None else "standard output"
+
+
+def _check_name(path: Path) -> None:
+    try:
+        check_audio_name(path)
+    except MimoEdgeError as error:
+        raise MimoEdgeError(f"{str(error).rstrip('.')}, or give --format.") from error
 
 
 def speech_output_options(*, required: bool) -> Callable[[Any], Any]:

@@ -124,5 +124,8 @@ def test_what_was_saved_is_said(command: Command, clips: dict[str, Path], tmp_pa
     path = tmp_path / "talk.npz"
     base = ("chat", "--input", clips["short"], "--text-only", "--save-session", path, *QUICK)
     assert f"the conversation is saved in {path}" in command(*base).err
+    inside = tmp_path / "new" / "talk.npz"  # in the folder that --output makes
+    assert command(*base, "--output", inside.parent, "--save-session", inside).status == 0
+    assert inside.is_file()
     last = command(*base, "--json").out.splitlines()[-1]
     assert json.loads(last) == {"event": "saved", "session": str(path), "recording": None}
