@@ -170,7 +170,7 @@ def _shards(folder: Path) -> dict[Path, set[str]]:
         raise MimoEdgeError(f"{index} has no 'weight_map'; download it again.")
     shards: dict[Path, set[str]] = {}
     for name, file in weight_map.items():
-        if not isinstance(file, str) or Path(file).name != file:
+        if not isinstance(file, str) or Path(file).name != file or not file.isprintable():
             raise MimoEdgeError(f"{index} places {name!r} in {file!r}, which is no file name.")
         shards.setdefault(folder / file, set()).add(name)
     for path in sorted(shards):

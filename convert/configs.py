@@ -26,6 +26,8 @@ _FINITE = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 _MOST_SIZES = 256
 """Entries of a list with one per quantizer, as many as a bundle may have."""
+_USUAL_CODEBOOK = 1024
+"""Entries of every codebook where a config does not say, as upstream."""
 
 Flag = Annotated[bool, Strict()]
 Width = Annotated[bounds.Width, Strict()]
@@ -162,7 +164,7 @@ class AudioTokenizerConfig:
     codebook_sizes: Annotated[
         tuple[CodebookSize, ...],
         Field(alias="codebook_size", min_length=1, max_length=_MOST_SIZES),
-    ] = (1024,)
+    ]
     """One per quantizer; a list that is shorter goes on with its last number."""
     vocoder_dim: Width
     vocoder_num_layers: Layers
@@ -205,6 +207,8 @@ class AudioTokenizerConfig:
 def _codebook_sizes(raw: Mapping[str, Any]) -> Any:
     """A number or a list as a tuple with an entry for every quantizer."""
     sizes, count = raw.get("codebook_size"), raw.get("num_quantizers")
+    if sizes is None:
+        sizes = _USUAL_CODEBOOK
     if type(sizes) is int:
         sizes = [sizes]
     if not isinstance(sizes, list):

@@ -83,6 +83,13 @@ def test_other_spellings_of_what_is_computed(changes: dict[str, Any]) -> None:
     assert language(**changes) == language()
 
 
+def test_a_codebook_size_for_every_quantizer() -> None:
+    assert audio(codebook_size=None, num_quantizers=3).codebook_sizes == (1024,) * 3
+    assert audio(codebook_size=256, num_quantizers=2).codebook_sizes == (256,) * 2
+    assert audio(codebook_size=[512, 128], num_quantizers=4).codebook_sizes == (512, 128, 128, 128)
+    assert audio(codebook_size=[512, 128], num_quantizers=1).codebook_sizes == (512,)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

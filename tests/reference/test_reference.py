@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import wave
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from . import AudioTokenizer, LanguageModel
+from . import AudioTokenizer, LanguageModel, audio_tokenizer, language_model, load_tensors
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 NUMBERS = np.load(GOLDEN / "golden.npz")
@@ -117,6 +118,47 @@ def test_greedy_generation(model: LanguageModel, name: str) -> None:
     stops = {model.special_tokens[STOPS[stop]] for stop in SETTINGS["prompts"][name]["stops"]}
     found = model.generate(NUMBERS[f"prompt/{name}"], stops, SETTINGS["max_new"])
     np.testing.assert_array_equal(found, NUMBERS[f"greedy/{name}"])
+
+
+class Read(dict[str, NDArray[Any]]):
+    """Tensors that remember which of them were looked at."""
+
+    def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__(tensors)
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+
+def test_the_evaluation_takes_everything_from_the_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tensor that it does not read is one whose loss in a conversion it could not see."""
+    checkpoints: list[Read] = []
+
+    def load(folder: Path, dtype: DTypeLike = np.float32) -> Read:
+        checkpoints.append(Read(load_tensors(folder, dtype)))
+        return checkpoints[-1]
+
+    for module in (audio_tokenizer, language_model):
+        monkeypatch.setattr(module, "load_tensors", load)
+    tokenizer = AudioTokenizer(GOLDEN / "checkpoint" / "MiMo-Audio-Tokenizer")
+    tokenizer.decode(tokenizer.encode(read_clip("tiny")))
+    model = LanguageModel(GOLDEN / "checkpoint" / "MiMo-Audio-7B-Instruct")
+    hidden = model.hidden(model.embed(NUMBERS["prompt/asr"]))[-1]
+    model.logits(hidden)
+    model.decode_patch(model.decoder_input(hidden))
+    left = [name for tensors in checkpoints for name in tensors.keys() - tensors.names]
+    training = (".embed_avg", ".cluster_size", ".inited")
+    assert [name for name in left if not name.endswith(training)] == []
 
 
 def test_prompt_pieces(model: LanguageModel) -> None:
