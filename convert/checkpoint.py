@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mimo_edge.errors import MimoEdgeError
+from mimo_edge.untrusted_json import shown
 
 from .float_types import FLOAT_TYPES, check_finite, to_float32
 from .json_file import read_json
@@ -25,6 +26,8 @@ __all__ = ["Checkpoint"]
 CONFIG_FILE = "config.json"
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+_LONGEST_FILE_NAME = 255
+"""Bytes, on every usual file system."""
 TEXT_TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -170,8 +173,11 @@ def _shards(folder: Path) -> dict[Path, set[str]]:
         raise MimoEdgeError(f"{index} has no 'weight_map'; download it again.")
     shards: dict[Path, set[str]] = {}
     for name, file in weight_map.items():
-        if not isinstance(file, str) or Path(file).name != file or not file.isprintable():
-            raise MimoEdgeError(f"{index} places {name!r} in {file!r}, which is no file name.")
+        if not _is_file_name(file):
+            raise MimoEdgeError(
+                f"{index} places {shown(name)} in {shown(file)}, which is no file name; "
+                "download it again."
+            )
         shards.setdefault(folder / file, set()).add(name)
     for path in sorted(shards):
         if not path.is_file():
@@ -181,13 +187,22 @@ def _shards(folder: Path) -> dict[Path, set[str]]:
     return shards
 
 
+def _is_file_name(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and value.isprintable()
+        and Path(value).name == value
+        and len(value.encode()) <= _LONGEST_FILE_NAME
+    )
+
+
 def _check_shard(path: Path, names: Set[str], found: Set[str]) -> None:
     """A shard has the tensors that the index places in it, and no others."""
     for name in sorted(names ^ found)[:1]:
         what = "lacks" if name in names else "has"
         where = "places" if name in names else "does not place"
         raise MimoEdgeError(
-            f"{path} {what} {name!r}, which {INDEX_FILE} {where} there; "
+            f"{path} {what} {shown(name)}, which {INDEX_FILE} {where} there; "
             "the shards are not of one checkpoint, download them again."
         )
 

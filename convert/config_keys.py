@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from mimo_edge.errors import MimoEdgeError
+from mimo_edge.untrusted_json import shown
 
 __all__ = ["ConfigKeys"]
 
@@ -22,8 +23,6 @@ _T = TypeVar("_T")
 
 _NOT_OURS = "this is not a MiMo-Audio checkpoint"
 _RESTORE = "restore the checkpoint's own config.json"
-_LONGEST_VALUE = 60
-"""Characters of a value that a sentence repeats."""
 _KINDS = {
     "int_type": "an integer",
     "float_type": "a number",
@@ -76,7 +75,7 @@ class ConfigKeys:
         """Refuse any value but the supported one; a missing key stands for it."""
         value = self.raw.get(key)
         if value is not None and (type(value) is not type(supported) or value != supported):
-            raise self.fail(key, f"is {_shown(value)}; only {supported!r} is supported.")
+            raise self.fail(key, f"is {shown(value)}; only {supported!r} is supported.")
 
     def dash_list(self, key: str, length: int) -> tuple[int, ...]:
         """`"0-1-2"`, or one number for all `length` channels."""
@@ -85,13 +84,13 @@ class ConfigKeys:
             raise self.fail(key, f"is missing: {_NOT_OURS}.")
         parts = [part.strip() for part in str(value).split("-")]
         if isinstance(value, bool) or not all(part.isascii() and part.isdigit() for part in parts):
-            raise self.fail(key, f"is {_shown(value)}, not numbers joined by dashes; {_RESTORE}.")
+            raise self.fail(key, f"is {shown(value)}, not numbers joined by dashes; {_RESTORE}.")
         if len(parts) == 1:
             parts *= length
         if len(parts) != length:
             raise self.fail(
                 key,
-                f"has {len(parts)} entries ({_shown(value)}) but audio_channels is {length}.",
+                f"has {len(parts)} entries ({shown(value)}) but audio_channels is {length}.",
             )
         # A number too long to be one is as far out of every range as a number can be.
         return tuple(int(part) if len(part) < 20 else 10**20 for part in parts)
@@ -102,7 +101,7 @@ class ConfigKeys:
         if value is None:
             return None
         if not isinstance(value, list) or len(value) != 2:
-            raise self.fail(key, f"is {_shown(value)}, not two numbers of at least -1; {_RESTORE}.")
+            raise self.fail(key, f"is {shown(value)}, not two numbers of at least -1; {_RESTORE}.")
         return tuple(value)
 
     def rope_theta(self) -> Any:
@@ -120,20 +119,20 @@ class ConfigKeys:
             if entries is None:
                 continue
             if not isinstance(entries, dict):
-                raise self.fail(key, f"is {_shown(entries)}, not a JSON object; {_RESTORE}.")
+                raise self.fail(key, f"is {shown(entries)}, not a JSON object; {_RESTORE}.")
             kind = entries.get("rope_type", entries.get("type"))
             nested = [name for name, value in entries.items() if isinstance(value, dict)]
             if kind not in (None, "default") or nested:
                 raise self.fail(
                     key,
-                    f"is {_shown(entries)}; only the type 'default', the same for all layers, "
+                    f"is {shown(entries)}; only the type 'default', the same for all layers, "
                     "is supported.",
                 )
             inner = entries.get("rope_theta")
             if inner is not None and theta is not None and inner != theta:
                 raise self.fail(
                     key,
-                    f"has the rope_theta {_shown(inner)} and {where!r} says {_shown(theta)}; "
+                    f"has the rope_theta {shown(inner)} and {where!r} says {shown(theta)}; "
                     f"{_RESTORE}.",
                 )
             theta, where = (theta, where) if inner is None else (inner, key)
@@ -145,7 +144,7 @@ class ConfigKeys:
         factor = entries.get("partial_rotary_factor")
         if factor is not None and factor != 1:
             raise self.fail(
-                key, f"rotates a part of each head ({_shown(factor)}); only all of it is supported."
+                key, f"rotates a part of each head ({shown(factor)}); only all of it is supported."
             )
 
     def _validate(self, kind: Any, values: Any, where: Sequence[str]) -> Any:
@@ -158,21 +157,16 @@ class ConfigKeys:
 
 
 def _complaint(details: ErrorDetails, inside: bool) -> str:
-    kind, value = details["type"], _shown(details["input"])
+    kind, value = details["type"], shown(details["input"])
     verb = "has" if inside else "is"
     if kind == "missing":
         return f"is missing: {_NOT_OURS}."
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
         limit = details["ctx"][name]
-        shown = f"{limit:g}" if isinstance(limit, float) else limit
-        return f"{verb} {value}, and must be {words} {shown}; {_RESTORE}."
+        number = f"{limit:g}" if isinstance(limit, float) else limit
+        return f"{verb} {value}, and must be {words} {number}; {_RESTORE}."
     wanted = _KINDS.get(kind)
     if wanted:
         return f"{verb} {value}, not {wanted}; {_RESTORE}."
     return f"{verb} {value}: {details['msg']}; {_RESTORE}."
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"

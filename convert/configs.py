@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, Strict
 
 from mimo_edge import manifest_bounds as bounds
+from mimo_edge.untrusted_json import shown
 
 from .config_keys import ConfigKeys
 
@@ -39,7 +40,7 @@ Samples = Annotated[bounds.Samples, Strict()]
 Frequency = Annotated[bounds.Frequency, Strict()]
 Taps = Annotated[int, Strict(), Field(ge=1, le=64)]
 """Positions that a convolution joins or skips."""
-Theta = Annotated[float, Strict(), Field(gt=0, le=1e15)]
+Theta = Annotated[float, Strict(), Field(ge=1, le=1e12)]
 Side = Annotated[int, Strict(), Field(ge=-1, le=1 << 14)]
 
 Window = tuple[Side, Side]
@@ -61,7 +62,7 @@ class LanguageModelConfig:
     intermediate_size: Width
     vocab_size: Annotated[bounds.Vocabulary, Strict()]
     rope_theta: Theta
-    rms_norm_eps: Annotated[float, Strict(), Field(gt=0, lt=1)]
+    rms_norm_eps: Annotated[float, Strict(), Field(gt=0, le=0.1)]
     max_position_embeddings: Annotated[bounds.Positions, Strict()]
     tie_word_embeddings: Flag = False
     group_size: Annotated[bounds.Steps, Strict()]
@@ -109,8 +110,8 @@ def _check_layer_types(keys: ConfigKeys) -> None:
     types = keys.raw.get("layer_types")
     others = [kind for kind in types if kind != "full_attention"] if isinstance(types, list) else []
     if others or not isinstance(types, list | None):
-        shown = repr(others[0] if others else types)[:60]
-        raise keys.fail("layer_types", f"has {shown}; only 'full_attention' is supported.")
+        wrong = shown(others[0] if others else types)
+        raise keys.fail("layer_types", f"has {wrong}; only 'full_attention' is supported.")
 
 
 def _check_language_model(config: LanguageModelConfig, keys: ConfigKeys) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimo_edge.errors import MimoEdgeError
+from mimo_edge.untrusted_json import shown
 
 from .backbone import expected_backbone_tensors
 from .checkpoint import Checkpoint
@@ -100,7 +101,7 @@ def _check_tensors(
     if unread:
         more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
         raise MimoEdgeError(
-            f"{checkpoint.folder} has the tensor {unread[0]!r}{more}, which a model as its "
+            f"{checkpoint.folder} has the tensor {shown(unread[0])}{more}, which a model as its "
             "config.json describes it does not use; config and weights are not of the same "
             "checkpoint, or it is of a newer kind than this mimo_edge converts."
         )

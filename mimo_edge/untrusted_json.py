@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["parse_json", "printable_name", "validate"]
+__all__ = ["parse_json", "printable_name", "shown", "validate"]
 
 _T = TypeVar("_T")
 _LONGEST_VALUE = 60
@@ -45,7 +45,7 @@ def validate(kind: type[_T], values: Any) -> _T:
         if first["type"] in ("missing", "unexpected_keyword_argument"):
             raise ValueError(f"{where}: {first['msg']}") from error
         should = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
-        raise ValueError(f"{where} is {_shown(first['input'])} and {should}") from error
+        raise ValueError(f"{where} is {shown(first['input'])} and {should}") from error
 
 
 def printable_name(name: str) -> str:
@@ -57,7 +57,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the key {_shown(twice)} stands in it twice")
+        raise ValueError(f"the key {shown(twice)} stands in it twice")
     return values
 
 
@@ -65,7 +65,7 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value for a message; `repr` escapes what a terminal would obey."""
     text = repr(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
