@@ -64,6 +64,7 @@ def info(bundle: Path | None, ctx: int | None, verify: bool, **values: Any) -> N
     print_files(manifest)
     if verify:
         click.echo("every file has the hash that the manifest lists")
+    click.echo(one_line(_origin_line(manifest)))
     click.echo(_model_lines(manifest))
     click.echo(_machine_lines(machine))
     click.echo(_own_lines(own, positions))
@@ -94,6 +95,13 @@ def print_files(manifest: Manifest) -> None:
     bits = f"{8 * total / weights:.2f}" if weights else ""
     rows.append(("all", "", f"{total / 1e6:.2f}", f"{weights / 1e6:.2f}", bits))
     print_table(("file", "stored as", "MB", "million weights", "bits per weight"), rows)
+
+
+def _origin_line(manifest: Manifest) -> str:
+    """The checkpoints that the bundle was made from, with the commit of those of a hub."""
+    found = {file.name.rpartition("/")[0]: file.revision for file in manifest.source}
+    names = (f"{name} at {commit}" if commit else name for name, commit in found.items())
+    return f"made from {' and '.join(names) or 'an unknown checkpoint'}"
 
 
 def _model_lines(manifest: Manifest) -> str:

@@ -423,6 +423,14 @@ def test_the_bundle_says_which_revision_it_came_from(both: Hub, tmp_path: Path) 
     assert manifest.name == "m"
     found = {(file.name.rpartition("/")[0], file.revision) for file in manifest.source}
     assert found == {("owner/m", "1" * 40), ("owner/t", "2" * 40)}
+    shown = subprocess.run(
+        [sys.executable, "-m", "mimo_edge", "info", tmp_path / "b"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"made from owner/m at {'1' * 40} and owner/t at {'2' * 40}\n" in shown
 
 
 def test_room_for_everything_is_looked_at_before_a_download(both: Hub, tmp_path: Path) -> None:
