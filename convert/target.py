@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from mimo_edge.atomic import sync_file, sync_folder
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.replacement import (
     BUNDLE_FILES,
@@ -23,7 +24,6 @@ from mimo_edge.replacement import (
     PARTIAL_FOLDER,
     bundle_file_names,
     finish_replacement,
-    flush_to_disk,
 )
 
 __all__ = ["Target", "claim"]
@@ -61,12 +61,12 @@ class Target:
 
     def _put_in_place(self, work: Path) -> None:
         for path in work.iterdir():
-            flush_to_disk(path)
-        flush_to_disk(work)
+            sync_file(path)
+        sync_folder(work)
         _check_contents(self.folder, force=self.force)  # a person may have put something there
         work.rename(self.folder / COMPLETE_FOLDER)
         try:
-            flush_to_disk(self.folder)
+            sync_folder(self.folder)
         finally:  # also on Ctrl-C: from here on the new bundle counts
             finish_replacement(self.folder)
 

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 from .errors import MimoEdgeError
 
-__all__ = ["atomic_output", "check_output", "sync_folder"]
+__all__ = ["atomic_output", "check_output", "sync_file", "sync_folder"]
 
 _SYSTEM = (Path("/dev"), Path("/proc"))
 
@@ -81,6 +81,12 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
             sync_folder(target.parent)
         finally:
             _remove(partial)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until what another stream wrote into a file is on the disk."""
+    with path.open("r+b") as file:  # Windows wants a file that may be written
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

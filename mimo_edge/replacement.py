@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from .atomic import sync_folder
 from .config import (
     BACKBONE_FILE,
     CHECKSUM_KEY,
@@ -32,7 +32,6 @@ __all__ = [
     "PARTIAL_FOLDER",
     "bundle_file_names",
     "finish_replacement",
-    "flush_to_disk",
 ]
 
 PARTIAL_FOLDER = ".mimo-edge-partial"
@@ -135,22 +134,7 @@ def _move_up(bundle: Path, complete: Path, names: frozenset[str]) -> None:
             (complete / name).replace(bundle / name)
     for name in former - names - {MANIFEST_FILE}:
         (bundle / name).unlink(missing_ok=True)
-    flush_to_disk(bundle)
+    sync_folder(bundle)
     with contextlib.suppress(FileNotFoundError):
         (complete / MANIFEST_FILE).replace(bundle / MANIFEST_FILE)
-    flush_to_disk(bundle)
-
-
-def flush_to_disk(path: Path) -> None:
-    """Wait until a file or, where the system can, a folder's entries are on the disk."""
-    if path.is_dir():
-        if os.name == "posix":
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                with contextlib.suppress(OSError):  # some file systems cannot for folders
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        return
-    with path.open("r+b") as stream:
-        os.fsync(stream.fileno())
+    sync_folder(bundle)
