@@ -29,6 +29,7 @@ demo: $(VENV)/installed
 	$(VENV_BIN)/mimo-edge picture $(QUESTIONS)/sum.flac $(DEMO_OUT)/answer-1.wav \
 	  -o $(DEMO_OUT)/spectrograms.png
 	@echo "Listen to $(DEMO_OUT)/answer-1.wav and answer-2.wav; look at spectrograms.png there."
+	@echo "Talk: source $(VENV_BIN)/activate, then mimo-edge chat (or $(VENV_BIN)/mimo-edge chat)."
 
 # The bundle that ships, from the checkpoint beside it.
 demo-model: $(VENV)/installed

@@ -85,7 +85,7 @@ def few_shot(
     anyway: bool,
     **values: Any,
 ) -> None:
-    """Do with AUDIO what the examples show (base model)."""
+    """Do with AUDIO what the examples show (MiMo-Audio-7B-Base)."""
     output, play = _output_from(values, play)
     check_recordings([*(path for example in examples for path in example[:2]), audio])
     console, overrides = console_from(values), overrides_from(values)
@@ -109,7 +109,7 @@ def few_shot(
 @sampling_options
 @output_options
 def continue_(audio: str, play: bool, anyway: bool, **values: Any) -> None:
-    """Go on speaking where AUDIO ends (base model)."""
+    """Go on speaking where AUDIO ends (MiMo-Audio-7B-Base)."""
     output, play = _output_from(values, play)
     check_recordings([audio])
     console, overrides = console_from(values), overrides_from(values)
