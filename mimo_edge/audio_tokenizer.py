@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .audio import log_mel
 from .config import AudioConfig, Manifest
+from .damage import check_codes, check_numbers
 from .errors import MimoEdgeError
 from .graphs import Graph
 from .spare_cores import SpareCores
@@ -90,7 +91,9 @@ class AudioTokenizer:
             self._encoder.run({"mel": mel[None, start : start + SEGMENT_FRAMES]}, ["codes"])[0]
             for start in range(0, len(mel), SEGMENT_FRAMES)
         ]
-        return np.concatenate(parts)
+        codes = np.concatenate(parts)
+        check_codes("audio encoder", codes, self.config.codebook_sizes)
+        return codes
 
     def decode(
         self, codes: NDArray[np.int64], progress: Callable[[int, int], None] | None = None
@@ -263,6 +266,7 @@ def _past_frames(config: AudioConfig, lookahead: int) -> int:
 
 def _check_frames(mel: NDArray[np.float32], steps: int, config: AudioConfig) -> None:
     """Raise MimoEdgeError unless the decoder made as many mel frames as of these code steps."""
+    check_numbers("audio decoder", mel)
     expected = steps * config.decode_stride
     if len(mel) != expected:
         raise MimoEdgeError(
@@ -273,6 +277,7 @@ def _check_frames(mel: NDArray[np.float32], steps: int, config: AudioConfig) -> 
 
 def _check_samples(waveform: NDArray[np.float32], frames: int, config: AudioConfig) -> None:
     """Raise MimoEdgeError unless the vocoder made as many samples as of these mel frames."""
+    check_numbers("vocoder", waveform)
     expected = frames * config.hop_length
     if len(waveform) != expected:
         raise MimoEdgeError(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .config import BackboneConfig, RuntimeOptions
 from .core_shares import CoreShares
+from .damage import check_numbers, check_scores
 from .errors import MimoEdgeError
 from .llama_log import first_complaint, redirect_log
 from .native import Native
@@ -328,10 +329,13 @@ class BackboneSequence:
         hidden = llama_cpp.llama_get_embeddings_ith(context, 0)
         if not logits or not hidden:
             raise RuntimeError("llama.cpp gives no output for the last position")
-        return BackboneOutput(
+        output = BackboneOutput(
             logits=np.ctypeslib.as_array(logits, (self._config.vocab_size,)).copy(),
             hidden=np.ctypeslib.as_array(hidden, (self._config.hidden_size,)).copy(),
         )
+        check_numbers("language model", output.hidden)
+        check_scores("language model", output.logits)
+        return output
 
 
 def _open_context(

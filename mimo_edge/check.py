@@ -8,6 +8,7 @@ import numpy as np
 
 from . import prompts
 from .config import Manifest, RuntimeOptions
+from .damage import DamagedWeightsError
 from .engine import Engine
 from .errors import MimoEdgeError
 from .sampling import SamplerOptions
@@ -30,6 +31,11 @@ def check_bundle(folder: Path, manifest: Manifest, *, threads: int = 0) -> str:
     engine = Engine.load(folder, RuntimeOptions(threads=threads, context=context), manifest)
     try:
         return _run(engine)
+    except DamagedWeightsError as error:
+        raise MimoEdgeError(
+            f"the converted model does not compute ({error.fault}): its checkpoint is damaged; "
+            "download it again."
+        ) from error
     finally:
         engine.close()
 
@@ -51,11 +57,7 @@ def _run(engine: Engine) -> str:
         cache.close()
     # Whatever was sampled above, the patch decoder and the vocoder run at least here.
     patch = engine.patch_decoder.decode(output.hidden, SamplerOptions(), np.random.default_rng(0))
-    waveform = engine.audio_tokenizer.decode(np.concatenate([*heard, patch]))
-    if not all(np.isfinite(array).all() for array in (output.logits, output.hidden, waveform)):
-        raise MimoEdgeError(
-            "the converted model computes NaN: its checkpoint is damaged; download it again."
-        )
+    engine.audio_tokenizer.decode(np.concatenate([*heard, patch]))
     return (
         f"every part loads and runs ({len(heard)} patches heard, "
         f"{answer.stats.text_tokens} tokens and {answer.stats.patches} patches generated)"

@@ -179,10 +179,10 @@ class Engine:
         return to_patches(self.audio_tokenizer.encode_mel(mel), self.manifest.patch)
 
     def check_patches(self, patches: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Patches as `listen` gives them, unchanged.
+        """Patches as `listen` gives them: integers [patches, group, channels] → the same, int64.
 
         Raises:
-            MimoEdgeError: not [patches, group, channels], or none.
+            MimoEdgeError: another shape, none, or codes that this model does not know.
         """
         shape = (self.manifest.patch.group_size, self.manifest.patch.channels)
         if patches.ndim != 3 or patches.shape[1:] != shape or not len(patches):
@@ -190,7 +190,14 @@ class Engine:
                 f"the patches have shape {patches.shape}; give [patches, {shape[0]}, {shape[1]}], "
                 "at least one, or samples as float32."
             )
-        return patches
+        sizes = np.array(self.manifest.audio.codebook_sizes[: shape[1]])
+        wrong = patches[(patches < 0) | (patches >= sizes)]
+        if len(wrong):
+            raise MimoEdgeError(
+                f"the patches hold the code {wrong[0]}, which this model does not know; "
+                "they are of another model."
+            )
+        return patches.astype(np.int64)
 
     def seconds_of(self, positions: int) -> float:
         """How much sound fits so many positions."""

@@ -24,6 +24,7 @@ class Listener:
 
     def hear(self, samples: NDArray[np.float32]) -> None:
         """Compute log-mel frames of float32 [n], which the turn surely begins with."""
+        samples = _checked(samples)
         known = self._mel.length
         if known > len(samples) or not np.array_equal(self._heard, samples[:known]):
             self._begin()
@@ -37,6 +38,7 @@ class Listener:
         Raises:
             MimoEdgeError: it is silent, too short, or does not fit the context.
         """
+        samples = _checked(samples)
         if not len(samples) or self._engine.is_silent(samples):
             raise MimoEdgeError("there was nothing to hear; speak louder or closer.")
         self.hear(samples)
@@ -47,3 +49,12 @@ class Listener:
         self._mel = StreamingLogMel(config)
         self._frames = [np.zeros((0, config.n_mels), dtype=np.float32)]
         self._heard = np.zeros(0, dtype=np.float32)
+
+
+def _checked(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    if samples.ndim != 1 or samples.dtype.kind != "f" or not np.isfinite(samples).all():
+        raise MimoEdgeError(
+            f"what is heard is {samples.dtype.name} of shape {samples.shape}, or not all of it "
+            "are finite numbers; give one channel of floats within ±1, [samples]."
+        )
+    return samples.astype(np.float32, copy=False)

@@ -224,7 +224,7 @@ class MimoAudio:
         Raises:
             MimoEdgeError: they are no codes of this model.
         """
-        return self._engine.audio_tokenizer.decode(codes, progress)
+        return self._engine.audio_tokenizer.decode(np.asarray(codes), progress)
 
     def warm_up(self, lookahead: int | None = None) -> None:
         """Make the first answer as fast as the others; see `Engine.warm_up`."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE, Manifest, PatchConfig
+from .damage import check_numbers
 from .errors import MimoEdgeError
 from .graphs import Graph
 from .sampling import SamplerOptions, sample
@@ -101,6 +102,7 @@ class PatchDecoder:
         for step in range(config.decode_steps):
             feeds = {"x": np.ascontiguousarray(x, dtype=np.float32).reshape(1, 1, -1)}
             logits = self._graph.run_stateful(feeds, state, "logits")[0]
+            check_numbers("patch decoder", logits)
             rows = []
             for channel, delay in enumerate(config.delays):
                 if delay <= step < delay + config.group_size:

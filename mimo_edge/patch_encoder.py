@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import Manifest
+from .damage import check_numbers
 from .graphs import Graph
 
 __all__ = ["PatchEncoder"]
@@ -39,6 +40,7 @@ class PatchEncoder:
         for start in range(0, len(patches), _PATCHES_AT_ONCE):
             part = slice(start, start + _PATCHES_AT_ONCE)
             out[part] = self._graph.run({"codes": np.ascontiguousarray(patches[part])})[0]
+        check_numbers("patch encoder", out)
         return out
 
     def close(self) -> None:
