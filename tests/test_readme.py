@@ -44,6 +44,14 @@ def test_what_the_readme_links_to_is_there() -> None:
         assert anchor in sections, anchor
 
 
+def test_the_layout_names_what_is_there() -> None:
+    layout = README[README.index("## Layout") :]
+    places = (ROOT, ROOT / "mimo_edge", ROOT / "mimo_edge" / "live")
+    for name in re.findall(r"`([^`]+)`", layout):
+        candidates = [place / f"{name}{ending}" for place in places for ending in ("", ".py")]
+        assert any(path.exists() for path in candidates), name
+
+
 def test_the_picture_shows_the_panel_as_it_is() -> None:
     """`python -m tests.tools.readme_media` makes it again."""
     shown = PICTURE.read_text(encoding="utf-8")
