@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mimo_edge.atomic import sync_file, sync_folder
+from mimo_edge.atomic import made_folder, sync_file, sync_folder
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.replacement import (
     BUNDLE_FILES,
@@ -86,10 +86,8 @@ def claim(out: Path, *, force: bool) -> Iterator[Target]:
         with _explained(out):
             if not (out / _LOCK_FILE).exists():  # with it, whoever locked it may be in the middle
                 _check_contents(out, force=force)
-            stack.callback(
-                _remove_empty, [path for path in (out, *out.parents) if not path.exists()]
-            )
-            _make(out)
+            _check_link(out)
+            stack.enter_context(made_folder(out))
             stack.enter_context(_locked(out))
             if finish_replacement(out):
                 _LOGGER.warning("%s: the conversion that was stopped there is finished now.", out)
@@ -99,19 +97,12 @@ def claim(out: Path, *, force: bool) -> Iterator[Target]:
         yield Target(folder=out, force=force)
 
 
-def _make(out: Path) -> None:
+def _check_link(out: Path) -> None:
     if out.is_symlink() and not out.exists():
         raise MimoEdgeError(
             f"{out} is a symbolic link that leads nowhere ({out.readlink()}); make the folder "
             "it leads to, or choose another."
         )
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:
-        with contextlib.suppress(OSError):  # filled, or another process uses it
-            folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 from .errors import MimoEdgeError
 
-__all__ = ["atomic_output", "check_output", "sync_file", "sync_folder"]
+__all__ = ["atomic_output", "check_output", "made_folder", "sync_file", "sync_folder"]
 
 _SYSTEM = (Path("/dev"), Path("/proc"))
 
@@ -87,6 +87,23 @@ def sync_file(path: Path) -> None:
     """Wait until what another stream wrote into a file is on the disk."""
     with path.open("r+b") as file:  # Windows wants a file that may be written
         os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and its parents; those that nothing was put into are gone after the block.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):  # filled, or another process uses it
+                path.rmdir()
 
 
 def sync_folder(folder: Path) -> None:

@@ -26,7 +26,7 @@ from .options import (
     sampling_options,
 )
 from .prompts import Reply
-from .recorded_chat import answer_recordings, prepare_folder
+from .recorded_chat import answer_recordings, answers_folder
 from .session import Session
 from .signals import deferred
 from .tasks import Overrides
@@ -134,7 +134,8 @@ def chat(
         )
     check_recordings([*inputs, values["voice"]])
     if output is not None:
-        prepare_folder(output, len(inputs), suffix)
+        folder = answers_folder(output, len(inputs), suffix)
+        click.get_current_context().with_resource(folder)
     # A recording makes its folder when it begins.
     if save_session is not None and save_session.parent != values["record"]:
         check_output(save_session)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
+from unicodedata import bidirectional, category
 
 import click
 from rich.console import Console as RichConsole
@@ -36,6 +37,8 @@ __all__ = [
 _PIPE_WIDTH = 200
 _CONTROL = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")})
 """Characters that a terminal would obey rather than show, if a model ever makes them."""
+_NOT_SHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 class Console:
@@ -124,9 +127,13 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text with such characters, line ends too, as escapes: a name stays recognizable."""
+    """Text with such characters as escapes, and those that end a line, that turn its direction or
+    are half of a surrogate pair: a name stays recognizable.
+    """
     return "".join(
-        char.encode("unicode_escape").decode() if ord(char) in _CONTROL or char in "\n\t" else char
+        char.encode("unicode_escape").decode()
+        if category(char) in _NOT_SHOWN or bidirectional(char) in _TURNS
+        else char
         for char in text
     )
 

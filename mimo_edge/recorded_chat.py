@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .atomic import check_output
+from .atomic import check_output, made_folder
 from .audio import write_audio
 from .console import Console, answer_record, describe
 from .engine import Answer
@@ -16,7 +17,7 @@ from .model import MimoAudio
 from .prompts import Reply
 from .session import Session
 
-__all__ = ["answer_recordings", "prepare_folder"]
+__all__ = ["answer_recordings", "answers_folder"]
 
 _TRANSCRIPT = "transcript.jsonl"
 
@@ -98,24 +99,29 @@ def _turns_in(output: Path) -> int:
     return transcript.read_bytes().count(b"\n") if transcript.is_file() else 0
 
 
-def prepare_folder(folder: Path, turns: int, suffix: str) -> None:
+@contextlib.contextmanager
+def answers_folder(folder: Path, turns: int, suffix: str) -> Iterator[None]:
     """Make the folder of the answers and find out whether they can be written there.
+
+    It is gone again after the block if there was none before and no answer came.
 
     Raises:
         MimoEdgeError: it cannot be made, or a file is in the way.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MimoEdgeError(
-            f"{folder} cannot be made ({error.strerror}); give another --output."
-        ) from error
-    transcript = folder / _TRANSCRIPT
-    check_output(transcript)
-    if transcript.exists() and not transcript.is_file():
-        raise MimoEdgeError(f"{transcript} is no regular file; give another --output.")
-    for number in range(1, turns + 1):
-        check_output(_answer_path(folder, number, suffix))
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(made_folder(folder))
+        except OSError as error:
+            raise MimoEdgeError(
+                f"{folder} cannot be made ({error.strerror}); give another --output."
+            ) from error
+        transcript = folder / _TRANSCRIPT
+        check_output(transcript)
+        if transcript.exists() and not transcript.is_file():
+            raise MimoEdgeError(f"{transcript} is no regular file; give another --output.")
+        for number in range(1, turns + 1):
+            check_output(_answer_path(folder, number, suffix))
+        yield
 
 
 def _answer_path(folder: Path, number: int, suffix: str) -> Path:
