@@ -37,6 +37,8 @@ __all__ = [
 _PIPE_WIDTH = 200
 _CONTROL = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")})
 """Characters that a terminal would obey rather than show, if a model ever makes them."""
+_LONGEST_SENTENCE = 1000
+"""Characters."""
 _NOT_SHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
@@ -207,5 +209,8 @@ def describe(answer: Answer, *, verbose: bool) -> str:
 
 
 def say_fault(sentence: str) -> None:
-    """Print what went wrong, as every command does."""
-    click.echo(f"mimo-edge: {one_line(sentence)}", err=True)
+    """Print what went wrong, as every command does; of endless names the beginning and the end."""
+    line = one_line(sentence)
+    if len(line) > _LONGEST_SENTENCE:
+        line = f"{line[: _LONGEST_SENTENCE // 2]} … {line[-_LONGEST_SENTENCE // 2 :]}"
+    click.echo(f"mimo-edge: {line}", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
+from unicodedata import bidirectional, category
 
 from .forks import Outcome
 
@@ -15,6 +16,8 @@ Snapshot = dict[str, tuple[int, ...]]
 
 _STAGE = re.compile(r"[\w ]+: (?:[\d.]+ MB in )?[\d.]+ s")
 """What a conversion says of a stage that is done."""
+_UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
+_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 _LONGEST_SENTENCE = 1200
 _POOR = re.compile(
     r"Traceback|\b[A-Za-z]+(?:Error|Exception)\b|NoneType|<class|object at 0x|\[Errno"
@@ -68,15 +71,15 @@ def faults(
 
 
 def _sentence_faults(outcome: Outcome) -> list[str]:
-    *notes, last = outcome.err.splitlines() or [""]
+    *notes, last = outcome.err.removesuffix("\n").split("\n")
     sentence = last.removeprefix("mimo-edge: ")
     found = []
     if sentence == last or any(not _STAGE.fullmatch(note) for note in notes):
         found.append("not one sentence")
     if poor := _POOR.search(sentence):
         found.append(f"a poor message ({poor[0]})")
-    if not sentence.isprintable():
-        found.append("unprintable characters")
+    if any(category(char) in _UNSEEN or bidirectional(char) in _TURNS for char in sentence):
+        found.append("characters that a terminal obeys")
     if len(sentence) > _LONGEST_SENTENCE:
         found.append("an endless message")
     if outcome.out:
