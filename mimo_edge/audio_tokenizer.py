@@ -107,7 +107,7 @@ class AudioTokenizer:
             MimoEdgeError: codes of another shape or outside their codebooks.
         """
         codes = self._checked(codes)
-        parts = [np.zeros(0, dtype=np.float32)]
+        samples = np.empty(len(codes) * self.config.samples_per_step, dtype=np.float32)
         for start in range(0, len(codes), SEGMENT_STEPS):
             if progress:
                 progress(start, len(codes))
@@ -118,8 +118,9 @@ class AudioTokenizer:
             _check_frames(mel[0], len(feeds["codes"]), self.config)
             waveform = self._vocoder.run({"mel": mel})[0]
             _check_samples(waveform, len(mel[0]), self.config)
-            parts.append(waveform)
-        return np.concatenate(parts)
+            first = start * self.config.samples_per_step
+            samples[first : first + len(waveform)] = waveform
+        return samples
 
     def stream(self, lookahead: int | None = None) -> DecoderStream:
         """A decoder for codes that arrive piece by piece; see `DecoderStream`."""

@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import atomic_output
+from .audio.reading import LONGEST_S
 from .config import Manifest
 from .errors import MimoEdgeError
 from .untrusted_arrays import ArrayFile, UnusableArrayError
 
-__all__ = ["LONGEST_S", "check_name", "read", "write"]
+__all__ = ["check_name", "read", "write"]
 
-LONGEST_S = 2 * 3600
-"""Seconds of sound that a file may hold: its waveform has to fit the memory."""
 _LARGEST = 2**31 - 1
 _MOST_CODEBOOKS = 1024
 _NAMED = 32
@@ -51,7 +50,8 @@ def read(path: Path, manifest: Manifest) -> NDArray[np.int64]:
             tokenizer.
     """
     audio = manifest.audio
-    most_steps = LONGEST_S * audio.sample_rate // audio.samples_per_step
+    # What is read as sound can be written as codes, and the other way round.
+    most_steps = LONGEST_S * audio.sample_rate // audio.samples_per_step + 1
     try:
         with ArrayFile(path) as file:
             sizes = file.integers(

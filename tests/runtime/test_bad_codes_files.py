@@ -73,7 +73,7 @@ def test_arrays_that_are_no_codes(
             codes.astype("S3"),
             codes.astype("datetime64[s]"),
             np.zeros(5, dtype=[("a", "i4")]),
-            np.zeros((200_000, codes.shape[1]), dtype=np.int8),
+            np.zeros((400_000, codes.shape[1]), dtype=np.int8),
         ],
         "codebook_sizes": [np.array(7), np.zeros((2, 3)), np.array([]), np.array([-1] * 20)],
         "sample_rate": [
@@ -172,7 +172,7 @@ def test_a_bomb_is_refused_unexploded(
         for _ in range(64):
             stream.write(bytes(1 << 20))
     tracemalloc.start()
-    assert "is not a file of codes of at most 2 hours" in complaint(path, manifest)
+    assert "is not a file of codes of at most 4 hours" in complaint(path, manifest)
     assert tracemalloc.get_traced_memory()[1] < 10 << 20
     tracemalloc.stop()
 
