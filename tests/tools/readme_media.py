@@ -36,7 +36,7 @@ __all__ = ["PICTURE", "RECORDING", "picture", "words_of"]
 FOLDER = Path(__file__).parents[1] / "data" / "readme"
 PICTURE, RECORDING = FOLDER / "panel.svg", FOLDER / "conversation.mp3"
 QUESTIONS = Path(__file__).parents[1] / "data" / "demo"
-WIDTH = 100
+WIDTH = 72
 PAUSE_S = 0.5
 
 TURNS = (
