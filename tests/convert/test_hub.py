@@ -58,6 +58,13 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
         yield server
 
 
+@pytest.fixture
+def both() -> Iterator[Hub]:
+    """The two small repositories of a whole checkpoint."""
+    with hub_server({"owner/m": LANGUAGE_MODEL, "owner/t": AUDIO_TOKENIZER}) as server:
+        yield server
+
+
 def environment(hub: Hub, home: Path, **changes: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
     settings = {
@@ -324,8 +331,8 @@ def test_a_server_that_is_no_hub(hub: Hub, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", ["hf_ab cd", "hf_ü", "hf_\t1", "hf_\x7f", "\udce9"])
-def test_odd_tokens(hub: Hub, tmp_path: Path, token: str) -> None:
-    text = refusal(hub, tmp_path / "home", HF_TOKEN=token)
+def test_odd_tokens(both: Hub, tmp_path: Path, token: str) -> None:
+    text = refusal(both, tmp_path / "home", HF_TOKEN=token)
     assert "holds spaces or characters that no token has" in text and token not in text
 
 
@@ -334,25 +341,25 @@ def test_a_token_with_the_end_of_its_line(hub: Hub, tmp_path: Path) -> None:
     assert hub.tokens["hub"] == {"Bearer hf_secret"}
 
 
-def test_a_token_file_that_cannot_be_read(hub: Hub, tmp_path: Path) -> None:
+def test_a_token_file_that_cannot_be_read(both: Hub, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_bytes(b"\xff\xfe\x00")
     assert f"the token in {file} cannot be read" in refusal(
-        hub, tmp_path / "home", HF_TOKEN_PATH=str(file)
+        both, tmp_path / "home", HF_TOKEN_PATH=str(file)
     )
 
 
 @pytest.mark.parametrize(
     "endpoint", ["huggingface.co", "ftp://x", "http://", "http://[::1", "http://a:b", "https://a b"]
 )
-def test_odd_endpoints(hub: Hub, tmp_path: Path, endpoint: str) -> None:
-    text = refusal(hub, tmp_path / "home", HF_ENDPOINT=endpoint)
+def test_odd_endpoints(both: Hub, tmp_path: Path, endpoint: str) -> None:
+    text = refusal(both, tmp_path / "home", HF_ENDPOINT=endpoint)
     assert text.startswith(f"HF_ENDPOINT is {endpoint!r}; give the address of a hub")
 
 
-def test_odd_settings_of_the_library(hub: Hub, tmp_path: Path) -> None:
+def test_odd_settings_of_the_library(both: Hub, tmp_path: Path) -> None:
     """Loading huggingface_hub fails, and says so itself before our sentence."""
-    status, text = download(hub, tmp_path / "home", HF_HUB_ETAG_TIMEOUT="soon")
+    status, text = download(both, tmp_path / "home", HF_HUB_ETAG_TIMEOUT="soon")
     assert status == 3
     assert text.splitlines()[-1].startswith("the settings of the hub in the environment (HF_…)")
 
@@ -365,10 +372,10 @@ def test_odd_settings_of_the_library(hub: Hub, tmp_path: Path) -> None:
         ("foo://127.0.0.1:9", "the proxy settings"),
     ],
 )
-def test_proxies_that_do_not_answer(hub: Hub, tmp_path: Path, proxy: str, words: str) -> None:
+def test_proxies_that_do_not_answer(both: Hub, tmp_path: Path, proxy: str, words: str) -> None:
     nowhere = "http://hub.invalid"
     assert words in refusal(
-        hub, tmp_path / "home", ALL_PROXY=proxy, NO_PROXY="", HF_ENDPOINT=nowhere
+        both, tmp_path / "home", ALL_PROXY=proxy, NO_PROXY="", HF_ENDPOINT=nowhere
     )
 
 
@@ -405,12 +412,6 @@ def converted(hub: Hub, folder: Path, *more: str) -> subprocess.CompletedProcess
         text=True,
         check=False,
     )
-
-
-@pytest.fixture
-def both() -> Iterator[Hub]:
-    with hub_server({"owner/m": LANGUAGE_MODEL, "owner/t": AUDIO_TOKENIZER}) as server:
-        yield server
 
 
 def test_the_bundle_says_which_revision_it_came_from(both: Hub, tmp_path: Path) -> None:
