@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal
 
+from .atomic import sync_folder
+
 __all__ = ["JsonLines", "json_line", "write_all"]
 
 
@@ -35,6 +37,7 @@ class JsonLines:
 
     def __init__(self, path: Path, mode: Literal["new", "append", "replace"]) -> None:
         """`new`: there is no such file yet."""
+        self._folder = path.parent
         self._file = io.FileIO(path, {"new": "x", "append": "a", "replace": "w"}[mode])
 
     def write(self, record: dict[str, Any]) -> None:
@@ -56,6 +59,7 @@ class JsonLines:
         with contextlib.suppress(OSError):
             os.fsync(self._file.fileno())
         self._file.close()
+        sync_folder(self._folder)
 
     def __enter__(self) -> JsonLines:
         """Close at the end."""
