@@ -19,10 +19,10 @@ FLOAT_TYPES: Mapping[str, np.dtype[Any]] = {
 }
 """safetensors' name → the numpy dtype that the weights are mapped as."""
 
-_PIECE = 1 << 22
-"""Values looked at in one go: 8 to 16 MiB, whatever the tensor's size."""
-_BFLOAT16_INFINITY = 0x7F80
-"""Bits of the smallest magnitude, by its bits, that is no number."""
+_PIECE = 1 << 20
+"""Values looked at in one go: 2 to 4 MiB, whatever the tensor's size."""
+_INFINITY = {np.dtype("<u2"): 0x7F80, np.dtype("<f2"): 0x7C00}
+"""Bits of infinity in bfloat16 and float16: no magnitude from there on is a number."""
 
 
 def to_float32(raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -37,7 +37,7 @@ def to_float32(raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def check_finite(raw: npt.NDArray[Any], what: str) -> None:
     """Raise MimoEdgeError, naming `what`, if a value of `raw` is NaN or infinite.
 
-    As fast as memory and without a second copy: of bfloat16 only the bits are compared.
+    As fast as memory and without a second copy: of 16-bit numbers only the bits are compared.
     """
     flat = np.asarray(raw).reshape(-1)
     for start in range(0, flat.size, _PIECE):
@@ -50,6 +50,7 @@ def check_finite(raw: npt.NDArray[Any], what: str) -> None:
 
 
 def _is_finite(piece: npt.NDArray[Any]) -> bool:
-    if piece.dtype == np.uint16:
-        return int((piece & 0x7FFF).max()) < _BFLOAT16_INFINITY
-    return bool(np.isfinite(piece).all())
+    infinity = _INFINITY.get(piece.dtype)
+    if infinity is None:
+        return bool(np.isfinite(piece).all())
+    return int((piece.view(np.uint16) & 0x7FFF).max()) < infinity
