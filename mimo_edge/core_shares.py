@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from .cores import fast_cores, usable_cores
 
-__all__ = ["CoreShares", "share_cores"]
+__all__ = ["MOST_IN_PATCH_DECODER", "CoreShares", "share_cores"]
 
 _LARGE_BYTES = 1 << 28
 """Weights far beyond what a processor caches: reading them keeps two cores busy."""
-_MOST_IN_PATCH_DECODER = 4
+MOST_IN_PATCH_DECODER = 4
 """Threads. A step is 64 products of a millisecond's tenth, after each of which all wait for the
 last. Four read about as fast as a laptop's memory gives; 15, on a server, were hardly faster than
 one with the released dimensions and half as fast as four with the demo model's."""
@@ -40,6 +40,6 @@ def share_cores(threads: int, backbone_bytes: int) -> CoreShares:
     fewer = threads if threads < usable_cores() else max(1, threads - 1)
     return CoreShares(
         threads=threads,
-        patch_decoder=min(fewer, _MOST_IN_PATCH_DECODER),
+        patch_decoder=min(fewer, MOST_IN_PATCH_DECODER),
         makes_way=makes_way,
     )

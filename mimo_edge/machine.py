@@ -9,6 +9,7 @@ import psutil
 
 from .backbone import gpu_layers
 from .config import RuntimeOptions
+from .core_shares import MOST_IN_PATCH_DECODER
 from .cores import fast_cores
 from .machine_needs import ModelSize
 from .memory_speed import measure_bandwidth
@@ -28,6 +29,8 @@ class Machine:
     """Without what other programs hold."""
     bandwidth: float | None
     """Bytes per second that all threads read from memory; None: no room to measure."""
+    patch_bandwidth: float | None
+    """The same of the few threads that the patch decoder has."""
     busy_cores: float
     """Processors that other programs took meanwhile: what was measured is less than it can do."""
     disk_free: int | None
@@ -38,7 +41,9 @@ class Machine:
         if self.bandwidth is None:
             return None
         return size.seconds_per_second_of_speech(
-            self.bandwidth, backbone_on_gpu=self.backbone_on_gpu
+            self.bandwidth,
+            patch_bandwidth=self.patch_bandwidth,
+            backbone_on_gpu=self.backbone_on_gpu,
         )
 
 
@@ -47,16 +52,21 @@ def look_at_machine(options: RuntimeOptions) -> Machine:
     memory = psutil.virtual_memory()
     threads = options.threads or fast_cores()
     others = SpareCores()
+    bandwidth: float | None = None
+    patch_bandwidth: float | None = None
     try:
-        bandwidth = measure_bandwidth(threads)
+        bandwidth = patch_bandwidth = measure_bandwidth(threads)
+        if threads > MOST_IN_PATCH_DECODER:
+            patch_bandwidth = measure_bandwidth(MOST_IN_PATCH_DECODER)
     except MemoryError:
-        bandwidth = None
+        pass  # then it is not known
     return Machine(
         threads=threads,
         backbone_on_gpu=gpu_layers(options) != 0,
         memory_total=memory.total,
         memory_available=memory.available,
         bandwidth=bandwidth,
+        patch_bandwidth=patch_bandwidth,
         busy_cores=others.look(),
         disk_free=_disk_free(),
     )

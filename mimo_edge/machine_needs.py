@@ -58,17 +58,23 @@ class ModelSize:
         return backbone + patches
 
     def seconds_per_second_of_speech(
-        self, bandwidth: float, *, backbone_on_gpu: bool = False
+        self,
+        bandwidth: float,
+        *,
+        patch_bandwidth: float | None = None,
+        backbone_on_gpu: bool = False,
     ) -> float | None:
         """About how long a second of speech takes where memory gives `bandwidth` bytes/s.
 
-        Below 1 is real time. None: the model is so small that memory is not what limits it.
-        A backbone on a GPU is taken to cost nothing, and is not read from this memory.
+        `patch_bandwidth` is what it gives to the few threads of the patch decoder, if less. Below
+        1 is real time. None: the model is so small that memory is not what limits it. A backbone
+        on a GPU is taken to cost nothing, and is not read from this memory.
         """
         if self.weights < _CACHED_BYTES:
             return None
         backbone, patches = self._read(backbone_on_gpu)
-        reading = (backbone / _BACKBONE_SHARE + patches / _PATCH_SHARE) / bandwidth
+        reading = backbone / _BACKBONE_SHARE / bandwidth
+        reading += patches / _PATCH_SHARE / min(bandwidth, patch_bandwidth or bandwidth)
         return _BESIDE_SOUND * reading
 
     def _read(self, backbone_on_gpu: bool) -> tuple[float, float]:

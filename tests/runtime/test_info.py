@@ -102,9 +102,20 @@ def test_seconds_add_up() -> None:
     )
     expected = 1.05 * (10 / 0.9 + 6.25 / 0.63)
     assert size.seconds_per_second_of_speech(1e9) == pytest.approx(expected)
-    assert size.seconds_per_second_of_speech(1e9, backbone_on_gpu=True) == pytest.approx(
-        1.05 * 6.25 / 0.63
-    )
+    alone = size.seconds_per_second_of_speech(1e9, backbone_on_gpu=True)
+    assert alone == pytest.approx(1.05 * 6.25 / 0.63)
+    slowed = size.seconds_per_second_of_speech(1e9, patch_bandwidth=5e8)
+    assert slowed == pytest.approx(1.05 * (10 / 0.9 + 2 * 6.25 / 0.63))
+
+
+def test_a_server_whose_patch_decoder_has_four_threads(
+    command: Command, pretend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(64, 200)
+    wide = released(command)["default"]["seconds_per_second_of_speech"]
+    monkeypatch.setattr(machine, "fast_cores", lambda: 32)
+    monkeypatch.setattr(machine, "measure_bandwidth", lambda threads: 6.25e9 * threads)
+    assert released(command)["default"]["seconds_per_second_of_speech"] > 2 * wide
 
 
 def test_without_the_packages_for_converting(default_bundle: Path) -> None:
