@@ -10,7 +10,6 @@ does whoever loads the bundle.
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from .config import (
     checksum,
 )
 from .errors import MimoEdgeError
+from .untrusted_json import parse_json
 
 __all__ = [
     "BUNDLE_FILES",
@@ -104,10 +104,7 @@ def finish_replacement(bundle: Path) -> bool:
 
 
 def _read_manifest(folder: Path) -> Any:
-    try:
-        return json.loads((folder / MANIFEST_FILE).read_bytes())
-    except RecursionError as error:
-        raise ValueError(str(error)) from error
+    return parse_json((folder / MANIFEST_FILE).read_bytes())
 
 
 def _listed_names(raw: Any) -> frozenset[str]:

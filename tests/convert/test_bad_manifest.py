@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import shutil
@@ -165,3 +166,13 @@ def test_a_manifest_that_is_no_file(bundle: Path, tmp_path: Path) -> None:
     loop.symlink_to(loop)
     complaint(loop)
     complaint(tmp_path / ("m" * 300))
+
+
+def test_a_manifest_that_the_system_keeps(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may read everything cannot be refused, so the system's answer is made up."""
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert "Permission denied" in complaint(bundle)
