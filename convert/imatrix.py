@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.gguf_header import GgufTensor, read_header
+from mimo_edge.untrusted_json import decode_text
 
 __all__ = ["check_imatrix", "read_imatrix"]
 
@@ -119,7 +120,7 @@ def _read_dat(data: bytes) -> dict[str, npt.NDArray[np.float32]]:
         (length,) = struct.unpack_from("<i", data, offset)
         if not 0 < length < 1 << 10:
             raise ValueError(f"a name of {length} bytes")
-        name = data[offset + 4 : offset + 4 + length].decode("utf-8")
+        name = decode_text(data[offset + 4 : offset + 4 + length])
         offset += 4 + length
         calls, values = struct.unpack_from("<ii", data, offset)
         if values < 1:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 
 from mimo_edge import manifest_bounds as bounds
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.untrusted_json import validate
+from mimo_edge.untrusted_json import decode_text, validate
 
 from .json_file import read_json, read_small_file
 
@@ -102,7 +102,7 @@ def _read_tokenizer_json(folder: Path) -> TokenizerFiles:
         pairs = tuple(_pair(merge) for merge in model.merges or ())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MimoEdgeError(
-            f"{path} is not laid out as a tokenizer ({error}); download it again."
+            f"{path} is not laid out as a tokenizer ({_reason(error)}); download it again."
         ) from error
     return TokenizerFiles(
         path=path, vocab=model.vocab, merges=pairs, added=_added_elsewhere(folder, added)
@@ -125,7 +125,7 @@ def _read_vocab_and_merges(folder: Path) -> TokenizerFiles:
     if not path.is_file():
         raise MimoEdgeError(f"{path} is missing; without its merges no text can be tokenized.")
     try:
-        lines = read_small_file(path).decode("utf-8").split("\n")
+        lines = decode_text(read_small_file(path)).split("\n")
         if lines[0].startswith("#version"):
             del lines[0]
         pairs = tuple(_pair(line.removesuffix("\r")) for line in lines if line)
@@ -169,7 +169,8 @@ def _added_elsewhere(folder: Path, added: dict[str, int]) -> dict[str, int]:
             added = _join(tokens, path, added)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MimoEdgeError(
-                f"{path} lists its added tokens in no known way ({error}); download it again."
+                f"{path} lists its added tokens in no known way ({_reason(error)}); "
+                "download it again."
             ) from error
     return added
 
@@ -178,6 +179,10 @@ def _id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ValueError(f"{reprlib.repr(text)} is no id")
     return int(text)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else "a value is missing or of another kind"
 
 
 def _refuse(path: Path, why: str) -> MimoEdgeError:

@@ -248,8 +248,9 @@ def _integer(value: int | memoryview) -> int:
 
 
 def _text(value: int | memoryview) -> str:
-    text = bytes(_message(value)).decode("utf-8")
-    if not text.isprintable():
+    data = bytes(_message(value))
+    text = data.decode("utf-8", "backslashreplace")
+    if not text.isprintable() or text.encode() != data:
         raise ValueError(f"has the name {text[:40]!r}")
     return text
 

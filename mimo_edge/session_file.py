@@ -17,7 +17,7 @@ from .errors import MimoEdgeError
 from .patches import InterleavedPiece, Positions
 from .prompts import Reply, Turn
 from .untrusted_arrays import ArrayFile
-from .untrusted_json import parse_json, printable_name, validate
+from .untrusted_json import decode_text, parse_json, printable_name, validate
 
 __all__ = ["SavedSession"]
 
@@ -164,7 +164,7 @@ class _Parts:
         return f"{name}.text" in self._file
 
     def _text(self, name: str) -> str:
-        return self._file.data(f"{name}.text", longest=_LONGEST_TEXT).decode("utf-8")
+        return decode_text(self._file.data(f"{name}.text", longest=_LONGEST_TEXT))
 
     def _speech(self, name: str) -> NDArray[np.int64]:
         return self.patches(f"{name}.patches")

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-__all__ = ["parse_json", "printable_name", "shown", "validate"]
+__all__ = ["decode_text", "parse_json", "printable_name", "shown", "validate"]
 
 _T = TypeVar("_T")
 _LONGEST_VALUE = 60
@@ -23,11 +23,17 @@ def parse_json(data: bytes) -> Any:
             see one or the other; if a number is NaN or infinite; if it is nested without end.
     """
     try:
-        return json.loads(
-            data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_number
-        )
+        return json.loads(decode_text(data), object_pairs_hook=_object, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def decode_text(data: bytes) -> str:
+    """A text in UTF-8; ValueError if it is none."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is no UTF-8") from error
 
 
 def validate(kind: type[_T], values: Any) -> _T:

@@ -222,7 +222,9 @@ FOREIGN: dict[str, Callable[[dict[str, Any]], object]] = {
     ),
     "added_tokens is 7": lambda raw: raw.update(added_tokens=7),
     "its normalizer is [[": lambda raw: raw.update(normalizer=nested(100)),
-    "has no attribute 'get'": lambda raw: raw["pre_tokenizer"].update(pretokenizers="ab"),
+    "a value is missing or of another kind": lambda raw: raw["pre_tokenizer"].update(
+        pretokenizers="ab"
+    ),
 }
 
 
