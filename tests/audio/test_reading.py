@@ -312,7 +312,7 @@ def test_twenty_minutes_do_not_fit_a_question(
     rest = () if task == "speak" else arguments
     sentence = command(task, *first, twenty_minutes, *rest, *QUICK).sentence
     assert "the recording of 1200 s takes 7500 positions" in sentence
-    assert "the context holds 4096" in sentence and "--ctx" in sentence
+    assert "the context holds 4096" in sentence and "give a larger context" in sentence
 
 
 @pytest.mark.slow
