@@ -64,11 +64,9 @@ class Target:
             sync_file(path)
         sync_folder(work)
         _check_contents(self.folder, force=self.force)  # a person may have put something there
-        work.rename(self.folder / COMPLETE_FOLDER)
-        try:
-            sync_folder(self.folder)
-        finally:  # also on Ctrl-C: from here on the new bundle counts
-            finish_replacement(self.folder)
+        work.rename(self.folder / COMPLETE_FOLDER)  # from here on the new bundle counts
+        sync_folder(self.folder)
+        finish_replacement(self.folder)
 
 
 @contextlib.contextmanager
@@ -94,6 +92,7 @@ def claim(out: Path, *, force: bool) -> Iterator[Target]:
             _check_contents(out, force=force)
             _remove_partial(out)
         stack.callback(shutil.rmtree, out / PARTIAL_FOLDER, ignore_errors=True)
+        stack.callback(finish_replacement, out)  # if Ctrl-C came in the middle of it
         yield Target(folder=out, force=force)
 
 

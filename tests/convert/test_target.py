@@ -245,29 +245,75 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == [tmp_path / "a"]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do all")
+@pytest.mark.parametrize("call", [0, 1, 5])
+def test_ctrl_c_while_the_files_move_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    out = fill(tmp_path / "b", "old")
+    calls = 0
+    original = Path.replace
+
+    def interrupt(path: Path, target: Path) -> Path:
+        nonlocal calls
+        calls += 1
+        if calls == call + 1:
+            raise KeyboardInterrupt
+        return original(path, target)
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        replace(out, "new")
+    assert not list(out.glob(".*"))
+    assert load_manifest(out).name == "new"
+
+
+def attempt(out: Path, *prefix: str) -> str:
+    """What `convert` says before it looks at any checkpoint."""
+    command = [*prefix, sys.executable, "-m", "convert", "--model", "no", "--tokenizer", "no"]
+    done = subprocess.run(
+        [*command, "--out", str(out), "--force"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
 def test_folders_without_permission(tmp_path: Path) -> None:
+    """Also as root, without the right to write everywhere."""
+    prefix = []
+    if os.name != "posix" or os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may write everywhere, and there is no setpriv")
+        prefix = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"]
+    bundle = fill(tmp_path / "b")
+    bundle.chmod(0o500)
     tmp_path.chmod(0o500)
     try:
-        refused(tmp_path / "b", r"b cannot be written \(Permission denied\)")
+        for out in (bundle, tmp_path / "new", tmp_path / "new" / "newer"):
+            text = attempt(out, *prefix)
+            assert "cannot be written (Permission denied); choose another folder" in text
     finally:
         tmp_path.chmod(0o700)
+        bundle.chmod(0o700)
+    assert load_manifest(bundle).name == "demo"
 
 
 def test_one_conversion_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "b"
     command = [sys.executable, "-c", HOLD, str(out)]
-    for force in (False, True):
+    for killed in (False, True):
         with subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as first:
             assert first.stdout is not None and first.stdout.readline() == "held\n"
-            with pytest.raises(MimoEdgeError, match="is being written by another conversion"):
-                replace(out, "second", force=force)
-            if force:
+            for force in (False, True):
+                with pytest.raises(MimoEdgeError, match="is being written by another conversion"):
+                    replace(out, "second", force=force)
+            if killed:
                 first.kill()
             else:
+                assert "b is being written by another conversion; wait until" in attempt(out)
                 first.communicate("done\n")
+        assert out.exists() == killed
     assert [path.name for path in out.iterdir()] == [".mimo-edge-lock"]
     replace(out, "third")
     assert load_manifest(out).name == "third"
