@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from ..audio.voice_activity import SileroDetector
 from ..errors import MimoEdgeError
 from ..model import MimoAudio
 from ..session import Session
@@ -39,7 +40,6 @@ from .speaker import CALM_S, QUICK_S, Speaker
 from .turn_events import BargeInMode, TurnSettings
 from .turns import TurnTaker
 from .view import View
-from .voice_activity import SileroDetector
 
 __all__ = ["LiveSettings", "talk"]
 

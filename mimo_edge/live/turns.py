@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..audio.voice_activity import VoiceChunk
 from .tape import Tape
 from .turn_events import (
     BargeIn,
@@ -29,7 +30,6 @@ from .turn_events import (
     TurnSettings,
     TurnStarted,
 )
-from .voice_activity import VoiceChunk
 
 __all__ = ["TurnTaker", "VoiceDetector"]
 

@@ -13,13 +13,13 @@ import psutil
 import pytest
 import soundfile
 
+from mimo_edge.audio.voice_activity import SileroDetector
 from mimo_edge.live.conversation import Conversation
 from mimo_edge.live.events import AnswerHeard, LiveEvent, Notice, TurnReport
 from mimo_edge.live.model_events import Ended, Failed, ModelEvent
 from mimo_edge.live.model_worker import ModelWorker
 from mimo_edge.live.playback import Playback
 from mimo_edge.live.turns import TurnTaker
-from mimo_edge.live.voice_activity import SileroDetector
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mimo_edge.audio.voice_activity import SileroDetector, VoiceChunk
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.live.turn_events import (
     BargeIn,
@@ -25,7 +26,6 @@ from mimo_edge.live.turn_events import (
     TurnStarted,
 )
 from mimo_edge.live.turns import TurnTaker
-from mimo_edge.live.voice_activity import SileroDetector, VoiceChunk
 
 RATE = 1000
 CHUNK = 32

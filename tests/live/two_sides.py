@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mimo_edge.audio.voice_activity import VoiceChunk
 from mimo_edge.events import TurnStats
 from mimo_edge.live.conversation import Conversation
 from mimo_edge.live.events import (
@@ -17,7 +18,6 @@ from mimo_edge.live.events import (
 from mimo_edge.live.model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
 from mimo_edge.live.playback import Playback
 from mimo_edge.live.turns import TurnTaker
-from mimo_edge.live.voice_activity import VoiceChunk
 
 RATE = 24_000
 STEP = 0.02

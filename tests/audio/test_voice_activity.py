@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import soxr
 
+from mimo_edge.audio.voice_activity import SileroDetector, VoiceChunk
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live.voice_activity import SileroDetector, VoiceChunk
 
 DEMO = Path(__file__).parents[1] / "data" / "demo"
 
