@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import log_mel
+from .audio.mel_stream import log_mel_segments
 from .config import AudioConfig, Manifest
 from .damage import check_codes, check_numbers
 from .errors import MimoEdgeError
@@ -83,7 +83,8 @@ class AudioTokenizer:
 
     def encode(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
         """Waveform float32 [samples] → codes of all codebooks, int64 [steps, quantizers]."""
-        return self.encode_mel(log_mel(samples, self.config))
+        segments = log_mel_segments(samples, self.config, SEGMENT_FRAMES)
+        return np.concatenate([self.encode_mel(mel) for mel in segments])
 
     def encode_mel(self, mel: NDArray[np.float32]) -> NDArray[np.int64]:
         """The same from its log-mel, float32 [frames, n_mels], at least one frame."""

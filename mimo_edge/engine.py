@@ -11,7 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import AudioInput, log_mel, read_audio, write_audio
+from .audio import (
+    AudioInput,
+    log_mel,
+    read_recording,
+    shorten_pauses,
+    write_audio,
+)
 from .audio_tokenizer import AudioTokenizer
 from .backbone import Backbone
 from .backbone_check import check_backbone
@@ -161,12 +167,30 @@ class Engine:
         Raises:
             MimoEdgeError: the audio cannot be read, is silent, or does not fit the context.
         """
-        samples = read_audio(audio, self.manifest.audio)
-        if self.is_silent(samples):
+        return self.listen_samples(self.hear(audio))
+
+    def hear(self, audio: AudioInput) -> NDArray[np.float32]:
+        """What there is to hear in a recording, float32 [n]: all but the middle of long pauses.
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, or is silent.
+        """
+        config = self.manifest.audio
+        recording = read_recording(audio, config)
+        if self.is_silent(recording.samples):
             raise MimoEdgeError(
-                f"the recording is silent (peak {np.abs(samples).max():.6f} of 1); "
+                f"{recording.name} is silent (peak {np.abs(recording.samples).max():.6f} of 1); "
                 "check that the microphone was not muted."
             )
+        return shorten_pauses(recording.samples, config.sample_rate)
+
+    def listen_samples(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Samples as `hear` gives them → patches, as `listen`.
+
+        Raises:
+            MimoEdgeError: it does not fit the context.
+        """
+        self._check_length(len(samples))
         return self.listen_mel(log_mel(samples, self.manifest.audio))
 
     def listen_mel(self, mel: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .audio import shorten_pauses
 from .audio.mel_stream import StreamingLogMel
 from .engine import Engine
 from .errors import MimoEdgeError
@@ -41,6 +42,9 @@ class Listener:
         samples = _checked(samples)
         if not len(samples) or self._engine.is_silent(samples):
             raise MimoEdgeError("there was nothing to hear; speak louder or closer.")
+        shorter = shorten_pauses(samples, self._engine.manifest.audio.sample_rate)
+        if len(shorter) < len(samples):  # a key was held longer than somebody spoke
+            return self._engine.listen_samples(shorter)
         self.hear(samples)
         return self._engine.listen_mel(np.concatenate([*self._frames, self._mel.finish()]))
 

@@ -79,22 +79,28 @@ class MimoAudio:
         overrides: Overrides | None = None,
         on_text: OnText | None = None,
     ) -> Answer:
-        """Speech to text. More than 30 s are taken in parts, cut at quiet places."""
-        samples = read_audio(audio, self.manifest.audio)
+        """Speech to text. More than 30 s are taken in parts, cut at quiet places.
+
+        Here and wherever else a recording is listened to, the middle of pauses of more than a
+        second is left out, at its begin and end too; only `encode` keeps the recording's length.
+        """
+        samples = self._engine.hear(audio)
         longest = min(
             _LONGEST_TRANSCRIPT_S, self._engine.seconds_of(self._engine.backbone.context) / 2
         )
         parts = split_at_quiet(samples, self.sample_rate, longest)
-        # Half a minute of silence in a long recording is no mistake; nothing else is one.
-        heard = [part for part in parts if not self._engine.is_silent(part)]
         answers: list[Answer] = []
-        for part in heard or parts[:1]:
+        for part in parts:
+            # Long silence is shortened, but a part may still be so soft that it counts as none.
+            if self._engine.is_silent(part):
+                continue
             if answers and on_text:
                 on_text(" ")
+            patches = self._engine.listen_samples(part)
             pieces = (
-                prompts.transcribe(self._engine.listen(part), instruction)
+                prompts.transcribe(patches, instruction)
                 if instruction
-                else prompts.transcribe(self._engine.listen(part))
+                else prompts.transcribe(patches)
             )
             answers.append(self.run(task("transcribe", pieces, overrides), on_text=on_text))
         return _join(answers)

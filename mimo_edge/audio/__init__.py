@@ -8,6 +8,7 @@ Out: `writing`.
 
 from .mel import MEL_BLOCK, log_mel, mel_filters, mel_frames
 from .mixing import Mixer
+from .pauses import shorten_pauses
 from .quiet import split_at_quiet
 from .reading import (
     AudioInput,
@@ -38,6 +39,7 @@ __all__ = [
     "read_audio",
     "read_recording",
     "resample",
+    "shorten_pauses",
     "split_at_quiet",
     "write_audio",
 ]

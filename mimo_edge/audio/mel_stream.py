@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..config import AudioConfig
 from ..errors import MimoEdgeError
-from .mel import MEL_BLOCK, mel_frames
+from .mel import MEL_BLOCK, log_mel, mel_frames
 from .reading import check_length
 
-__all__ = ["StreamingLogMel"]
+__all__ = ["StreamingLogMel", "log_mel_segments"]
+
+
+def log_mel_segments(
+    samples: NDArray[np.float32], config: AudioConfig, frames: int
+) -> Iterator[NDArray[np.float32]]:
+    """`log_mel` of samples float32 [n], so many frames at a time: hours of sound are not all
+    held as frames at once, which take two times the samples' memory.
+    """
+    if len(samples) < frames * config.hop_length:
+        yield log_mel(samples, config)
+        return
+    stream = StreamingLogMel(config)
+    mel = np.zeros((0, config.n_mels), dtype=np.float32)
+    block = frames * config.hop_length
+    for start in range(0, len(samples), block):
+        mel = np.concatenate([mel, stream.push(samples[start : start + block])])
+        if start + block >= len(samples):
+            mel = np.concatenate([mel, stream.finish()])
+        while len(mel) >= frames:
+            yield mel[:frames]
+            mel = mel[frames:]
+    if len(mel):
+        yield mel
 
 
 class StreamingLogMel:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mimo_edge.audio import log_mel, read_audio
-from mimo_edge.audio.mel_stream import StreamingLogMel
+from mimo_edge.audio.mel_stream import StreamingLogMel, log_mel_segments
 from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.listener import Listener
@@ -38,6 +38,16 @@ def test_frames_are_those_of_the_whole(
     mel = [stream.push(block) for block in blocks(samples, rng, largest)]
     assert stream.length == len(samples)
     np.testing.assert_array_equal(np.concatenate([*mel, stream.finish()]), log_mel(samples, config))
+
+
+@pytest.mark.parametrize("length", [600, 24_000, 38_399, 38_400, 38_401, 38_640, 43_000])
+def test_segments_are_those_of_the_whole(engine: Engine, speech: np.ndarray, length: int) -> None:
+    config, samples = engine.manifest.audio, speech[:length]
+    for frames in (50, 160, 6000):
+        segments = [*log_mel_segments(samples, config, frames)]
+        assert {len(segment) for segment in segments[:-1]} <= {frames}
+        assert 0 < len(segments[-1]) <= frames
+        np.testing.assert_array_equal(np.concatenate(segments), log_mel(samples, config))
 
 
 def test_other_windows(engine: Engine, speech: np.ndarray) -> None:

@@ -1,0 +1,148 @@
+"""Long pauses of a recording are shortened, as the microphone's turns are cut at their end.
+
+Models of speech are trained on utterances that begin and end with speech; seconds of silence
+or of a room's noise behind it make them invent words or forget some. Of every stretch in which
+there is nothing to hear, only its edges stay. Shorter pauses belong to the speech.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MimoEdgeError
+from .voice_activity import SileroDetector
+
+__all__ = ["shorten_pauses"]
+
+_LONGEST_PAUSE_S = 1.0
+"""Measured on the demo model: a second of silence behind a question changes no word."""
+_REST_S = 0.4
+"""Of a longer pause, what stays behind the sound before it: soft endings and reverberation."""
+_PRE_ROLL_S = 0.3
+"""What stays in front of the sound after it, as in live turns."""
+
+_FRAME_S = 0.032
+_SYLLABLE = 6
+"""Frames, 0.2 s: over which loudness is averaged, so that a click is not the loudest and noise is
+even."""
+_FLOOR_SHARE = 10
+"""Percentile of the frames' energies that counts as the recording's own noise."""
+_ABOVE_FLOOR = 10**0.6
+"""6 dB: what is louder than the noise by that is heard."""
+_VOICE = 0.35
+"""Probability of voice from which somebody may be speaking; below it live turns end."""
+_LEAD_S = 0.5
+"""Sound before a pause that the detector hears first."""
+
+_LOUDNESS = 0.05
+"""Root mean square (-26 dB) to which the loudest syllable of a pause is brought for the detector,
+which does not notice soft voices."""
+_MOST_GAIN = 10**1.5
+"""30 dB."""
+_BLOCK_S = 10.0
+"""Of sound that the detector gets at once."""
+
+
+class _Quiet(NamedTuple):
+    """What is quiet, compared with the loudest syllable."""
+
+    surely: float
+    """What is softer is quiet even where the recording has no noise of its own."""
+    perhaps: float
+    """What is louder is not, however noisy the recording is."""
+
+
+_WITH_DETECTOR = _Quiet(10**-2.0, 10**-0.6)
+"""20 and 6 dB: voice is found by the detector, this is for sounds that are none."""
+_BY_LEVEL = _Quiet(10**-4.5, 10**-1.2)
+"""45 and 12 dB: somebody may be speaking softly, or in a noisy room."""
+
+
+def shorten_pauses(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """Mono float32 [n] at `rate` Hz, without the middle of its pauses; the same array if there
+    is none longer than a second.
+
+    A pause is where it is quiet, compared with the recording's loudest syllable and its own
+    noise, and where nobody speaks: the latter by the voice detector if it is installed
+    (`mimo-edge[microphone]`), else by a stricter level. Sounds that are no speech are kept.
+    """
+    frame = max(1, round(_FRAME_S * rate))
+    energy = _energies(samples, frame)
+    quiet = _quiet(energy, _WITH_DETECTOR)
+    longest = _LONGEST_PAUSE_S * rate / frame
+    gaps = [(begin, end) for begin, end in _runs(quiet) if end - begin > longest]
+    if not gaps:
+        return samples
+    try:
+        for begin, end in gaps:
+            gain = min(_MOST_GAIN, _LOUDNESS / float(np.sqrt(energy[begin:end].max() + 1e-12)))
+            voiced = _voiced(samples, rate, begin * frame, end * frame, frame, gain)
+            quiet[begin:end] &= ~voiced
+    except MimoEdgeError:  # the detector is not installed
+        quiet = _quiet(energy, _BY_LEVEL)
+    if quiet.all():  # nothing that one could tell from noise
+        return samples
+    return _without(samples, quiet, frame, rate)
+
+
+def _energies(samples: NDArray[np.float32], frame: int) -> NDArray[np.float32]:
+    """Of every frame, the mean square of the syllable around it."""
+    whole = len(samples) // frame
+    frames = samples[: whole * frame].reshape(whole, frame)
+    energy = np.einsum("ij,ij->i", frames, frames) / frame
+    rest = samples[whole * frame :]
+    energy = np.append(energy, np.mean(rest**2)) if len(rest) else energy
+    around = np.ones(_SYLLABLE)
+    counts = np.convolve(np.ones(len(energy)), around, mode="same")
+    return np.asarray(np.convolve(energy, around, mode="same") / counts, dtype=np.float32)
+
+
+def _quiet(energy: NDArray[np.float32], bounds: _Quiet) -> NDArray[np.bool_]:
+    """Of every frame, whether there is nothing to hear by its level."""
+    loudest = float(energy.max())
+    noise = _ABOVE_FLOOR * float(np.percentile(energy, _FLOOR_SHARE))
+    level = min(max(noise, bounds.surely * loudest), bounds.perhaps * loudest)
+    quiet: NDArray[np.bool_] = energy <= level
+    return quiet
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]
+
+
+def _voiced(
+    samples: NDArray[np.float32], rate: int, begin: int, end: int, frame: int, gain: float
+) -> NDArray[np.bool_]:
+    """Of every frame between two places, whether somebody may be speaking in it, so softly that
+    it has to be made louder to be noticed.
+    """
+    lead = max(0, begin - round(_LEAD_S * rate))
+    voiced = np.zeros(-(-(min(end, len(samples)) - begin) // frame), dtype=bool)
+    detector, block, at = SileroDetector(rate), round(_BLOCK_S * rate), lead - begin
+    for start in range(lead, end, block):
+        for chunk in detector.feed(gain * samples[start : min(start + block, end)]):
+            if chunk.probability >= _VOICE and at >= 0:
+                voiced[at // frame : (at + chunk.samples) // frame + 1] = True
+            at += chunk.samples
+    return voiced
+
+
+def _without(
+    samples: NDArray[np.float32], quiet: NDArray[np.bool_], frame: int, rate: int
+) -> NDArray[np.float32]:
+    """The samples without the middle of the long quiet stretches."""
+    pauses = [(first * frame, min(last * frame, len(samples))) for first, last in _runs(quiet)]
+    longest, parts, start = round(_LONGEST_PAUSE_S * rate), [], 0
+    for begin, end in pauses:
+        if end - begin <= longest:
+            continue
+        rest = 0 if begin == 0 else round(_REST_S * rate)
+        pre_roll = 0 if end == len(samples) else round(_PRE_ROLL_S * rate)
+        parts.append(samples[start : begin + rest])
+        start = end - pre_roll
+    parts.append(samples[start:])
+    return np.concatenate(parts) if len(parts) > 1 else samples
