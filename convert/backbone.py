@@ -187,7 +187,7 @@ def _disk_errors(out: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "the disk is full" if full else str(error.strerror or error)
         raise MimoEdgeError(
-            f"{out} cannot be written: {why}; make room, or give an --out on another disk."
+            f"{out} cannot be written: {why}; make room, or choose a folder on another disk."
         ) from error
 
 

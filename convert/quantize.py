@@ -130,8 +130,8 @@ def _failure(out: Path, status: int, log: list[str]) -> MimoEdgeError:
     free = shutil.disk_usage(out.parent).free
     if free < _LITTLE_SPACE:
         return MimoEdgeError(
-            f"The disk is full ({free >> 20} MiB free in {out.parent}); make room, or give "
-            "an --out on another disk."
+            f"The disk is full ({free >> 20} MiB free in {out.parent}); make room, or "
+            "choose a folder on another disk."
         )
     # What kills a process outright, is the system when memory runs out.
     if status == -_SIGKILL or any(_NO_MEMORY.search(line) for line in log):

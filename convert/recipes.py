@@ -110,14 +110,12 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
         part, _, precision = change.partition("=")
         if part not in recipe.precisions():
             raise MimoEdgeError(
-                f"--precision {change}: there is no part {part!r}; "
+                f"{change!r}: there is no part {part!r}; "
                 f"give one of {', '.join(recipe.precisions())}, as in backbone=q5_k_m."
             )
         known = tuple(BACKBONE_TYPES) if part == "backbone" else PRECISIONS
         if precision not in known:
-            raise MimoEdgeError(
-                f"--precision {change}: {part} is stored as one of {', '.join(known)}."
-            )
+            raise MimoEdgeError(f"{change!r}: {part} is stored as one of {', '.join(known)}.")
         fields: dict[str, Any] = {part: precision, "name": f"{recipe.name}, {change}"}
         recipe = replace(recipe, **fields)
     return recipe

@@ -61,7 +61,7 @@ def test_convert_with_other_precisions(golden: Golden, tmp_path: Path) -> None:
     assert manifest["precisions"]["backbone"] == "q5_k_m"
     for wrong in ("backbone=q9", "vocoder=q4_0", "backbones=f16", "f16"):
         done = run(*source, "--precision", wrong, "--out", tmp_path / "x", module="convert")
-        assert done.returncode == 1 and f"--precision {wrong}: " in done.stderr
+        assert done.returncode == 1 and f"{wrong!r}: " in done.stderr
 
 
 def test_info(default_bundle: Path) -> None:
