@@ -16,6 +16,7 @@ import io
 import os
 import select
 import sys
+import threading
 from typing import Any, TextIO
 
 __all__ = ["OutputLost", "lost_results", "prepare"]
@@ -30,7 +31,7 @@ class _Stream(io.FileIO):
 
     def __init__(self, descriptor: int, *, results: bool) -> None:
         super().__init__(descriptor, "w", closefd=False)
-        self._results = results
+        self._to_tell = results
         self.problem: OSError | None = None
         """Why nothing is written any more."""
 
@@ -41,13 +42,15 @@ class _Stream(io.FileIO):
                 written = super().write(data)
             except OSError as error:
                 self.problem = error
-                if self._results:
-                    raise OutputLost(str(error)) from error
             else:
                 if written is not None:
                     return written
                 # Another program made this terminal or pipe non-blocking, and it is full.
                 select.select([], [self.fileno()], [])
+        # A thread that draws has nobody to tell; the program learns it when it prints next.
+        if self._to_tell and threading.current_thread() is threading.main_thread():
+            self._to_tell = False
+            raise OutputLost(str(self.problem)) from self.problem
         return memoryview(data).nbytes
 
 

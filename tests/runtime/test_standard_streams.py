@@ -202,3 +202,25 @@ def test_files_that_are_opened_do_not_become_a_closed_stream(shell, tmp_path: Pa
     )
     done = shell(f'{sys.executable} -c "{script}" <&- >&- 2>&-')
     assert done.returncode > 2
+
+
+@posix
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
+def test_a_thread_that_draws(shell) -> None:
+    """It does not end in a traceback, and the program still learns that its output is lost."""
+    script = """
+import sys, threading, click
+from mimo_edge.program import run_command
+@click.command()
+def command():
+    thread = threading.Thread(target=lambda: print("drawn", flush=True))
+    thread.start()
+    thread.join()
+    click.echo("saved", err=True)
+    click.echo("result")
+    click.echo("never", err=True)
+run_command(command)
+"""
+    done = shell(f"{sys.executable} -c '{script}' >/dev/full")
+    assert done.returncode == 1 and "No space left" in sentence(done)
+    assert done.stderr.decode().splitlines()[:-1] == ["saved"]
