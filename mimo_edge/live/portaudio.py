@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import importlib
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -81,6 +83,7 @@ def library() -> Any:
 
 
 def _load() -> Any:
+    _silence_alsa()
     try:
         return importlib.import_module("sounddevice")
     except ImportError as error:
@@ -99,6 +102,18 @@ def _load() -> Any:
         raise NoSoundError(
             f"PortAudio does not start ({error}); start the sound service of this system."
         ) from error
+
+
+def _silence_alsa() -> None:
+    """Keep ALSA's reports of every underrun off the terminal, where they would tear the panel.
+
+    PortAudio tells of them, too. ALSA calls this function instead of printing: any function of C
+    will do that takes no heed of its arguments; one of Python could be called too late, at the end.
+    """
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):  # no ALSA, no reports
+            nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
+            ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(nothing)
 
 
 def register(stream: Restartable) -> None:

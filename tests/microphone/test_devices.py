@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -315,3 +317,17 @@ def test_microphone_hears_the_speaker_as_in_a_room(server: SoundServer) -> None:
     place, alike = find(sound, heard)
     assert alike > 0.9
     assert 0.01 < np.abs(heard[place : place + RATE]).max() < 0.1
+
+
+def test_alsa_prints_nothing(server: SoundServer) -> None:
+    """It reports what fails, and every underrun, on standard error: in the middle of the panel."""
+    script = """
+import ctypes
+from mimo_edge.live import portaudio
+portaudio.library()
+handle = ctypes.c_void_p()
+alsa = ctypes.CDLL("libasound.so.2")
+assert alsa.snd_pcm_open(ctypes.byref(handle), b"nowhere", 0, 0) < 0
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
