@@ -25,7 +25,7 @@ from mimo_edge.config import (
 from .backbone import expected_backbone_tensors, write_backbone
 from .gguf_file import Progress
 from .manifest import check_source, make_manifest
-from .memory import memory_explained
+from .memory import look_at_memory, memory_explained
 from .patch_decoder import decoder_input_tables
 from .recipes import Recipe, build_graph
 from .room import check_room, conversion_needs
@@ -156,6 +156,6 @@ def _write_graph(
 def _check_room(source: Source, recipe: Recipe, out: Path) -> None:
     names = expected_backbone_tensors(source.language)
     backbone = sum(source.language_checkpoint.info(name).nbytes for name in names)
-    check_room(
-        conversion_needs(out, recipe, source.language, source.audio, backbone_bytes=backbone)
-    )
+    needs = conversion_needs(out, recipe, source.language, source.audio, backbone_bytes=backbone)
+    check_room(needs)
+    look_at_memory(needs[0].size)

@@ -11,12 +11,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from convert import bundle as bundle_module
 from convert.checkpoint import Checkpoint
+from convert.memory import look_at_memory
 from mimo_edge.bundle_files import file_sha256, load_manifest
 from mimo_edge.config import MANIFEST_FILE, Manifest, RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
@@ -190,6 +193,17 @@ def test_too_little_room_is_told_before_the_first_byte(
     ):
         make(tmp_path / "b", progress=lambda stage, done, total: told.append(stage))
     assert not told and not list(tmp_path.iterdir())
+
+
+def test_short_memory_is_told_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for free, bundle, told in ((10**9, 6 * 10**9, True), (10**9, 10**6, False), (8e9, 6e9, False)):
+        caplog.clear()
+        memory = SimpleNamespace(available=free)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda memory=memory: memory)
+        look_at_memory(int(bundle))
+        assert ("only 1.0 GB of memory are free" in caplog.text) == told
 
 
 @pytest.fixture
