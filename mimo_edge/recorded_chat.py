@@ -43,6 +43,8 @@ def answer_recordings(
         with console.busy("thinking"):
             answer = session.ask(path, reply=reply, on_text=console.live_text())
         _report(console, answer, number, path, question, output, suffix)
+    if output is not None:
+        console.note(f"{output / _TRANSCRIPT}: what was said")
 
 
 def _report(

@@ -52,6 +52,7 @@ def test_chat_in_text(command: Command, clips: dict[str, Path], tmp_path: Path, 
     result = command("chat", "--input", clips["short"], "--output", tmp_path, way, *QUICK)
     assert result.status == 0, result.err
     assert [path.name for path in tmp_path.iterdir()] == ["transcript.jsonl"]
+    assert f"{tmp_path / 'transcript.jsonl'}: " in result.err
 
 
 def test_chat_without_recordings_or_microphone(
