@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .config import BackboneConfig, Manifest
 from .errors import MimoEdgeError
 from .gguf_header import GgufHeader, read_header
@@ -23,8 +25,10 @@ __all__ = ["check_backbone"]
 _LONGEST_TOKEN = 4096
 _WIDEST = 1 << 20
 """Of a feed-forward layer."""
-_TOKEN_TYPES = (1, 6)
-"""First and last of llama.cpp's `llama_token_type`."""
+_CONTROL = 3
+_TOKEN_TYPES = (1, _CONTROL, 5)
+"""Normal, control and unused of llama.cpp's `llama_token_type`: tokens of other types would be
+found inside what a user types, or be no tokens of a byte-level vocabulary."""
 _IGNORED = ("general.", "quantize.imatrix.")
 """What begins so describes where a file is from; llama.cpp only shows it."""
 
@@ -127,9 +131,11 @@ def _vocabulary(header: GgufHeader, manifest: Manifest) -> Iterator[str]:
         yield "has a token or a merge that is no text"
     if not all(b" " in merge for merge in merges):
         yield "has a merge that is no pair"
-    if not ((types >= _TOKEN_TYPES[0]) & (types <= _TOKEN_TYPES[1])).all():
-        yield "has a token of an unknown type"
+    if not np.isin(types, _TOKEN_TYPES).all():
+        yield "has a token of a type that no bundle has"
     for name, token in manifest.special_tokens.items():
+        if types[token] != _CONTROL:
+            yield f"has {name!r} as a token of ordinary text"
         if tokens[token] != name.encode():
             yield f"has the token {tokens[token]!r:.60} where the manifest has {name!r}"
 

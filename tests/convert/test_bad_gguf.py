@@ -127,7 +127,9 @@ def test_vocabularies_that_do_not_fit(original: Path, manifest: Manifest) -> Non
         for value in values:
             changed = {f"tokenizer.ggml.{name}": array_value("STRING", value)}
             refused(original, manifest, changed)
-    for kinds in ([], types[:-1], [0, *types[1:]], [7, *types[1:]], [-1] * len(types)):
+    plain = [1 if index == end else kind for index, kind in enumerate(types)]
+    others = [[kind, *types[1:]] for kind in (0, 2, 4, 6, 7, -1)]
+    for kinds in ([], types[:-1], plain, *others):
         refused(original, manifest, {"tokenizer.ggml.token_type": array_value("INT32", kinds)})
     other = array_value("UINT32", types)
     refused(original, manifest, {"tokenizer.ggml.token_type": other})
