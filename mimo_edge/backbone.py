@@ -21,6 +21,7 @@ from .core_shares import CoreShares
 from .damage import check_numbers, check_scores
 from .errors import MimoEdgeError
 from .llama_log import first_complaint, redirect_log
+from .memory import is_memory_fault, no_memory
 from .native import Native
 from .spare_cores import SpareCores
 from .token_embeddings import TokenEmbeddings
@@ -68,8 +69,8 @@ class Backbone:
         self.config = config
         self._options = options
         self._shares = shares
-        self.context = options.context_for(config)
         self._spare_cores = spare_cores
+        self.context = options.context_for(config)
         """Positions that a sequence holds."""
 
     @classmethod
@@ -93,6 +94,8 @@ class Backbone:
         params.use_extra_bufts = options.repack
         model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
+            if is_memory_fault(first_complaint()):
+                raise no_memory(f"{path} does not load")
             raise MimoEdgeError(
                 f"{path} does not load ({first_complaint()}); "
                 "copy the bundle again or convert again."

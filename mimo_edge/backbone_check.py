@@ -18,6 +18,7 @@ import numpy as np
 from .config import BackboneConfig, Manifest
 from .errors import MimoEdgeError
 from .gguf_header import GgufHeader, read_header
+from .memory import is_memory_fault, no_memory
 from .number_types import NUMBER_TYPES
 
 __all__ = ["check_backbone"]
@@ -49,6 +50,8 @@ def check_backbone(path: Path, manifest: Manifest) -> None:
         for complaint in complaints:
             raise ValueError(complaint)
     except OSError as error:
+        if is_memory_fault(error):
+            raise no_memory(f"{path} cannot be read") from error
         raise MimoEdgeError(
             f"{path} cannot be read ({error.strerror or error}); copy the bundle again."
         ) from error

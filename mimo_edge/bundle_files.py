@@ -18,6 +18,7 @@ from .config import (
 )
 from .errors import MimoEdgeError
 from .manifest_checks import check_manifest
+from .memory import is_memory_fault, no_memory
 from .replacement import finish_replacement
 from .untrusted_json import parse_json, validate
 
@@ -136,6 +137,8 @@ def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_memory_fault(error):
+            raise no_memory(f"{path} cannot be read") from error
         raise MimoEdgeError(
             f"{path} cannot be read ({error.strerror or error}); mend its permissions or copy the "
             "bundle again."

@@ -232,14 +232,17 @@ class RuntimeOptions:
         """Refuse values without a meaning."""
         if not 0 <= self.threads <= _MOST_THREADS:
             raise MimoEdgeError(
-                f"--threads is {self.threads}; give 0 (all fast cores) to {_MOST_THREADS}."
+                f"the number of threads is {self.threads}; give 0 (all fast cores) to "
+                f"{_MOST_THREADS}."
             )
         if self.context is not None and self.context < _LEAST_CONTEXT:
             raise MimoEdgeError(
                 f"the context is {self.context} positions; give at least {_LEAST_CONTEXT}."
             )
         if self.gpu_layers < -1:
-            raise MimoEdgeError(f"--gpu-layers is {self.gpu_layers}; give -1 (all) or more.")
+            raise MimoEdgeError(
+                f"the number of layers on the GPU is {self.gpu_layers}; give -1 (all) or more."
+            )
 
     def context_for(self, backbone: BackboneConfig) -> int:
         """`context`, with None resolved.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
-from .cores import fast_cores, usable_cores
+from .cores import fast_cores, logical_processors, usable_cores
 
-__all__ = ["MOST_IN_PATCH_DECODER", "CoreShares", "share_cores"]
+__all__ = ["MOST_IN_PATCH_DECODER", "CoreShares", "share_cores", "useful_threads"]
+
+logger = logging.getLogger(__name__)
 
 _LARGE_BYTES = 1 << 28
 """Weights far beyond what a processor caches: reading them keeps two cores busy."""
@@ -43,3 +46,20 @@ def share_cores(threads: int, backbone_bytes: int) -> CoreShares:
         patch_decoder=min(fewer, MOST_IN_PATCH_DECODER),
         makes_way=makes_way,
     )
+
+
+def useful_threads(threads: int) -> int:
+    """So many threads, but no more than there are logical processors for them.
+
+    llama.cpp's threads wait for each other dozens of times in every layer; those without a
+    processor of their own make a step take seconds, or forever.
+    """
+    most = logical_processors()
+    if threads > most:
+        logger.warning(
+            "%d threads are more than the %d processors there are for them; %d are used.",
+            threads,
+            most,
+            most,
+        )
+    return min(threads, most)

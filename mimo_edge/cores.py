@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 
-__all__ = ["allowed_cpus", "fast_cores", "usable_cores"]
+__all__ = ["allowed_cpus", "fast_cores", "logical_processors", "usable_cores"]
 
 _SYSTEM = Path("/sys/devices")
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -19,6 +19,11 @@ _OWN_CGROUPS = Path("/proc/self/cgroup")
 def allowed_cpus() -> set[int] | None:
     """Numbers of the logical processors that this process may run on; None: any, or not known."""
     return set(os.sched_getaffinity(0)) if sys.platform == "linux" else None
+
+
+def logical_processors() -> int:
+    """Logical processors that this process may run on, at least 1."""
+    return len(allowed_cpus() or ()) or os.cpu_count() or 1
 
 
 def usable_cores() -> int:

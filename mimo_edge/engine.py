@@ -24,10 +24,11 @@ from .backbone_check import check_backbone
 from .bundle_files import load_manifest
 from .cache import PositionCache
 from .config import BACKBONE_FILE, Manifest, RuntimeOptions
-from .core_shares import share_cores
+from .core_shares import share_cores, useful_threads
 from .errors import MimoEdgeError
 from .events import AudioChunk, Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .generate import Stages, stream
+from .memory_needs import MemoryNeeds
 from .native import check_process
 from .native_probe import check_repacked
 from .patch_decoder import PatchDecoder
@@ -89,12 +90,14 @@ class Engine:
     def __init__(
         self,
         manifest: Manifest,
+        needs: MemoryNeeds,
         backbone: Backbone,
         patch_encoder: PatchEncoder,
         patch_decoder: PatchDecoder,
         audio_tokenizer: AudioTokenizer,
     ) -> None:
         self.manifest = manifest
+        self._needs = needs
         self.backbone = backbone
         self.patch_encoder = patch_encoder
         self.patch_decoder = patch_decoder
@@ -119,7 +122,9 @@ class Engine:
         if options.repack:
             check_repacked()
         check_backbone(bundle / BACKBONE_FILE, manifest)
-        shares = share_cores(options.threads, manifest.backbone_bytes)
+        shares = share_cores(useful_threads(options.threads), manifest.backbone_bytes)
+        needs = MemoryNeeds.of(manifest, options, shares.threads)
+        needs.check_model()
         spare_cores = SpareCores()
         with contextlib.ExitStack() as opened:
             parts = []
@@ -136,13 +141,26 @@ class Engine:
                 part = load()
                 opened.callback(part.close)
                 parts.append(part)
-            engine = cls(manifest, *parts)  # type: ignore[arg-type]
+            engine = cls(manifest, needs, *parts)  # type: ignore[arg-type]
             opened.pop_all()
         return engine
 
     def new_cache(self) -> PositionCache:
-        """An empty KV cache."""
+        """An empty KV cache.
+
+        Raises:
+            MimoEdgeError: there is not enough memory for it, or the model is closed.
+        """
+        self._needs.check_cache()
         return PositionCache(self.backbone, self.patch_encoder, self.layout)
+
+    def check_memory(self) -> None:
+        """Refuse to compute where native code would find no memory and end the process.
+
+        Raises:
+            MimoEdgeError: there is too little.
+        """
+        self._needs.check_step()
 
     def warm_up(self, lookahead: int | None = None) -> None:
         """Run every graph once, so that the first answer does not pay for their first run.
@@ -191,6 +209,7 @@ class Engine:
             MimoEdgeError: it does not fit the context.
         """
         self._check_length(len(samples))
+        self.check_memory()
         return self.listen_mel(log_mel(samples, self.manifest.audio))
 
     def listen_mel(self, mel: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -259,6 +278,7 @@ class Engine:
             patch_decoder=self.patch_decoder,
             audio_tokenizer=self.audio_tokenizer,
         )
+        self.check_memory()
         prompt = self.layout.positions(task.pieces)
         if isinstance(sound, bool):
             return stream(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .config import Manifest
 from .errors import MimoEdgeError
 from .graph_check import check_graph
+from .memory import is_memory_fault, no_memory
 from .native import Native
 
 __all__ = ["Graph", "GraphState"]
@@ -32,8 +33,6 @@ _NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 _QUIET = 4  # onnxruntime's severity "fatal": its errors are raised, and told by us
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _LONGEST_REASON = 240
-_NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation", "Available memory of")
-"""Of these, one stands in what onnxruntime says when there is no memory."""
 
 
 class Graph:
@@ -272,8 +271,8 @@ def _fits(found: Sequence[Any], expected: Sequence[Any]) -> bool:
 def _sentence(fault: str, error: Exception) -> MimoEdgeError:
     """What onnxruntime raised, for a person."""
     reason = _reason(error)
-    if isinstance(error, MemoryError) or any(word in str(error) for word in _NO_MEMORY):
-        return MimoEdgeError(f"{fault}: there is not enough memory; close other programs.")
+    if is_memory_fault(error):
+        return no_memory(fault)
     return MimoEdgeError(f"{fault} ({reason}); copy the bundle again or convert again.")
 
 

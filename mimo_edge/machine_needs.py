@@ -15,8 +15,10 @@ from .number_types import row_bytes
 __all__ = ["ModelSize", "memory_verdict", "size_of_bundle", "speed_verdict"]
 
 _KV_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
-_WORK_BYTES = 400e6
-"""Buffers of llama.cpp and onnxruntime beside weights and cache; measured, rounded up."""
+_WORK_BYTES, _LEAST_WORK_BYTES = 400e6, 40e6
+"""Buffers of llama.cpp and onnxruntime beside weights and cache: of a model with `_LARGE_BYTES` of
+weights and more, and of a very small one; measured, rounded up."""
+_LARGE_BYTES = 4e9
 _TOKENS_PER_SECOND = 3.75
 """Text tokens that go with a second of speech; each reads the backbone like a patch."""
 _BACKBONE_SHARE, _PATCH_SHARE = 0.9, 0.63
@@ -49,7 +51,7 @@ class ModelSize:
         return {
             "weights": self.weights,
             "cache": self.cached_values * _KV_BYTES[options.kv_type] * positions,
-            "buffers": _WORK_BYTES,
+            "buffers": max(_LEAST_WORK_BYTES, _WORK_BYTES * min(1.0, self.weights / _LARGE_BYTES)),
         }
 
     def bytes_per_second_of_speech(self, *, backbone_on_gpu: bool = False) -> float:

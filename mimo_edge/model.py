@@ -218,6 +218,7 @@ class MimoAudio:
     def encode(self, audio: AudioInput) -> NDArray[np.int64]:
         """Audio → RVQ codes of all codebooks, int64 [steps, quantizers]."""
         samples = read_audio(audio, self.manifest.audio)
+        self._engine.check_memory()
         return self._engine.audio_tokenizer.encode(samples)
 
     def decode(

@@ -45,6 +45,7 @@ def test_cores_are_left_to_sound_and_other_programs(
     """While they need them, and unless somebody chose the number of threads."""
     machine = Machine(4)
     monkeypatch.setattr("mimo_edge.core_shares.fast_cores", lambda: 4)
+    monkeypatch.setattr("mimo_edge.core_shares.logical_processors", lambda: 4)
     monkeypatch.setattr("mimo_edge.core_shares._LARGE_BYTES", 0)
     monkeypatch.setattr("mimo_edge.spare_cores.usable_cores", lambda: 4)
     spare_cores = SpareCores(machine.times, lambda: machine.now)

@@ -148,12 +148,12 @@ def test_an_answer_without_speech_writes_nothing(command: Command, tmp_path: Pat
 @pytest.mark.parametrize(
     ("option", "complaint"),
     [
-        (("--threads", -1), "--threads is -1"),
-        (("--threads", 100_000), "--threads is 100000"),
+        (("--threads", -1), "the number of threads is -1"),
+        (("--threads", 100_000), "the number of threads is 100000"),
         (("--ctx", 3), "the context is 3 positions"),
         (("--ctx", 99_999), "more than this model knows; give at most 8192"),
         (("--ctx", 16), "do not fit the context of 16"),
-        (("--gpu-layers", -5), "--gpu-layers is -5"),
+        (("--gpu-layers", -5), "layers on the GPU is -5"),
         (("--top-p", 2), "top-p is 2.0"),
         (("--top-p", "nan"), "top-p is nan"),
         (("--top-k", -1), "top-k is -1"),

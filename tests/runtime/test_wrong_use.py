@@ -338,6 +338,17 @@ def test_a_spawned_process_works(
     assert child.status == 0 and child.out == "as it should\n", child
 
 
+def test_more_threads_than_processors(default_bundle: Path, clips: dict[str, Path]) -> None:
+    """They would wait for each other without end; there is a notice, and the answer."""
+    code = """
+options = RuntimeOptions(threads=512, context=512, device="cpu")
+print(MimoAudio.load(bundle, options).transcribe(clip, overrides=short).stats.text_tokens > 0)
+"""
+    child = run_child(PRELUDE + code, default_bundle, clips["short"])
+    assert child.status == 0 and child.out == "True\n", child
+    assert "512 threads are more than the" in child.err and len(child.err.splitlines()) == 1
+
+
 def test_onnxruntime_sends_nothing() -> None:
     """Its telemetry is off before it is imported, unless somebody turned it on."""
     code = "import mimo_edge.graphs, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"

@@ -1,0 +1,104 @@
+"""Too little memory is a sentence: native code that finds none would end the process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from mimo_edge import memory
+from mimo_edge.config import RuntimeOptions
+from mimo_edge.errors import MimoEdgeError
+from mimo_edge.memory import check_memory
+from mimo_edge.model import MimoAudio
+from tests.tools.children import run_child
+
+LIMITS = """
+import resource, sys
+import numpy as np
+from mimo_edge.config import RuntimeOptions
+from mimo_edge.errors import MimoEdgeError
+from mimo_edge.model import MimoAudio
+from mimo_edge.tasks import Overrides
+
+bundle, what, folder = sys.argv[1:]
+options = RuntimeOptions(threads=2, context=512, device="cpu")
+short = Overrides(max_new_tokens=24, seed=7)
+noise = np.random.default_rng(0).standard_normal(24000 * 40).astype(np.float32) * 0.1
+model = MimoAudio.load(bundle, options)  # imports what is imported late
+session = model.session(overrides=short) if what in ("answer", "save") else None
+if what == "save":
+    session.ask(text="Hello.")
+if what == "decode":
+    codes = model.encode(noise)
+calls = {
+    "load": lambda: MimoAudio.load(bundle, options).close(),
+    "session": lambda: model.session(overrides=short).ask(text="Hello."),
+    "answer": lambda: session.ask(noise[:24000]),
+    "encode": lambda: model.encode(noise),
+    "decode": lambda: model.decode(codes),
+    "save": lambda: session.save(folder + "/kept.npz"),
+}
+for limit in (0, 1, 4, 16, 40, 60, 100, 160, 240, 1000):
+    with open("/proc/self/statm") as statm:
+        size = int(statm.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + limit * 1_000_000, resource.RLIM_INFINITY))
+    told = ""
+    try:
+        calls[what]()
+    except (MimoEdgeError, MemoryError) as error:
+        told = str(error) if isinstance(error, MimoEdgeError) else "no memory"
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(limit, told, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such limit")
+@pytest.mark.parametrize("what", ["load", "session", "answer", "encode", "decode", "save"])
+def test_little_memory_is_a_sentence(what: str, default_bundle: Path, tmp_path: Path) -> None:
+    """At no limit does the process end, and without one it goes on as if nothing had been."""
+    child = run_child(LIMITS, default_bundle, what, tmp_path)
+    assert child.status == 0 and not child.err, child
+    lines = dict(line.split(" ", 1) for line in child.out.splitlines())
+    assert len(lines) == 10 and not lines.pop("1000"), child.out
+    assert all("memory" in told for told in lines.values() if told), child.out
+    assert what == "save" or lines["0"], child.out
+
+
+@pytest.mark.parametrize("what", ["available", "v2", "v1"])
+def test_what_is_free(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the machine and of the container, less what only files take there."""
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(memory, "_OWN_CGROUPS", tmp_path / "own")
+    free = 50e9 if what != "available" else 700e6
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
+    if what == "v2":
+        files = ("own", "0::/a/b"), ("a/b/memory.max", "1000000000"), ("memory.max", "max")
+        used = ("a/b/memory.current", "400000000"), ("a/b/memory.stat", "inactive_file 100000000")
+    else:
+        files = ("own", "3:cpu:/\n4:memory:/a"), ("memory/memory.limit_in_bytes", "1000000000")
+        used = ("memory/memory.usage_in_bytes", "300000000"), ("memory/memory.stat", "x")
+    if what != "available":
+        for name, text in (*files, *used):
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    check_memory("it", 699e6, mapped=1e15 if sys.platform == "win32" else 0)
+    with pytest.raises(MimoEdgeError, match="for it: it takes about 701 MB and 700 MB are free"):
+        check_memory("it", 701e6)
+
+
+def test_a_context_that_does_not_fit(default_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is loaded; a smaller one does."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=42e6))
+
+    def load(**options: Any) -> None:
+        MimoAudio.load(default_bundle, RuntimeOptions(threads=1, device="cpu", **options)).close()
+
+    with pytest.raises(MimoEdgeError, match="a context of 8192 positions: it takes about"):
+        load(context=8192, kv_type="f32")
+    load(context=64)
