@@ -27,17 +27,21 @@ _FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"#!AMR", "amr", "an AMR recording"),
     (8, b"AVI ", "avi", "an AVI recording"),
     (0, b"FLV\x01", "flv", "a Flash recording"),
-    (0, b"OggS", "ogg", "an Ogg file of a kind that libsndfile lacks"),
+    (0, b"OggS", "ogg", "an Ogg recording of a codec that libsndfile lacks"),
     (0, b"\xff\xf1", "aac", "an AAC recording"),
     (0, b"\xff\xf9", "aac", "an AAC recording"),
 )
 """(place, bytes that stand there, FFmpeg's name of the format, ours). FFmpeg is told the format
 and does not guess: among those it knows are playlists, which name other files and addresses."""
 
+_OGG_CODECS = (b"OpusHead", b"\x01vorbis", b"\x7fFLAC")
+
 
 def media_format(part: Part) -> tuple[str, str] | None:
     """(FFmpeg's name of the format, what to call it); None if it is not one of these."""
-    head = part.at(0, 16)
+    head = part.at(0, 64)
+    if any(name in head for name in _OGG_CODECS):
+        return None  # libsndfile knows it, this one is damaged
     for place, magic, name, title in _FORMATS:
         if head[place : place + len(magic)] == magic:
             return name, title
@@ -67,10 +71,10 @@ def decode_media(part: Part, name: str, kind: tuple[str, str]) -> Decoded:
         container.close()
         raise MimoEdgeError(f"{name} holds no sound; give a recording.")
     stream = container.streams.audio[0]
-    rate, channels = stream.rate or 0, stream.channels or 0
-    if not channels:
+    if not getattr(stream, "rate", 0) or not stream.channels:
         container.close()
-        raise _damaged(name, kind, "no channels")
+        raise _damaged(name, kind, "its sound has no rate, no channels or an unknown codec")
+    rate, channels = stream.rate, stream.channels
     frames = None
     if stream.duration and stream.time_base:
         frames = int(stream.duration * stream.time_base * rate)

@@ -72,29 +72,31 @@ def is_mpeg_audio(file: Part, position: int) -> bool:
 
 
 def mp3_parts(file: Part) -> list[tuple[int, int, bytes]]:
-    """(begin, end, header to put in front) of every joined file.
+    """(begin, end, header to put in front) of every joined file, without tags behind it.
 
     The header, a Xing header with the number of frames, is empty where the part has its own.
     """
     parts: list[tuple[int, int, bytes]] = []
-    begin, position, count = 0, 0, 0
+    begin, position, count, end = 0, 0, 0, 0
     last: _Frame | None = None
     headed = False
     while position < file.length:
         frame = _parse(file.at(position, 4))
-        if frame is None or not frame.size:
+        goes_on = frame is not None and last is not None and last.continues(frame)
+        if frame is None or not frame.size or not (goes_on or is_mpeg_audio(file, position)):
             position = _resume(file, position)
             continue
         header = _has_header(file, position, frame)
-        if last is not None and (header or not last.continues(frame)):
-            parts.append((begin, position, b"" if headed else _xing(last, count)))
-            begin, count, last = position, 0, None
+        if last is not None and (header or not goes_on):
+            parts.append((begin, end, b"" if headed else _xing(last, count)))
+            last = None
         if last is None:
-            headed = header
+            begin, count, headed = position, 0, header
         last, count = frame, count + 1
         position += frame.size
+        end = min(position, file.length)
     if last is not None:
-        parts.append((begin, file.length, b"" if headed else _xing(last, count)))
+        parts.append((begin, end, b"" if headed else _xing(last, count)))
     return parts
 
 

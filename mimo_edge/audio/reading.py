@@ -188,7 +188,7 @@ class _Samples:
 
 def _duration(seconds: float) -> str:
     if seconds >= 2 * 3600:
-        return f"{seconds / 3600:.3g} hours"
+        return f"{round(seconds / 3600, 1):,g} hours"
     return f"{seconds / 60:.3g} minutes" if seconds >= 120 else f"{seconds:.3g} s"
 
 

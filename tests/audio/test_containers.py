@@ -69,17 +69,19 @@ ID3V1 = b"TAG" + b"x" * 125
 
 
 @pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
-def test_joined_mp3(config: AudioConfig, mode: str) -> None:
+def test_joined_mp3(config: AudioConfig, mode: str, capfd: pytest.CaptureFixture[str]) -> None:
     def mp3(length: float, rate: int = RATE, channels: int = 1) -> bytes:
         return encoded(noise(length, rate, channels), "MP3", rate=rate, bitrate_mode=mode)
 
     first, second, third = mp3(2), mp3(1, 44_100, 2), mp3(0.5)
     for joined in (
         first + second + third,
-        ID3 + first + ID3V1 + ID3 + second + b"\xff\xfbrubbish" + third + ID3V1,
+        ID3 + first + ID3V1 + ID3 + second + b"\xff\xfb\xffrubbish" + third + ID3V1,
     ):
         assert seconds(joined, config) == pytest.approx(3.5, abs=0.05)
     assert seconds(first, config) == pytest.approx(2, abs=0.001)
+    assert seconds(first + 40 * ID3V1, config) == pytest.approx(2, abs=0.001)
+    assert not capfd.readouterr().err  # the decoder warns there of tags that it does not expect
 
 
 def test_mp3_without_a_header(config: AudioConfig) -> None:

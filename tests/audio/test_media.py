@@ -59,6 +59,19 @@ def test_damaged_ones(model: MimoAudio, name: str) -> None:
                 assert "damaged" in str(error) or "holds" in str(error)
 
 
+def test_a_codec_that_nobody_knows(model: MimoAudio) -> None:
+    pytest.importorskip("av")
+    data = (SOUND / NAMES[1]).read_bytes().replace(b"A_OPUS", b"A_ABCD")
+    with pytest.raises(MimoEdgeError, match="unknown codec"):
+        read_audio(data, model.manifest.audio)
+
+
+def test_damaged_ogg_does_not_need_pyav(model: MimoAudio) -> None:
+    data = (SOUND / "chain.opus").read_bytes()[:100]
+    with pytest.raises(MimoEdgeError, match="is not a sound file that libsndfile reads"):
+        read_audio(data, model.manifest.audio)
+
+
 def test_playlists_are_not_followed(model: MimoAudio, tmp_path: Path) -> None:
     """FFmpeg knows formats that name other files; none of them is tried."""
     for text in (
