@@ -22,11 +22,17 @@ def find_bundle(bundle: str | Path | None = None) -> Path:
     """The bundle to run: the one given, else the environment's, else the demo model.
 
     Raises:
-        MimoEdgeError: none was given and there is no demo model.
+        MimoEdgeError: none was given, and the environment's is no folder or there is no demo
+            model.
     """
     if bundle is not None:
         return Path(bundle)
     if named := os.environ.get(MODEL_VARIABLE):
+        if not Path(named).is_dir():
+            raise MimoEdgeError(
+                f"{MODEL_VARIABLE} names {named}, which is not a folder; name the folder of a "
+                "bundle in it, or unset it for the demo model."
+            )
         return Path(named)
     if (demo := demo_bundle()) is not None:
         return demo

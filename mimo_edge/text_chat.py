@@ -100,3 +100,6 @@ def _typed() -> str | None:
     except EOFError:
         click.echo(err=True)  # the shell's prompt begins on a line of its own
         return None
+    except KeyboardInterrupt:
+        click.echo(err=True)  # and what is said of it
+        raise

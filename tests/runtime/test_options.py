@@ -265,6 +265,14 @@ def test_bad_bundles_get_one_sentence(
         assert complaint in sentence and str(bundle) in sentence
 
 
+def test_a_variable_that_names_no_bundle(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MIMO_EDGE_MODEL", str(tmp_path / "gone"))
+    sentence = command("text", "Hello.").sentence
+    assert f"MIMO_EDGE_MODEL names {tmp_path}/gone" in sentence and "unset it" in sentence
+
+
 def test_no_bundle_at_all(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.tools.signals import hear_ctrl_c
 
 from .conftest import QUICK
 
@@ -16,7 +19,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 
 def typed(
-    bundle: Path, *lines: bytes, out: Path | None = None, options: tuple[str, ...] = ()
+    bundle: Path,
+    *lines: bytes | signal.Signals,
+    out: Path | None = None,
+    options: tuple[str, ...] = (),
 ) -> tuple[int, str]:
     """(exit status, what is shown) when one of `lines` is typed at each prompt."""
     import pty
@@ -30,6 +36,7 @@ def typed(
         stderr=theirs,
         cwd=ROOT,
         env={**os.environ, "MIMO_EDGE_MODEL": str(bundle), "TERM": "dumb"},
+        preexec_fn=hear_ctrl_c,
     )
     os.close(theirs)
     shown, waiting, after = b"", [*lines], 0
@@ -43,7 +50,11 @@ def typed(
         shown += piece
         if waiting and b"> " in shown[after:]:
             after = len(shown)
-            os.write(ours, waiting.pop(0))
+            line = waiting.pop(0)
+            if isinstance(line, bytes):
+                os.write(ours, line)
+            else:
+                process.send_signal(line)
     os.close(ours)
     assert not waiting, shown
     return process.wait(timeout=60), shown.decode(errors="replace").replace("\r\n", "\n")
@@ -62,6 +73,11 @@ def test_a_line_that_fails_does_not_end_it(default_bundle: Path) -> None:
     status, shown = typed(default_bundle, *lines, options=("--ctx", "64"))
     assert status == 0 and shown.count("do not fit the context") == 1
     assert shown.count("\n> ") == 3
+
+
+def test_ctrl_c_ends_it_on_a_line_of_its_own(default_bundle: Path) -> None:
+    status, shown = typed(default_bundle, signal.SIGINT)
+    assert status == 130 and shown.splitlines()[-1] == "mimo-edge: interrupted"
 
 
 def test_only_answers_go_to_a_file(default_bundle: Path, tmp_path: Path) -> None:
