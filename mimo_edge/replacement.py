@@ -85,7 +85,7 @@ def finish_replacement(bundle: Path) -> bool:
     """
     complete, moved = bundle / COMPLETE_FOLDER, False
     try:
-        if not complete.is_dir():
+        if not complete.is_dir() or complete.is_symlink():  # a link would move another's files
             return False
         with contextlib.suppress(FileNotFoundError, ValueError):
             names = _listed_names(_read_manifest(complete))
@@ -117,7 +117,7 @@ def _listed_names(raw: Any) -> frozenset[str]:
         names = [str(file["name"]) for file in values["files"]]
     except (ValueError, TypeError, KeyError):
         return frozenset()
-    return frozenset(name for name in names if name == Path(name).name)
+    return frozenset(n for n in names if n == Path(n).name and n and not n.startswith("."))
 
 
 def _move_up(bundle: Path, complete: Path, names: frozenset[str]) -> None:

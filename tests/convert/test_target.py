@@ -178,6 +178,23 @@ def test_leftovers_are_removed_and_nothing_else_in_them(tmp_path: Path, folder: 
     assert not list((tmp_path / "b").glob(".*"))
 
 
+def test_a_bundle_made_to_harm_moves_nothing_of_others(tmp_path: Path) -> None:
+    """Its folder of finished files is a link to somebody's bundle, or its names lead out of it."""
+    mine, hostile = fill(tmp_path / "mine", "mine"), fill(tmp_path / "hostile", "hostile")
+    (hostile / COMPLETE_FOLDER).symlink_to(mine)
+    assert load_manifest(hostile).name == "hostile"
+    assert load_manifest(mine).name == "mine"
+    (hostile / COMPLETE_FOLDER).unlink()
+    (hostile / COMPLETE_FOLDER).mkdir()
+    (tmp_path / "thesis.txt").write_text("precious")
+    names = ("../thesis.txt", "..", ".", "", "a\0b", "/etc/hostname", ".mimo-edge-lock")
+    write_manifest(
+        hostile / COMPLETE_FOLDER, lambda v: v.update(files=[{"name": name} for name in names])
+    )
+    assert load_manifest(hostile).name == "hostile"
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
 def test_folders_beside_the_target_are_nobody_s_business(tmp_path: Path) -> None:
     for name in (".b.partial", ".b.replaced"):
         (tmp_path / name).mkdir()
