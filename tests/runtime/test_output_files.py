@@ -78,20 +78,42 @@ def test_names_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @posix
-def test_protected_folders_and_files(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("everything is writable for this user")
-    path = tmp_path / "a.txt"
-    path.write_text("older")
-    path.chmod(0o400)
-    with pytest.raises(MimoEdgeError, match="protected"):
-        check_output(path)
-    tmp_path.chmod(0o500)
+def test_protected_folders_and_files() -> None:
+    """In a child that is not root: for root, everything is writable."""
+    script = """
+import os, tempfile
+from pathlib import Path
+from mimo_edge.atomic import atomic_output, check_output
+from mimo_edge.errors import MimoEdgeError
+
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+def refused(path, complaint):
     try:
-        with pytest.raises(MimoEdgeError, match="cannot be written"):
-            check_output(tmp_path / "b.txt")
-    finally:
-        tmp_path.chmod(0o700)
+        check_output(path)
+    except MimoEdgeError as error:
+        assert complaint in str(error), error
+    else:
+        raise AssertionError(path)
+
+with tempfile.TemporaryDirectory() as folder:
+    own = Path(folder, "own")
+    own.write_text("older")
+    own.chmod(0o400)
+    refused(own, "protected")
+    closed = Path(folder, "closed")
+    closed.mkdir(0o500)
+    refused(closed / "a", "cannot be written (Permission denied)")
+    refused(Path("/etc/passwd"), "protected")
+    check_output(Path("/dev/null"))
+    with atomic_output(Path("/dev/null")) as file:
+        file.write(b"gone")
+    assert own.read_text() == "older" and not list(closed.iterdir())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 @posix
