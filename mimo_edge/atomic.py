@@ -76,7 +76,7 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
             with _create(partial, before) as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                _sync(file)
             partial.replace(target)
             sync_folder(target.parent)
         finally:
@@ -166,6 +166,14 @@ def _create(partial: Path, before: os.stat_result | None) -> BinaryIO:
         with contextlib.suppress(OSError):
             os.fchmod(descriptor, permissions)
     return open(descriptor, "wb")  # noqa: PTH123
+
+
+def _sync(file: BinaryIO) -> None:
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise  # the others only say that this file system cannot wait for its disk
 
 
 def _remove(partial: Path) -> None:
