@@ -86,7 +86,7 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
 def sync_file(path: Path) -> None:
     """Wait until what another stream wrote into a file is on the disk."""
     with path.open("r+b") as file:  # Windows wants a file that may be written
-        os.fsync(file.fileno())
+        _sync(file)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import check_output
+from ..atomic import check_output, made_folder
 from ..errors import MimoEdgeError
 from ..json_lines import JsonLines, json_line, write_all
 
@@ -82,20 +82,26 @@ class Recording:
         """Why the recording stopped, one sentence; None: all is well."""
         _check_new(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._tracks = {side: _Track(folder / TRACKS[side], rate) for side in TRACKS}
-            self._transcript = JsonLines(folder / TRANSCRIPT, "new")
+            with made_folder(folder):
+                self._open(folder, rate)
         except OSError as error:
-            for name in _FILES:  # all of them are new, and would be in the way of the next try
-                with contextlib.suppress(OSError):
-                    (folder / name).unlink()
             raise MimoEdgeError(
                 f"{folder} cannot be recorded to ({error.strerror or error}); check the folder, "
-                "its permissions and the free disk, or give another --record."
+                "its permissions and the free disk, or choose another one."
             ) from error
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="mimo_edge recording", daemon=True)
         self._thread.start()
+
+    def _open(self, folder: Path, rate: int) -> None:
+        try:
+            self._tracks = {side: _Track(folder / TRACKS[side], rate) for side in TRACKS}
+            self._transcript = JsonLines(folder / TRANSCRIPT, "new")
+        except OSError:
+            for name in _FILES:  # all of them are new, and would be in the way of the next try
+                with contextlib.suppress(OSError):
+                    (folder / name).unlink()
+            raise
 
     def write(self, side: Side, samples: NDArray[np.float32], at: float | None = None) -> None:
         """Add sound, float32 [n]: its first sample belongs at `at` of `time.monotonic()`.
@@ -246,5 +252,5 @@ def _check_new(folder: Path) -> None:
     for name in _FILES:
         if os.path.lexists(folder / name):
             raise MimoEdgeError(
-                f"{folder} holds a recording already ({name}); give another folder with --record."
+                f"{folder} holds a recording already ({name}); choose another folder."
             )

@@ -152,13 +152,13 @@ def test_existing_recording_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(MimoEdgeError, match=r"cannot be recorded to \(.*--record"):
+    with pytest.raises(MimoEdgeError, match=r"cannot be recorded to \(.*choose another"):
         Recording(tmp_path / "file" / "talk")
 
 
 def test_no_room_at_all_leaves_nothing(tmp_path: Path) -> None:
     with largest_file(10), pytest.raises(MimoEdgeError, match="cannot be recorded to"):
-        Recording(tmp_path)
+        Recording(tmp_path / "new" / "folder")
     assert not list(tmp_path.iterdir())
 
 
