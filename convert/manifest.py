@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gguf
 
+from mimo_edge.bundle.manifest_checks import check_dimensions, check_manifest
 from mimo_edge.bundle_files import file_sample, file_sha256
 from mimo_edge.config import (
     BACKBONE_FILE,
@@ -18,7 +19,6 @@ from mimo_edge.config import (
     SourceFile,
 )
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.manifest_checks import check_dimensions, check_manifest
 from mimo_edge.untrusted_json import printable_name
 
 from .configs import AudioTokenizerConfig, LanguageModelConfig

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
-from mimo_edge import manifest_bounds as bounds
+from mimo_edge.bundle import manifest_bounds as bounds
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.untrusted_json import decode_text, validate
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .bundle.manifest_checks import check_manifest
 from .config import (
     CHECKSUM_KEY,
     MANIFEST_FILE,
@@ -17,7 +18,6 @@ from .config import (
     checksum,
 )
 from .errors import MimoEdgeError
-from .manifest_checks import check_manifest
 from .memory import is_memory_fault, no_memory
 from .replacement import finish_replacement
 from .untrusted_json import parse_json, validate

@@ -3,7 +3,7 @@
 `manifest.json` is written by `convert/` and read by `bundle_files.py`. Unknown keys,
 missing keys, wrong types and values that no model has are refused, so that an edited or a
 newer manifest is reported and never half-understood. What values must have in common is in
-`manifest_checks.py`.
+`bundle/manifest_checks.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
-from . import manifest_bounds as bounds
+from .bundle import manifest_bounds as bounds
 from .errors import MimoEdgeError
 
 __all__ = [

@@ -20,7 +20,7 @@ from .audio import (
 )
 from .audio_tokenizer import AudioTokenizer
 from .backbone import Backbone
-from .backbone_check import check_backbone
+from .bundle.backbone_check import check_backbone
 from .bundle_files import load_manifest
 from .cache import PositionCache
 from .config import BACKBONE_FILE, Manifest, RuntimeOptions

@@ -18,9 +18,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from .bundle.graph_check import check_graph
 from .config import Manifest
 from .errors import MimoEdgeError
-from .graph_check import check_graph
 from .memory import is_memory_fault, no_memory
 from .native import Native
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .bundle.number_types import row_bytes
 from .config import BACKBONE_FILE, Manifest, RuntimeOptions
-from .number_types import row_bytes
 
 __all__ = ["ModelSize", "memory_verdict", "size_of_bundle", "speed_verdict"]
 

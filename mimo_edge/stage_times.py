@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from .bundle.number_types import row_bytes
 from .config import BACKBONE_FILE, Manifest
 from .engine import Engine
-from .number_types import row_bytes
 from .patches import Positions
 from .sampling import SamplerOptions
 from .sound import SoundOptions, SoundThread

@@ -13,9 +13,9 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
+from .bundle.number_types import row_bytes
 from .config import BackboneConfig
 from .errors import MimoEdgeError
-from .number_types import row_bytes
 
 __all__ = ["TokenEmbeddings"]
 

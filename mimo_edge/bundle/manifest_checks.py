@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from .config import (
+from ..config import (
     BACKBONE_FILE,
     GRAPHS,
     MANIFEST_FILE,
@@ -14,9 +14,9 @@ from .config import (
     Manifest,
     PatchConfig,
 )
+from ..replacement import BUNDLE_FILES
+from ..untrusted_json import validate
 from .number_types import NUMBER_TYPES, row_bytes, row_length
-from .replacement import BUNDLE_FILES
-from .untrusted_json import validate
 
 __all__ = ["check_dimensions", "check_manifest"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import MimoEdgeError
+from ..errors import MimoEdgeError
 from .onnx_model import Attribute, OnnxModel, OnnxNode, OnnxTensor, read_model
 
 __all__ = ["check_graph"]
