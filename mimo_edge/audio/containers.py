@@ -71,12 +71,13 @@ def _chunk_at(file: Part, order: str, position: int) -> bool:
 
 
 def _caf_patches(file: Part, start: int) -> list[tuple[int, bytes]]:
-    """The data's length where it is -1, "up to the end of the file", or 0."""
+    """The data's length where it is -1, "up to the end of the file", 0, or more than there is."""
     position = 8
     while len(head := file.at(position, 12)) == 12:
         size = int(struct.unpack(">q", head[4:])[0])
-        if head[:4] == b"data" and size <= 0:
-            return [(start + position + 4, struct.pack(">q", file.length - position - 12))]
+        there = file.length - position - 12
+        if head[:4] == b"data" and not 0 < size <= there:
+            return [(start + position + 4, struct.pack(">q", there))]
         if size < 0:
             break
         position += 12 + size

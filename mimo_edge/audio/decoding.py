@@ -18,12 +18,19 @@ BLOCK_S = 0.25
 """Seconds of sound in a block, or less where there are many channels."""
 _LARGEST_BLOCK = 1 << 18
 """Samples, all channels together."""
+_UNKNOWN = "Format not recognised"
+"""libsndfile's words."""
 _ENDLESS = 1 << 60
 """Samples from which on libsndfile means that it does not know."""
 
 
 class NotASoundFile(Exception):
     """A decoder does not know what this is; the message says why."""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is of no kind that libsndfile knows, rather than a damaged one."""
+        return str(self) == _UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -93,5 +100,5 @@ def _blocks(reader: _Reader, part: Part, name: str) -> Iterator[NDArray[np.float
 
 def _reason(error: Exception) -> str:
     if "possibly a pipe" in str(error):  # of a file that begins like an MP3 and is none
-        return "Format not recognised"
+        return _UNKNOWN
     return str(error).rsplit(": ", 1)[-1].strip().rstrip(".")

@@ -95,7 +95,7 @@ def read_at(source: AudioInput, rate: int, *, longest_s: float = LONGEST_S) -> R
     if is_array(source):
         collected.add(from_array(source, rate), array_name())
         return Recording(array_name(), collected.all())
-    with open_source(source) as file:  # type: ignore[arg-type]
+    with open_source(source, _probe) as file:  # type: ignore[arg-type]
         for part in parts_of(file.stream, file.start, file.end):
             collected.add(_decode(part, file.name), file.name)
     return Recording(file.name, collected.all())
@@ -108,7 +108,7 @@ def check_recording(source: AudioInput) -> None:
         MimoEdgeError: it cannot be read, or its header states what `read_audio` refuses.
     """
     collected = _Samples(rate=1, longest_s=LONGEST_S)
-    with open_source(source) as file:  # type: ignore[arg-type]
+    with open_source(source, _probe) as file:  # type: ignore[arg-type]
         for part in parts_of(file.stream, file.start, file.end):
             collected.check(_decode(part, file.name), file.name)
 
@@ -127,6 +127,22 @@ def check_length(name: str, samples: int, config: AudioConfig) -> None:
         )
 
 
+def _probe(name: str, stream: BinaryIO, length: int) -> None:
+    """Refuse an endless stream of something else; what only looks damaged may still go on."""
+    try:
+        decode(parts_of(stream, 0, length)[0], name)
+    except NotASoundFile as error:
+        if error.unknown and media_format(Part(stream, 0, length)) is None:
+            raise _not_sound(name, error) from error
+
+
+def _not_sound(name: str, error: NotASoundFile) -> MimoEdgeError:
+    return MimoEdgeError(
+        f"{name} is not a sound file that libsndfile reads ({error}); "
+        "convert it to WAV, FLAC, MP3 or OGG."
+    )
+
+
 def _decode(part: Part, name: str) -> Decoded:
     try:
         return decode(part, name)
@@ -134,10 +150,7 @@ def _decode(part: Part, name: str) -> Decoded:
         kind = media_format(part)
         if kind is not None:
             return decode_media(part, name, kind)
-        raise MimoEdgeError(
-            f"{name} is not a sound file that libsndfile reads ({error}); "
-            "convert it to WAV, FLAC, MP3 or OGG."
-        ) from error
+        raise _not_sound(name, error) from error
 
 
 class _Samples:

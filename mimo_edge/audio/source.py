@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,7 +18,13 @@ __all__ = ["Source", "open_source", "printable"]
 
 _LARGEST_COPY = 4 << 30
 """Bytes that are copied of what cannot be read twice: 6 hours of a CD's sound."""
+_PROBED = 1 << 20
+"""Bytes of a pipe after which it has to be clear that they are sound."""
 _BLOCK = 1 << 18
+
+Probe = Callable[[str, BinaryIO, int], None]
+"""Looks at (name, the beginning of what comes out of a pipe, its length in bytes), and raises
+MimoEdgeError if that is no sound."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,9 @@ def printable(name: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def open_source(source: str | os.PathLike[str] | bytes | BinaryIO) -> Iterator[Source]:
+def open_source(
+    source: str | os.PathLike[str] | bytes | BinaryIO, probe: Probe
+) -> Iterator[Source]:
     """Open a name (`-`: standard input), take the bytes of a file, or an open one from where it
     stands. Pipes are copied to a temporary file first, since decoders go back.
 
@@ -54,7 +62,7 @@ def open_source(source: str | os.PathLike[str] | bytes | BinaryIO) -> Iterator[S
     with contextlib.ExitStack() as opened:
         name, stream = _open(source, opened)
         try:
-            stream = _seekable(name, stream, opened)
+            stream = _seekable(name, stream, opened, probe)
             start = stream.tell()
             end = stream.seek(0, io.SEEK_END)
         except OSError as error:
@@ -105,7 +113,7 @@ def _unreadable(name: str, error: OSError) -> MimoEdgeError:
     return MimoEdgeError(f"{short} cannot be read ({reason}); give another recording.")
 
 
-def _seekable(name: str, stream: BinaryIO, opened: contextlib.ExitStack) -> BinaryIO:
+def _seekable(name: str, stream: BinaryIO, opened: contextlib.ExitStack, probe: Probe) -> BinaryIO:
     """The same, or a copy of what comes out of a pipe."""
     seekable = getattr(stream, "seekable", None)
     if seekable is not None and seekable():
@@ -113,11 +121,14 @@ def _seekable(name: str, stream: BinaryIO, opened: contextlib.ExitStack) -> Bina
     copy: BinaryIO = opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
     size = 0
     while block := stream.read(_BLOCK):
+        copy.write(block)
+        if size < _PROBED <= size + len(block):
+            probe(name, copy, size + len(block))
+            copy.seek(0, io.SEEK_END)
         size += len(block)
         if size > _LARGEST_COPY:
             raise MimoEdgeError(
                 f"{name} does not end after {_LARGEST_COPY >> 30} GB; give a shorter recording."
             )
-        copy.write(block)
     copy.seek(0)
     return copy

@@ -220,6 +220,38 @@ def test_a_fifo(model: MimoAudio, clips: dict[str, Path], tmp_path: Path) -> Non
     np.testing.assert_array_equal(found, read_audio(clips["short"], model.manifest.audio))
 
 
+class Pipe(io.RawIOBase):
+    """Cannot be rewound; counts what is taken from it."""
+
+    def __init__(self, data: bytes, times: int = 1) -> None:
+        self.left, self.data, self.taken = times, data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, count: int = -1) -> bytes:
+        self.left -= 1
+        self.taken += len(self.data)
+        return self.data if self.left >= 0 else b""
+
+
+def test_a_pipe_of_something_else_is_not_read_to_its_end(model: MimoAudio) -> None:
+    endless = Pipe(b"yes\n" * 65_536, times=1 << 40)
+    with pytest.raises(MimoEdgeError, match="the stream is not a sound file"):
+        read_audio(endless, model.manifest.audio)  # type: ignore[arg-type]
+    assert endless.taken <= 2 << 20
+
+
+def test_long_recordings_through_pipes(model: MimoAudio, tmp_path: Path) -> None:
+    """Longer than what is looked at before the rest is read."""
+    samples = np.random.default_rng(0).normal(0, 0.1, 45 * RATE)
+    for kind in ("WAV", "FLAC", "AIFF", "CAF"):
+        file = io.BytesIO()
+        soundfile.write(file, samples, RATE, format=kind)
+        found = read_audio(Pipe(file.getvalue()), model.manifest.audio)  # type: ignore[arg-type]
+        assert len(found) == len(samples)
+
+
 @pytest.mark.parametrize("rate", [1, 999, 800_000])
 def test_rates_that_are_none(command: Command, tmp_path: Path, rate: int) -> None:
     """A second of 24,000 samples at 1 Hz would be 2.3 GB."""
