@@ -13,7 +13,6 @@ from typing import Any, Literal
 import click
 import psutil
 
-from .backbone import gpu_layers
 from .bundle_files import load_manifest
 from .config import RuntimeOptions
 from .console import print_table
@@ -21,6 +20,7 @@ from .core_shares import share_cores
 from .cores import fast_cores
 from .default_bundle import find_bundle
 from .engine import Engine
+from .gpu import gpu_layers
 from .memory_speed import measure_bandwidth
 from .options import console_from, output_options, threads_option
 from .spare_cores import SpareCores

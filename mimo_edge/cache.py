@@ -8,7 +8,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from .backbone import Backbone, BackboneOutput
+from .backbone import Backbone
+from .backbone_sequence import BackboneOutput
 from .patch_encoder import PatchEncoder
 from .patches import Layout, Positions, concatenate
 

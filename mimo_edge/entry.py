@@ -6,6 +6,9 @@ import sys
 
 __all__ = ["start"]
 
+_NO_MEMORY = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
+"""What the system says of a library for which there is no memory."""
+
 
 def start(module: str, command: str) -> None:
     """Import a click command from a module and run it; for the main module of a program.
@@ -15,8 +18,13 @@ def start(module: str, command: str) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    run_command = importlib.import_module("mimo_edge.program").run_command
-    loaded = getattr(importlib.import_module(module), command)
+    try:
+        run_command = importlib.import_module("mimo_edge.program").run_command
+        loaded = getattr(importlib.import_module(module), command)
+    except (ImportError, MemoryError) as error:
+        if isinstance(error, ImportError) and not any(word in str(error) for word in _NO_MEMORY):
+            raise
+        sys.exit("mimo-edge: there is not enough memory to start; close other programs.")
     try:
         run_command(loaded)
     except KeyboardInterrupt:

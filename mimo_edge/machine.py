@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psutil
 
-from .backbone import gpu_layers
 from .config import RuntimeOptions
 from .core_shares import MOST_IN_PATCH_DECODER
 from .cores import fast_cores
+from .gpu import gpu_layers
 from .machine_needs import ModelSize
 from .memory_speed import measure_bandwidth
 from .spare_cores import SpareCores

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .backbone import gpu_layers
 from .config import Manifest, RuntimeOptions
+from .gpu import gpu_layers
 from .machine_needs import size_of_bundle
 from .memory import check_memory
 

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import mimo_edge
-from mimo_edge import audio_tokenizer, backbone, cache, generate, graphs, patch_decoder
+from mimo_edge import audio_tokenizer, backbone_sequence, cache, generate, graphs, patch_decoder
 from mimo_edge.events import TextDelta, TurnEnd
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
@@ -111,7 +111,7 @@ def prepare(session: Session, clip: Path) -> object:
         (generate, "sample", ask),
         (patch_decoder, "sample", ask),
         (cache.PositionCache, "append", ask),
-        (backbone.BackboneSequence, "feed", ask),
+        (backbone_sequence.BackboneSequence, "feed", ask),
     ],
 )
 def test_a_failure_in_a_stage(
