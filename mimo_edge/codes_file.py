@@ -16,7 +16,9 @@ from .untrusted_arrays import ArrayFile, UnusableArrayError
 __all__ = ["check_name", "read", "write"]
 
 _LARGEST = 2**31 - 1
-_MOST_CODEBOOKS = 1024
+_MOST_CODEBOOKS = 256
+_MOST_BYTES = 1 << 28
+"""Of codes as int64; four hours of the released model's take 58 MB."""
 _NAMED = 32
 """Codebooks that a message lists at most."""
 
@@ -53,7 +55,7 @@ def read(path: Path, manifest: Manifest) -> NDArray[np.int64]:
     # What is read as sound can be written as codes, and the other way round.
     most_steps = LONGEST_S * audio.sample_rate // audio.samples_per_step + 1
     try:
-        with ArrayFile(path) as file:
+        with ArrayFile(path, budget=_MOST_BYTES) as file:
             sizes = file.integers(
                 "codebook_sizes", [None], least=1, most=_LARGEST, longest=_MOST_CODEBOOKS
             )

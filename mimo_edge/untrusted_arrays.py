@@ -33,7 +33,10 @@ _HEADER = re.compile(
 )
 """What NumPy writes for an array of plain numbers; structures and objects look different."""
 _ENCRYPTED = 0x1
-_MOST_MEMBERS = 100_000
+_LARGEST_DIRECTORY = 1 << 23
+"""Bytes of the list of an archive's parts: enough for 80,000."""
+_LONGEST_END = 22 + 65_535 + 76
+"""Bytes of what ends an archive: its record, a comment, and what ZIP64 adds."""
 _NAMED_SHAPE = 8
 """Dimensions that a message lists at most."""
 
@@ -64,7 +67,7 @@ class ArrayFile:
     Only what is asked for is unpacked, and nothing before its header was checked.
     """
 
-    def __init__(self, path: Path, *, budget: int = 1 << 30) -> None:
+    def __init__(self, path: Path, *, budget: int) -> None:
         """Open it, to unpack at most `budget` bytes in all.
 
         Raises:
@@ -74,14 +77,12 @@ class ArrayFile:
         try:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise UnusableArrayError("it is not a regular file")
+            if _directory_bytes(path) > _LARGEST_DIRECTORY:
+                raise UnusableArrayError("it holds more parts than it can have")
             self._archive = zipfile.ZipFile(path)
         except _DAMAGE as error:
             raise UnusableArrayError(_reason(error)) from error
-        members = self._archive.infolist()
-        if len(members) > _MOST_MEMBERS:
-            self._archive.close()
-            raise UnusableArrayError(f"it holds {len(members)} parts")
-        self._members = {member.filename: member for member in members}
+        self._members = {member.filename: member for member in self._archive.infolist()}
 
     def __contains__(self, name: str) -> bool:
         """Whether there is an array of this name."""
@@ -190,6 +191,23 @@ _DAMAGE = (
     zlib.error,
 )
 """What reading a damaged archive raises."""
+
+
+def _directory_bytes(path: Path) -> int:
+    """How long an archive's list of parts claims to be; Python reads all of it to open one."""
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _LONGEST_END))
+        tail = stream.read()
+    lengths = [0]
+    for at in {len(tail) - 22, tail.rfind(b"PK\x05\x06")}:  # with a comment it ends earlier
+        if at >= 0 and tail[at : at + 4] == b"PK\x05\x06":
+            lengths += struct.unpack_from("<I", tail, at + 12)
+            large = at - 76  # the record and the locator of ZIP64 stand before it
+            if large >= 0 and tail[large : large + 4] == b"PK\x06\x06":
+                lengths += struct.unpack_from("<Q", tail, large + 40)
+    known = [length for length in lengths if length != 0xFFFFFFFF]
+    return max(known)
 
 
 def map_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:

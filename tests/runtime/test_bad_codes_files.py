@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import struct
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -175,6 +176,35 @@ def test_a_bomb_is_refused_unexploded(
     assert "is not a file of codes of at most 4 hours" in complaint(path, manifest)
     assert tracemalloc.get_traced_memory()[1] < 10 << 20
     tracemalloc.stop()
+
+
+def test_archives_of_a_million_parts(
+    manifest: Manifest, arrays: dict[str, Any], tmp_path: Path
+) -> None:
+    """Nobody reads the list of them; that of a million takes seconds and a gigabyte."""
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays)
+    good = path.read_bytes()
+    start = good.index(b"PK\x01\x02")
+    end = good.index(b"PK\x05\x06")
+    entry = good[start : good.index(b"PK\x01\x02", start + 4)]
+    directory = good[start:end] + entry * 200_000
+    small = good[end : end + 12]
+    large = (b"PK\6\6", 44, 45, 45, 0, 0, 9, 9, len(directory), start)
+    ends = {
+        "plain": small + struct.pack("<II", len(directory), start) + bytes(2),
+        "with a comment": small + struct.pack("<IIH", len(directory), start, 5) + b"hello",
+        "ZIP64": struct.pack("<4sQHHIIQQQQ", *large)
+        + struct.pack("<4sIQI", b"PK\6\7", 0, start + len(directory), 1)
+        + small
+        + struct.pack("<IIH", 0xFFFFFFFF, start, 0),
+    }
+    for kind, tail in ends.items():
+        path.write_bytes(good[:start] + directory + tail)
+        tracemalloc.start()
+        assert "more parts than it can have" in complaint(path, manifest), kind
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+        tracemalloc.stop()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
