@@ -13,7 +13,7 @@ from mimo_edge.check import check_bundle
 from mimo_edge.config import GRAPHS, Manifest
 from mimo_edge.console import Console, one_line, rich_console
 from mimo_edge.info import print_files
-from mimo_edge.options import console_from, output_options
+from mimo_edge.options import TEXT, console_from, output_options
 from mimo_edge.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
 
 from .backbone import BACKBONE_TYPES
@@ -82,7 +82,7 @@ class _WithRecipes(click.Command):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Importance matrix for the backbone's quantization (llama-imatrix).",
 )
-@click.option("--name", help="Name of the model in the bundle.  [default: from --model]")
+@click.option("--name", type=TEXT, help="Name of the model in the bundle.  [default: from --model]")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option(
     "--revision",

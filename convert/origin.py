@@ -33,7 +33,9 @@ class Origin:
     @classmethod
     def of_folder(cls, folder: Path) -> Origin:
         """A checkpoint that was not downloaded here."""
-        return cls(folder=folder, name=folder.resolve().name, revision=None)
+        # A folder's name may hold bytes that are no text; a bundle keeps the name as text.
+        name = os.fsencode(folder.resolve().name).decode(errors="replace")
+        return cls(folder=folder, name=name, revision=None)
 
     @property
     def model_name(self) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mimo_edge.atomic import made_folder, sync_file, sync_folder
+from mimo_edge.bundle_files import check_bundle_path
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.replacement import (
     BUNDLE_FILES,
@@ -80,6 +81,7 @@ def claim(out: Path, *, force: bool) -> Iterator[Target]:
         MimoEdgeError: `out` is in the way (a bundle needs `force`, anything else stays
             untouched), another conversion is writing it, or the system refuses.
     """
+    check_bundle_path(out)
     with contextlib.ExitStack() as stack:
         with _explained(out):
             if not (out / _LOCK_FILE).exists():  # with it, whoever locked it may be in the middle

@@ -22,7 +22,7 @@ from .memory import is_memory_fault, no_memory
 from .replacement import finish_replacement
 from .untrusted_json import parse_json, validate
 
-__all__ = ["check_file", "file_sample", "file_sha256", "load_manifest"]
+__all__ = ["check_bundle_path", "check_file", "file_sample", "file_sha256", "load_manifest"]
 
 _LOGGER = logging.getLogger(__name__)
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
@@ -56,6 +56,21 @@ def file_sample(path: Path) -> str:
     return digest.hexdigest()
 
 
+def check_bundle_path(bundle: Path) -> None:
+    """Refuse a path that onnxruntime cannot open.
+
+    Raises:
+        MimoEdgeError: it holds bytes that are no text.
+    """
+    try:
+        str(bundle).encode()
+    except UnicodeEncodeError as error:
+        raise MimoEdgeError(
+            f"{str(bundle)!r} holds a byte that is not UTF-8, and onnxruntime opens no file by "
+            "such a name; rename the folder."
+        ) from error
+
+
 def load_manifest(bundle: Path) -> Manifest:
     """Read and check `manifest.json` and the files it lists (size, and a sample of each).
 
@@ -63,6 +78,7 @@ def load_manifest(bundle: Path) -> Manifest:
         MimoEdgeError: the folder is no bundle, the manifest is of another
             schema or does not validate, or a file is missing or not the listed one.
     """
+    check_bundle_path(bundle)
     path = bundle / MANIFEST_FILE
     with _errors_of(bundle):
         if not bundle.is_dir():
