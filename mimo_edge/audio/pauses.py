@@ -42,6 +42,8 @@ _LOUDNESS = 0.05
 which does not notice soft voices."""
 _MOST_GAIN = 10**1.5
 """30 dB."""
+_INAUDIBLE = 1e-4
+"""Root mean square (-80 dB) of a pause that no detector has to look at."""
 _BLOCK_S = 10.0
 """Of sound that the detector gets at once."""
 
@@ -78,7 +80,10 @@ def shorten_pauses(samples: NDArray[np.float32], rate: int) -> NDArray[np.float3
         return samples
     try:
         for begin, end in gaps:
-            gain = min(_MOST_GAIN, _LOUDNESS / float(np.sqrt(energy[begin:end].max() + 1e-12)))
+            loudest = float(np.sqrt(energy[begin:end].max()))
+            if loudest < _INAUDIBLE:
+                continue
+            gain = min(_MOST_GAIN, _LOUDNESS / loudest)
             voiced = _voiced(samples, rate, begin * frame, end * frame, frame, gain)
             quiet[begin:end] &= ~voiced
     except MimoEdgeError:  # the detector is not installed
