@@ -120,6 +120,15 @@ def test_options_without_a_meaning(values: dict[str, int]) -> None:
         RuntimeOptions(**values)
 
 
+def test_a_context_that_is_asked_for_is_never_made_smaller(default_bundle: Path) -> None:
+    """Not even if it is what would be taken where none is asked for."""
+    backbone = replace(load_manifest(default_bundle).backbone, max_positions=384)
+    assert RuntimeOptions().context_for(backbone) == 384
+    assert RuntimeOptions(context=100).context_for(backbone) == 100
+    with pytest.raises(MimoEdgeError, match="4096 positions is more than this model knows"):
+        RuntimeOptions(context=4096).context_for(backbone)
+
+
 def test_a_context_beyond_the_model(default_bundle: Path) -> None:
     with pytest.raises(MimoEdgeError, match="more than this model knows; give at most 8192"):
         MimoAudio.load(default_bundle, RuntimeOptions(context=8193))

@@ -129,6 +129,15 @@ with load() as model:
     refused(lambda: session.ask(clip, on_text=lambda _: session.close()))
     session = model.session(overrides=short)
     refused(lambda: session.ask(clip, on_text=lambda _: model.close()))
+from mimo_edge.sound import SoundOptions
+for close in (lambda session, model: session.close(), lambda session, model: model.close()):
+    for seed in range(6):
+        with load() as model, model.session(overrides=Overrides(seed=seed)) as session:
+            sound = SoundOptions(lookahead=0, on_samples=lambda _: close(session, model))
+            try:
+                list(session.stream(clip, sound=sound))
+            except MimoEdgeError as error:
+                assert "closed" in str(error), error
 """,
         # Copies.
         """
@@ -290,6 +299,7 @@ def by_multiprocessing(ask):
     process.join()
     return process.exitcode
 
+assert forked(lambda: load().session(overrides=short).ask(clip)) == 0  # nothing is loaded yet
 model = load()
 session = model.session(overrides=short)
 session.ask(clip)
