@@ -44,9 +44,11 @@ class GenerationOptions:
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
         if self.max_new_tokens < 1:
-            raise MimoEdgeError(f"--max-new-tokens is {self.max_new_tokens}; give at least 1.")
+            raise MimoEdgeError(
+                f"the longest answer is {self.max_new_tokens} positions; give 1 or more."
+            )
         if self.seed is not None and self.seed < 0:
-            raise MimoEdgeError(f"--seed is {self.seed}; give 0 or more.")
+            raise MimoEdgeError(f"the seed is {self.seed}; give 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)

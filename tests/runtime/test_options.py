@@ -163,8 +163,8 @@ def test_an_answer_without_speech_writes_nothing(command: Command, tmp_path: Pat
         (("--code-temperature", 0), "temperature of the sound is 0.0"),
         (("--code-temperature", -1), "temperature is -1.0"),
         (("--code-top-p", 0), "top-p is 0.0"),
-        (("--max-new-tokens", 0), "--max-new-tokens is 0"),
-        (("--seed", -1), "--seed is -1"),
+        (("--max-new-tokens", 0), "the longest answer is 0 positions"),
+        (("--seed", -1), "the seed is -1"),
     ],
 )
 def test_wrong_values(command: Command, option: tuple[str, object], complaint: str) -> None:
