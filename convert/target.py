@@ -36,6 +36,8 @@ _LOCK_FILE = ".mimo-edge-lock"
 _OWN_NAMES = {_LOCK_FILE, PARTIAL_FOLDER, COMPLETE_FOLDER}
 _INTERMEDIATE = (".partial", ".source")
 """Endings of files that exist while a file of the bundle is made."""
+_TEMPORARY = tuple(f".{name}." for name in BUNDLE_FILES)
+"""Beginnings of folders in which onnx_ir writes the weights of a graph before it moves them."""
 _LITTLE_SPACE = 64 << 20
 """Bytes free, under which a failed write is blamed on the disk."""
 
@@ -154,7 +156,8 @@ def _remove_partial(out: Path) -> None:
             continue
         ours = BUNDLE_FILES | {name + end for name in BUNDLE_FILES for end in _INTERMEDIATE}
         for path in sorted(folder.iterdir()):
-            if path.name not in ours or path.is_dir():
+            made_by_library = path.name.startswith(_TEMPORARY)
+            if not made_by_library and (path.name not in ours or path.is_dir()):
                 raise MimoEdgeError(
                     f"{path} was not written by a conversion; move it somewhere else."
                 )

@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import mimo_edge.cli
-
 ROOT = Path(__file__).parents[2]
 
 MEMORY = 2 << 30
@@ -32,7 +30,7 @@ WALL_SECONDS = 120
 LARGEST_FILE = 256 << 20
 _ENVIRONMENT = {"PYTHONPATH": str(ROOT), "ORT_DISABLE_TELEMETRY": "1"}
 """onnxruntime would start a thread when it is imported; in a forked child it waits for it."""
-_IMPORTED = ("convert.cli", "gguf", "onnx_ir")
+_IMPORTED = ("mimo_edge.cli", "convert.cli", "gguf", "onnx_ir")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +82,19 @@ class Forks:
         folder: Path,
         *,
         stdin: bytes = b"",
+        program: str = "mimo_edge.cli:main",
         kill_after: float | None = None,
     ) -> Outcome:
         """`mimo-edge ARGUMENTS` in `folder`, which is also its home and its temporary folder.
 
-        With `kill_after` it is killed (-9) after so many seconds, if it has not ended by then.
+        `program` is another function of the arguments to be called, by its module and name. With
+        `kill_after` it is killed (-9) after so many seconds, if it has not ended by then.
         """
         streams = folder.parent / f"{folder.name}.streams"
         streams.mkdir(exist_ok=True)
         (streams / "in").write_bytes(stdin)
         request = {
+            "program": program,
             "arguments": list(arguments),
             "folder": str(folder),
             "streams": str(streams),
@@ -120,7 +121,9 @@ def _serve(control: int) -> None:
         child = os.fork()
         if not child:
             _confine(request)
-            mimo_edge.cli.main(request["arguments"])  # ends the interpreter as it ends a program
+            module, name = request["program"].split(":")
+            getattr(importlib.import_module(module), name)(request["arguments"])
+            return  # as a program ends: with the interpreter
         if request["kill_after"] is not None:
             time.sleep(request["kill_after"])
             os.kill(child, signal.SIGKILL)

@@ -65,8 +65,9 @@ def change_array(rng: Random, array: NDArray[Any]) -> tuple[NDArray[Any], str]:
         with np.errstate(all="ignore"):
             return array.astype(new), f"as {new}"
     if how == "shape":
-        shapes = [array.reshape(-1), array[None], array[:0], array[:1], array.T, array[..., None]]
-        shapes += [np.concatenate([array, array]), np.asarray(array.flat[0])]
+        shapes = [array.reshape(-1), array[None], array[..., None], np.asarray(array.flat[0])]
+        if array.ndim:
+            shapes += [array[:0], array[:1], array.T, np.concatenate([array, array])]
         if array.ndim > 1:
             shapes += [array[:, :-1], array[:, :0], array[:, ::-1]]
         changed = rng.choice(shapes)
