@@ -32,6 +32,7 @@ _DTYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 _NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 _QUIET = 4  # onnxruntime's severity "fatal": its errors are raised, and told by us
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_NOISE = re.compile(r"\[\w+Error\] |Load model from .*? failed: ?")
 _LONGEST_REASON = 240
 
 
@@ -278,5 +279,6 @@ def _sentence(fault: str, error: Exception) -> MimoEdgeError:
 
 def _reason(error: Exception) -> str:
     """What onnxruntime says, without the C++ signatures and status codes before it."""
-    lines = _STATUS.split(str(error))[-1].strip().splitlines() or [""]
+    said = _NOISE.sub("", _STATUS.split(str(error))[-1])
+    lines = said.strip().splitlines() or [""]
     return lines[0].rstrip(".")[:_LONGEST_REASON] or type(error).__name__

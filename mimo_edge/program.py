@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import sys
+import warnings
 from typing import NoReturn
 
 import click
@@ -26,6 +27,8 @@ def run_command(command: click.Command, argv: list[str] | None = None) -> NoRetu
     enough (`| head`).
     """
     standard_streams.prepare()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # Python's warnings (overflow, …) are for developers
     status, sentence = _run(command, argv)
     lost = standard_streams.lost_results()
     if lost is not None and sentence is None:
