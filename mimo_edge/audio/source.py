@@ -69,7 +69,10 @@ def open_source(
             raise _unreadable(name, error) from error
         if end <= start:
             raise MimoEdgeError(f"{name} is empty (0 bytes); record it again.")
-        yield Source(name, stream, start, end)
+        try:
+            yield Source(name, stream, start, end)
+        except OSError as error:  # a disk or a network that fails meanwhile
+            raise _unreadable(name, error) from error
 
 
 def _open(source: Any, opened: contextlib.ExitStack) -> tuple[str, BinaryIO]:
@@ -84,6 +87,8 @@ def _open(source: Any, opened: contextlib.ExitStack) -> tuple[str, BinaryIO]:
         return printable(path), opened.enter_context(_open_path(path))
     if isinstance(source, io.TextIOBase):
         raise MimoEdgeError("the audio file is open as text; open it in binary mode, 'rb'.")
+    if getattr(source, "closed", False):
+        raise MimoEdgeError("the audio file is closed; open it again.")
     if callable(getattr(source, "read", None)):
         label = getattr(source, "name", None)
         return printable(label) if isinstance(label, str) else "the stream", source

@@ -132,3 +132,39 @@ def test_long_recordings_through_pipes(model: MimoAudio, tmp_path: Path) -> None
         soundfile.write(file, samples, RATE, format=kind)
         found = read_audio(Pipe(file.getvalue()), model.manifest.audio)  # type: ignore[arg-type]
         assert len(found) == len(samples)
+
+
+class Failing(io.BytesIO):
+    """A disk that breaks, or a user who presses Ctrl-C, in the middle."""
+
+    def __init__(self, data: bytes, failure: BaseException) -> None:
+        super().__init__(data)
+        self.failure, self.reads = failure, 0
+
+    def read(self, count: int | None = -1) -> bytes:
+        self.reads += 1
+        if self.tell() > 60_000:
+            raise self.failure
+        return super().read(count)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "MP3", "OGG", "CAF"])
+def test_what_goes_wrong_while_reading_is_not_taken_for_the_end(
+    model: MimoAudio, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Decoders call back from C, where an exception would only be printed."""
+    samples = np.random.default_rng(0).normal(0, 0.1, 20 * RATE)
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format=kind)
+    with pytest.raises(MimoEdgeError, match=r"the stream cannot be read \(.*broken"):
+        read_audio(Failing(file.getvalue(), OSError(5, "broken")), model.manifest.audio)
+    with pytest.raises(KeyboardInterrupt):
+        read_audio(Failing(file.getvalue(), KeyboardInterrupt()), model.manifest.audio)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_closed_file(model: MimoAudio, clips: dict[str, Path]) -> None:
+    with clips["short"].open("rb") as file:
+        pass
+    with pytest.raises(MimoEdgeError, match="is closed; open it again"):
+        read_audio(file, model.manifest.audio)
