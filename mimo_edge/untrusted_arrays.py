@@ -37,6 +37,8 @@ _LARGEST_DIRECTORY = 1 << 23
 """Bytes of the list of an archive's parts: enough for 80,000."""
 _LONGEST_END = 22 + 65_535 + 76
 """Bytes of what ends an archive: its record, a comment, and what ZIP64 adds."""
+_LARGEST_WEIGHT = 1e9
+"""Of a matrix; sums of such numbers are still numbers."""
 _NAMED_SHAPE = 8
 """Dimensions that a message lists at most."""
 
@@ -211,7 +213,7 @@ def _directory_bytes(path: Path) -> int:
 
 
 def map_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Map a .npy file that holds exactly a float32 matrix of this shape, all of it finite.
+    """Map a .npy file that holds a float32 matrix of this shape, of numbers that a model can have.
 
     Raises:
         UnusableArrayError: it holds something else.
@@ -227,8 +229,9 @@ def map_matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     if size != header.length + header.size:
         raise UnusableArrayError(f"it has {size} bytes instead of {header.length + header.size}")
     matrix = np.memmap(path, dtype="<f4", mode="r", offset=header.length, shape=shape)
-    if not np.isfinite(matrix).all():
-        raise UnusableArrayError("it holds NaN or infinity")
+    # Neither does NaN lie between two numbers.
+    if not (matrix.min() >= -_LARGEST_WEIGHT and matrix.max() <= _LARGEST_WEIGHT):
+        raise UnusableArrayError("it holds numbers that no model has, or what is no number")
     return np.asarray(matrix)
 
 

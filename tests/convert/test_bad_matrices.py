@@ -40,6 +40,7 @@ def test_matrices_that_are_none(bundle: Path, name: str) -> None:
     good, data = np.load(path), path.read_bytes()
     spoiled = good.copy()
     spoiled[-1, -1] = np.nan
+    large = np.full_like(good, 3e38)
     infinite = good.copy()
     infinite[0, 0] = -np.inf
     shape = str(good.shape).encode()
@@ -51,7 +52,13 @@ def test_matrices_that_are_none(bundle: Path, name: str) -> None:
 
     files = [
         *(b"", b"text", data[:64], data[:-4], data + b"more", zipped(good)),
-        *(saved(spoiled), saved(infinite), saved(np.asfortranarray(good)), saved(good[:-1])),
+        *(
+            saved(spoiled),
+            saved(infinite),
+            saved(large),
+            saved(np.asfortranarray(good)),
+            saved(good[:-1]),
+        ),
         *(saved(good.astype(kind)) for kind in ("<f8", ">f4", "<f2", "<i4", "?", "S4")),
         *(saved(good.ravel()), saved(good[None]), saved(np.array(1.0, np.float32))),
         saved(np.array([[{}]], dtype=object), allow_pickle=True),
