@@ -87,7 +87,7 @@ def _addresses_left() -> float | None:
 def _group_memory_left() -> Iterator[float]:
     """What the limits of Linux' control groups (of a container, for example) leave.
 
-    Pages of files count as used there, but those that are not in use are given up.
+    Pages of files count as used there, mapped weights too, but are given up for others.
     """
     for line in _text(_OWN_CGROUPS).splitlines():
         if line.startswith("0::"):
@@ -106,7 +106,8 @@ def _group_memory_left() -> Iterator[float]:
                     for row in _text(group / "memory.stat").splitlines()
                     if len(words := row.split()) == 2
                 )
-                reclaimable = int(statistics.get("inactive_file", 0))
+                kinds = ("inactive_file", "active_file")
+                reclaimable = sum(int(statistics.get(kind, 0)) for kind in kinds)
                 yield float(int(most) - int(now) + reclaimable)
 
 

@@ -78,7 +78,10 @@ def test_what_is_free(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     if what == "v2":
         files = ("own", "0::/a/b"), ("a/b/memory.max", "1000000000"), ("memory.max", "max")
-        used = ("a/b/memory.current", "400000000"), ("a/b/memory.stat", "inactive_file 100000000")
+        used = (
+            ("a/b/memory.current", "400000000"),
+            ("a/b/memory.stat", "inactive_file 70000000\nanon 5\nactive_file 30000000"),
+        )
     else:
         files = ("own", "3:cpu:/\n4:memory:/a"), ("memory/memory.limit_in_bytes", "1000000000")
         used = ("memory/memory.usage_in_bytes", "300000000"), ("memory/memory.stat", "x")
