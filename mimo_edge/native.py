@@ -52,10 +52,15 @@ class Native(Generic[T]):
         """The object, for native calls of this thread; another one that wants it waits.
 
         Raises:
-            MimoEdgeError: it is closed, or of another process.
+            MimoEdgeError: it is closed, of another process, or this thread is in such a call.
         """
         held = self._held
         held.check()
+        if held.is_mine():
+            raise MimoEdgeError(
+                "the model is used from within a call of it, by a signal's or a log's handler; "
+                "let that only take a note, and use the model afterwards."
+            )
         with held.lock:
             value = held.check()
             held.user = threading.get_ident()
@@ -118,6 +123,7 @@ class _Held(Generic[T]):
         self._sentence = sentence
         self._owner = owner
         self._parts: dict[int, _Held[Any]] = {}
+        self._freeing = False
         if owner is not None:
             owner._parts[id(self)] = self
         _process.all.add(self)
@@ -130,24 +136,35 @@ class _Held(Generic[T]):
             raise MimoEdgeError(self._sentence)
         return self._value
 
+    def is_mine(self) -> bool:
+        """Whether this very thread is in a call, and now in what interrupted that."""
+        return self.lock.locked() and self.user == threading.get_ident()
+
     def close(self) -> None:
         if _process.forked:
             return  # Freeing waits for threads that are not here.
         self.closed = True
-        if self.lock.locked() and self.user == threading.get_ident():
+        if self.is_mine():
             return  # A signal's handler closes what its own thread is in: `use` frees it.
         with self.lock:
             self.free()
 
     def free(self) -> None:
         """What belongs to it goes first. Needs the lock."""
+        self._freeing = True
         for part in reversed(list(self._parts.values())):
             part.close()
+        self._freeing = False
+        if self._parts:
+            return  # This very thread is in a call of one, the end of which frees both.
         value, self._value = self._value, None
         if value is not None:
             self._free(value)
-        if self._owner is not None:
-            self._owner._parts.pop(id(self), None)
+        owner = self._owner
+        if owner is not None:
+            owner._parts.pop(id(self), None)
+            if owner.closed and not owner._parts and not owner._freeing:
+                owner.close()
 
     def leak(self) -> None:
         """Keep the object to the very end of the process, when nothing is freed any more."""

@@ -69,6 +69,9 @@ def test_little_memory_is_a_sentence(what: str, default_bundle: Path, tmp_path: 
     assert what == "save" or lines["0"], child.out
 
 
+STATISTICS = "inactive_file 70000000\nanon 5\nactive_file 30000000\n"
+
+
 @pytest.mark.parametrize("what", ["available", "v2", "v1"])
 def test_what_is_free(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the machine and of the container, less what only files take there."""
@@ -80,7 +83,7 @@ def test_what_is_free(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         files = ("own", "0::/a/b"), ("a/b/memory.max", "1000000000"), ("memory.max", "max")
         used = (
             ("a/b/memory.current", "400000000"),
-            ("a/b/memory.stat", "inactive_file 70000000\nanon 5\nactive_file 30000000"),
+            ("a/b/memory.stat", STATISTICS),
         )
     else:
         files = ("own", "3:cpu:/\n4:memory:/a"), ("memory/memory.limit_in_bytes", "1000000000")

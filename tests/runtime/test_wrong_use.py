@@ -139,6 +139,45 @@ for close in (lambda session, model: session.close(), lambda session, model: mod
             except MimoEdgeError as error:
                 assert "closed" in str(error), error
 """,
+        # A signal comes while llama.cpp computes, and its handler uses the model or closes it.
+        """
+import llama_cpp
+original, told = llama_cpp.llama_process, []
+def use(session, other):
+    for call in (lambda: session.ask(text="a"), lambda: session.save("/nowhere/x.npz")):
+        refused(call, "busy")
+    told.append(other.ask(text="a"))
+def close(session, other):
+    session.close()
+    model.close()
+for handle in (use, close):
+    def interrupted(*arguments):
+        llama_cpp.llama_process = original
+        status = original(*arguments)
+        handle(session, other)
+        return status
+    with load() as model:
+        session, other = model.session(overrides=short), model.session(overrides=short)
+        llama_cpp.llama_process = interrupted
+        if handle is use:
+            session.ask(text="b")
+        else:
+            refused(lambda: session.ask(text="b"))
+assert len(told) == 1
+from mimo_edge.native import Native
+freed = []
+owner = Native("whole", freed.append, closed="it is closed")
+other = Native("other part", freed.append, closed="it is closed", owner=owner)
+native = Native("part", freed.append, closed="it is closed", owner=owner)
+with native.use():
+    refused(lambda: native.use().__enter__(), "from within a call")
+    owner.close()
+    assert freed == ["other part"]
+    refused(native.check)
+assert freed == ["other part", "part", "whole"]
+owner.close()
+assert len(freed) == 3
+""",
         # Copies.
         """
 import copy, pickle
@@ -155,6 +194,7 @@ with load() as model, model.session() as session:
         "outliving sound",
         "interleaved",
         "called back",
+        "signal",
         "copied",
     ],
 )
