@@ -20,12 +20,18 @@ def parse_json(data: bytes) -> Any:
 
     Raises:
         ValueError: it is none: also if a key stands twice in an object, of which other programs
-            see one or the other; if a number is NaN or infinite; if it is nested without end.
+            see one or the other; if a number is NaN or infinite; if it is nested without end; if
+            a text holds half of a surrogate pair, which no file and no other program takes.
     """
     try:
-        return json.loads(decode_text(data), object_pairs_hook=_object, parse_constant=_no_number)
+        values = json.loads(decode_text(data), object_pairs_hook=_object, parse_constant=_no_number)
+        if b"\\u" in data:  # no other text can hold one
+            json.dumps(values, ensure_ascii=False).encode("utf-8")
+        return values
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half of a surrogate pair") from error
 
 
 def decode_text(data: bytes) -> str:

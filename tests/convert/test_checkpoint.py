@@ -164,9 +164,11 @@ def test_missing_shard_and_strange_index(tmp_path: Path) -> None:
     write_safetensors(shard, {name: TENSORS[name] for name in ("a.weight", "b.weight")})
     assert "has 'a.weight', which model.safetensors.index.json does not place" in message(folder)
     index = folder / "model.safetensors.index.json"
-    for name in ("../x.safetensors", "\ud800", "\x1b[2J", "é" * 200, 7, ["x"]):
+    for name in ("../x.safetensors", "\x1b[2J", "é" * 200, 7, ["x"]):
         index.write_text(json.dumps({"weight_map": {"a": name}}))
         assert "no file name" in message(folder)
+    index.write_text(json.dumps({"weight_map": {"a": "\ud800"}}))
+    assert "half of a surrogate pair" in message(folder)
     index.write_text("{}")
     assert "no 'weight_map'" in message(folder)
 

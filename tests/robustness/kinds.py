@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ KINDS: Mapping[str, Kind] = {
     "option": foreign_option,
 }
 
+_TRIES = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -52,11 +55,17 @@ def make(kind: str, seed: int, folder: Path, world: World) -> Mutant:
 
 
 def run(forks: Forks, kind: str, seed: int, folder: Path, world: World) -> Run:
-    """Make a mutant in `folder`, run its command and judge what came of it."""
-    mutant = make(kind, seed, folder, world)
-    before = snapshot(folder)
-    outcome = forks.run(mutant.arguments, folder, stdin=mutant.stdin)
-    after = snapshot(folder)
+    """Make a mutant in `folder`, run its command and judge what came of it.
+
+    A machine with much to do may leave a process waiting for a minute: what hangs, hangs again.
+    """
+    for _ in range(_TRIES):
+        mutant = make(kind, seed, folder, world)
+        before = snapshot(folder)
+        outcome = forks.run(mutant.arguments, folder, stdin=mutant.stdin)
+        after = snapshot(folder)
+        shutil.rmtree(folder)
+        if outcome.status != -signal.SIGALRM:
+            break
     found = faults(outcome, before, after, may_make=mutant.may_make, usage=mutant.usage)
-    shutil.rmtree(folder)
     return Run(mutant=mutant, outcome=outcome, faults=found)

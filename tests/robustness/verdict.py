@@ -14,8 +14,12 @@ __all__ = ["Snapshot", "faults", "snapshot"]
 Snapshot = dict[str, tuple[int, ...]]
 """Path below a folder → mode, size and time of change."""
 
-_STAGE = re.compile(r"[\w ]+: (?:[\d.]+ MB in )?[\d.]+ s")
-"""What a conversion says of a stage that is done."""
+_NOTE = re.compile(
+    r"[\w ]+: (?:[\d.]+ MB in )?[\d.]+ s"  # a stage of a conversion that is done
+    r"|\d+ threads are more than the \d+ processors .*"
+    r"|\[src/libmpg123/.*"  # libsndfile's decoder writes there itself, whatever one does
+)
+"""Lines of standard error that may stand before the sentence."""
 _UNSEEN = {"Cc", "Cs", "Zl", "Zp"}
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 _LONGEST_SENTENCE = 1200
@@ -74,7 +78,7 @@ def _sentence_faults(outcome: Outcome) -> list[str]:
     *notes, last = outcome.err.removesuffix("\n").split("\n")
     sentence = last.removeprefix("mimo-edge: ")
     found = []
-    if sentence == last or any(not _STAGE.fullmatch(note) for note in notes):
+    if sentence == last or any(not _NOTE.fullmatch(note) for note in notes):
         found.append("not one sentence")
     if poor := _POOR.search(sentence):
         found.append(f"a poor message ({poor[0]})")
