@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -22,12 +23,8 @@ SHOWN = 20
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[list[Forks]]:
-    servers = [Forks() for _ in range(WORKERS)]
-    for server in servers:
-        server.__enter__()
-    yield servers
-    for server in servers:
-        server.__exit__(None, None, None)
+    with ExitStack() as stack:
+        yield [stack.enter_context(Forks()) for _ in range(WORKERS)]
 
 
 def run_all(
