@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,10 @@ DEFAULT_GOLDEN = Path(__file__).parent / "data" / "golden"
 
 EXACT = RuntimeOptions(threads=1, context=1024, kv_type="f32", flash_attention=False, device="cpu")
 """How llama.cpp reproduces float32: a float32 KV cache and no flash attention."""
+
+# A run that is started with `nohup` hands its deafness down to every program it tests.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
