@@ -289,4 +289,6 @@ def _reason(error: Exception) -> str:
     """The first line of what a library says, or its kind if it says nothing."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, zlib.error):  # which speaks of its own algorithm
+        return "its compressed data are damaged"
     return (str(error).splitlines() or [""])[0][:200].rstrip(".") or type(error).__name__

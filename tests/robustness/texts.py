@@ -60,10 +60,14 @@ def foreign_text(rng: Random, folder: Path, world: World) -> Mutant:
     return Mutant(
         arguments=arguments,
         what=f"{arguments[0]} {'stdin' if reads else 'argument'} {data[:80]!r}, {len(data)} bytes",
-        content=data if reads else os.fsencode(arguments[-1].encode("utf-8", "surrogatepass")),
+        content=b"\0".join([*map(_bytes, arguments), data if reads else b""]),
         stdin=data if reads else b"",
         may_make=("x.wav",),
     )
+
+
+def _bytes(argument: str) -> bytes:
+    return argument.encode("utf-8", "surrogatepass")
 
 
 def _text(rng: Random) -> str:

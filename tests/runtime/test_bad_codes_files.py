@@ -220,3 +220,21 @@ def test_over_the_command_line(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "x.wav"
     assert "is not a file of codes" in command("decode", ZLIB, "-o", out).sentence
     assert not out.exists()
+
+
+def test_compressed_data_with_zeros_in_it(
+    manifest: Manifest, arrays: dict[str, Any], tmp_path: Path
+) -> None:
+    """What the library of the compression says of it is no sentence for a person."""
+    path = tmp_path / "codes.npz"
+    rng = np.random.default_rng(0)
+    arrays["codes"] = rng.integers(0, 100, (200, manifest.audio.num_quantizers)).astype(np.int16)
+    np.savez_compressed(path, **arrays)
+    good = path.read_bytes()
+    said = set()
+    for at in range(80, len(good) // 2, 97):
+        path.write_bytes(good[:at] + bytes(64) + good[at + 64 :])
+        text = complaint(path, manifest)
+        assert "Error -" not in text and "decompressing" not in text
+        said.add("damaged" in text)
+    assert True in said
