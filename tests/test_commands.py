@@ -136,9 +136,18 @@ def test_bench(default_bundle: Path) -> None:
     *records, speaking = records
     assert len(records) == 6
     assert speaking["alone"] > 0 and speaking["beside_sound"] > 0
+    assert speaking["cores_of_other_programs"] >= 0
     assert all(record["seconds"] > 0 and record["bandwidth"] > 0 for record in records)
     backbone = next(r for r in records if r["stage"].startswith("speak: backbone"))
     assert 0 < backbone["bytes_read"] < (default_bundle / "backbone.gguf").stat().st_size + 1e6
+
+
+def test_bench_says_that_the_machine_is_busy(default_bundle: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        done = run("bench", default_bundle, "--runs", 1, "--threads", 1)
+        other.kill()
+    assert done.returncode == 0, done.stderr
+    assert "other programs kept" in done.stderr and "close them" in done.stderr
 
 
 def test_chat_over_files(default_bundle: Path, golden: Golden, tmp_path: Path) -> None:
