@@ -19,7 +19,9 @@ DEFAULT_GOLDEN = Path(__file__).parent / "data" / "golden"
 EXACT = RuntimeOptions(threads=1, context=1024, kv_type="f32", flash_attention=False, device="cpu")
 """How llama.cpp reproduces float32: a float32 KV cache and no flash attention."""
 
-# A run that is started with `nohup` hands its deafness down to every program it tests.
+# A run that is started with `nohup` or in the background of a script hands its deafness down to
+# every program it tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
