@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import psutil
+
+from .control_groups import groups_of, read_text
 
 __all__ = ["allowed_cpus", "fast_cores", "logical_processors", "usable_cores"]
 
 _SYSTEM = Path("/sys/devices")
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def allowed_cpus() -> set[int] | None:
@@ -85,35 +85,13 @@ def _within_quota(cores: int) -> int:
 
 
 def _quotas() -> list[float]:
-    """Cores by every quota of Linux' control groups (version 1 or 2) that this process is under."""
-    try:
-        lines = _OWN_CGROUPS.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return []
-    quotas = []
-    for line in lines:
-        _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        if line.startswith("0::"):
-            read, roots = _quota_v2, [_CGROUPS, _CGROUPS / "unified"]
-        elif "cpu" in controllers.split(","):
-            read, roots = _quota_v1, [_CGROUPS / "cpu", _CGROUPS / controllers]
-        else:
-            continue
-        # A limit of a group above holds as well. In a container the path may be the host's, of
-        # which only the root is seen here.
-        groups = [path, *map(str, PurePosixPath(path).parents)] if path.startswith("/") else ["/"]
-        for root in roots:
-            found = (read(root / group.lstrip("/")) for group in groups)
-            quotas += [quota for quota in found if quota is not None]
-    return quotas
-
-
-def _quota_v2(group: Path) -> float | None:
-    return _quota(_words(group / "cpu.max"))
-
-
-def _quota_v1(group: Path) -> float | None:
-    return _quota([*_words(group / "cpu.cfs_quota_us"), *_words(group / "cpu.cfs_period_us")])
+    """Cores by every quota of the control groups that this process is in."""
+    files = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
+    found = (
+        _quota([word for name in files[version] for word in read_text(group / name).split()])
+        for version, group in groups_of("cpu")
+    )
+    return [quota for quota in found if quota is not None]
 
 
 def _quota(words: list[str]) -> float | None:
@@ -123,10 +101,3 @@ def _quota(words: list[str]) -> float | None:
     except ValueError:
         return None
     return quota / period if quota > 0 and period > 0 else None
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return []

@@ -8,16 +8,14 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 
+from .control_groups import groups_of, read_text
 from .errors import MimoEdgeError
 
 __all__ = ["check_memory", "is_memory_fault", "no_memory"]
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUPS = Path("/proc/self/cgroup")
 _REMEDY = "close other programs, or take a smaller context or a smaller recipe"
 _WORDS = (
     "Cannot allocate memory",
@@ -89,30 +87,18 @@ def _group_memory_left() -> Iterator[float]:
 
     Pages of files count as used there, mapped weights too, but are given up for others.
     """
-    for line in _text(_OWN_CGROUPS).splitlines():
-        if line.startswith("0::"):
-            roots, limit, usage = [_CGROUPS], "memory.max", "memory.current"
-        elif ":memory:" in line:
-            roots, limit = [_CGROUPS / "memory"], "memory.limit_in_bytes"
-            usage = "memory.usage_in_bytes"
-        else:
-            continue
-        path = line.split(":", 2)[2].lstrip("/")
-        for group in {root / part for root in roots for part in (path, "")}:
-            most, now = _text(group / limit).strip(), _text(group / usage).strip()
-            if most.isdigit() and now.isdigit():
-                statistics = dict(
-                    words
-                    for row in _text(group / "memory.stat").splitlines()
-                    if len(words := row.split()) == 2
-                )
-                kinds = ("inactive_file", "active_file")
-                reclaimable = sum(int(statistics.get(kind, 0)) for kind in kinds)
-                yield float(int(most) - int(now) + reclaimable)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
+    names = {
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        2: ("memory.max", "memory.current"),
+    }
+    for version, group in groups_of("memory"):
+        most, now = (read_text(group / name).strip() for name in names[version])
+        if most.isdigit() and now.isdigit():
+            statistics = dict(
+                words
+                for row in read_text(group / "memory.stat").splitlines()
+                if len(words := row.split()) == 2
+            )
+            kinds = ("inactive_file", "active_file")
+            reclaimable = sum(int(statistics.get(kind, 0)) for kind in kinds)
+            yield float(int(most) - int(now) + reclaimable)

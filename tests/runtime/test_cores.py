@@ -18,7 +18,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells this 
 @pytest.fixture(autouse=True)
 def no_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests may run in a container themselves."""
-    monkeypatch.setattr("mimo_edge.cores._OWN_CGROUPS", tmp_path / "none")
+    monkeypatch.setattr("mimo_edge.control_groups._OWN_CGROUPS", tmp_path / "none")
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def quota_files(folder: Path, files: dict[str, str], monkeypatch: pytest.MonkeyP
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
-    monkeypatch.setattr("mimo_edge.cores._OWN_CGROUPS", folder / "own")
-    monkeypatch.setattr("mimo_edge.cores._CGROUPS", folder / "fs")
+    monkeypatch.setattr("mimo_edge.control_groups._OWN_CGROUPS", folder / "own")
+    monkeypatch.setattr("mimo_edge.control_groups._CGROUPS", folder / "fs")
     monkeypatch.setattr("mimo_edge.cores._SYSTEM", folder)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
 

@@ -10,7 +10,6 @@ from typing import Any
 import psutil
 import pytest
 
-from mimo_edge import memory
 from mimo_edge.config import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.memory import check_memory
@@ -72,11 +71,11 @@ def test_little_memory_is_a_sentence(what: str, default_bundle: Path, tmp_path: 
 STATISTICS = "inactive_file 70000000\nanon 5\nactive_file 30000000\n"
 
 
-@pytest.mark.parametrize("what", ["available", "v2", "v1"])
+@pytest.mark.parametrize("what", ["available", "v2", "v2 of a group above", "v1"])
 def test_what_is_free(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the machine and of the container, less what only files take there."""
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "_OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr("mimo_edge.control_groups._CGROUPS", tmp_path)
+    monkeypatch.setattr("mimo_edge.control_groups._OWN_CGROUPS", tmp_path / "own")
     free = 50e9 if what != "available" else 700e6
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     if what == "v2":
@@ -85,6 +84,9 @@ def test_what_is_free(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             ("a/b/memory.current", "400000000"),
             ("a/b/memory.stat", STATISTICS),
         )
+    elif what == "v2 of a group above":
+        files = ("own", "0::/a/b"), ("a/memory.max", "1000000000"), ("a/b/memory.max", "max")
+        used = ("a/memory.current", "400000000"), ("a/memory.stat", STATISTICS)
     else:
         files = ("own", "3:cpu:/\n4:memory:/a"), ("memory/memory.limit_in_bytes", "1000000000")
         used = ("memory/memory.usage_in_bytes", "300000000"), ("memory/memory.stat", "x")
