@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = ["foreign_codes", "foreign_session"]
 
 _HEAD = "head"
 """The array of a session that holds JSON."""
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2)
 _CENTRAL, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 
 
@@ -38,10 +40,19 @@ def foreign_session(rng: Random, folder: Path, world: World) -> Mutant:
 
 def foreign_codes(rng: Random, folder: Path, world: World) -> Mutant:
     """A file of codes, changed, to be decoded."""
-    content, what = _mutate(rng, world.codes.read_bytes())
+    content, what = _mutate(rng, _shuffled(rng, world.codes.read_bytes()))
     (folder / "codes.npz").write_bytes(content)
     arguments = ("decode", "codes.npz", "-o", "x.wav", "--model", str(world.bundle), *QUICK[:2])
     return Mutant(arguments=arguments, what=what, content=content, may_make=("x.wav",))
+
+
+def _shuffled(rng: Random, data: bytes) -> bytes:
+    """A sound file of some of the steps in any order: codes that one clip does not have."""
+    with np.load(io.BytesIO(data)) as file:
+        arrays = dict(file)
+    steps = len(arrays["codes"])
+    chosen = rng.sample(range(steps), rng.randint(1, steps))
+    return _zipped(arrays | {"codes": arrays["codes"][chosen]})
 
 
 def _mutate(rng: Random, data: bytes) -> tuple[bytes, str]:
@@ -54,12 +65,13 @@ def _mutate(rng: Random, data: bytes) -> tuple[bytes, str]:
     if how < 0.25:
         return _zip_field(rng, data)
     if how < 0.35:
-        return _zipped(arrays, rng.choice([zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])), "recompressed"
+        methods = {f"{key}.npy": rng.choice(_METHODS) for key in arrays}
+        return _zipped(arrays, methods=methods), f"recompressed: {methods}"
     if how < 0.45:
         return _odd_member(rng, arrays, name)
     if how < 0.52:
-        del arrays[name]
-        return _zipped(arrays), f"{name} removed"
+        kept = rng.sample(sorted(arrays), rng.randrange(len(arrays)))
+        return _zipped({key: arrays[key] for key in kept}), f"only {kept}"
     if _HEAD in arrays and how < 0.75:
         head, what = edit_json(rng, json.loads(arrays[_HEAD].tobytes()))
         return _zipped(arrays | {_HEAD: np.frombuffer(dump(head), np.uint8)}), f"head {what}"
@@ -72,15 +84,16 @@ def _mutate(rng: Random, data: bytes) -> tuple[bytes, str]:
 
 
 def _zipped(
-    arrays: dict[str, NDArray[Any]], method: int = zipfile.ZIP_DEFLATED, **raw: bytes
+    arrays: dict[str, NDArray[Any]], *, methods: Mapping[str, int] | None = None, **raw: bytes
 ) -> bytes:
-    """An archive of arrays, and of members that are none."""
+    """An archive of arrays, and of members that are none; the same bytes at any time of day."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", method) as archive:
-        for name, array in arrays.items():
-            archive.writestr(f"{name}.npy", npy_bytes(array))
-        for name, content in raw.items():
-            archive.writestr(name, content)
+    members = {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()} | raw
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            # Without a date of its own a member gets the time at which it was written.
+            method = (methods or {}).get(name, zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(name), content, compress_type=method)
     return file.getvalue()
 
 
