@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mimo_edge.config import (
+from mimo_edge.bundle.manifest import (
     BACKBONE_FILE,
     CODE_EMBEDDINGS_FILE,
     GRAPHS,

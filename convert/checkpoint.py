@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mimo_edge.bundle.untrusted_json import shown
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.untrusted_json import shown
 
 from .float_types import FLOAT_TYPES, check_finite, to_float32
 from .json_file import read_json

@@ -9,12 +9,12 @@ from typing import Any
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mimo_edge.check import check_bundle
-from mimo_edge.config import GRAPHS, Manifest
-from mimo_edge.console import Console, one_line, rich_console
-from mimo_edge.info import print_files
-from mimo_edge.options import TEXT, console_from, output_options
-from mimo_edge.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
+from mimo_edge.bundle.manifest import GRAPHS, Manifest
+from mimo_edge.commands.console import Console, one_line, rich_console
+from mimo_edge.commands.options import TEXT, console_from, output_options
+from mimo_edge.measure.check import check_bundle
+from mimo_edge.measure.info import print_files
+from mimo_edge.measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
 
 from .backbone import BACKBONE_TYPES
 from .bundle import convert_into
@@ -187,7 +187,7 @@ class _Reporter:
             self._console.note(f"{stage}: {size}{seconds:.1f} s")
 
     def verify(self, folder: Path, manifest: Manifest, threads: int) -> None:
-        """Run the finished bundle; see `mimo_edge.check`."""
+        """Run the finished bundle; see `mimo_edge.measure.check`."""
         self.progress("verifying", 0, 1)
         self.verdict = check_bundle(folder, manifest, threads=threads)
         self.progress("verifying", 1, 1)

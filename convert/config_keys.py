@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from mimo_edge.bundle.untrusted_json import shown
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.untrusted_json import shown
 
 __all__ = ["ConfigKeys"]
 

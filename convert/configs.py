@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, Strict
 
 from mimo_edge.bundle import manifest_bounds as bounds
-from mimo_edge.untrusted_json import shown
+from mimo_edge.bundle.untrusted_json import shown
 
 from .config_keys import ConfigKeys
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mimo_edge.bundle.gguf_header import GgufTensor, read_header
+from mimo_edge.bundle.untrusted_json import decode_text
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.untrusted_json import decode_text
 
 __all__ = ["check_imatrix", "read_imatrix"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mimo_edge.bundle.untrusted_json import parse_json
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.untrusted_json import parse_json
 
 __all__ = ["read_json", "read_small_file"]
 

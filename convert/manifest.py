@@ -6,9 +6,8 @@ from pathlib import Path
 
 import gguf
 
-from mimo_edge.bundle.manifest_checks import check_dimensions, check_manifest
-from mimo_edge.bundle_files import file_sample, file_sha256
-from mimo_edge.config import (
+from mimo_edge.bundle.files import file_sample, file_sha256
+from mimo_edge.bundle.manifest import (
     BACKBONE_FILE,
     SCHEMA_VERSION,
     AudioConfig,
@@ -18,8 +17,9 @@ from mimo_edge.config import (
     PatchConfig,
     SourceFile,
 )
+from mimo_edge.bundle.manifest_checks import check_dimensions, check_manifest
+from mimo_edge.bundle.untrusted_json import printable_name
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.untrusted_json import printable_name
 
 from .configs import AudioTokenizerConfig, LanguageModelConfig
 from .gguf_file import Progress

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mimo_edge.config import GRAPHS
+from mimo_edge.bundle.manifest import GRAPHS
 from mimo_edge.errors import MimoEdgeError
 
 from .audio_decoder import build_audio_decoder

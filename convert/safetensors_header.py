@@ -14,8 +14,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from mimo_edge.bundle.untrusted_json import parse_json, printable_name
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.untrusted_json import parse_json, printable_name
 
 __all__ = ["TensorInfo", "read_header"]
 

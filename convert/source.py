@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mimo_edge.bundle.untrusted_json import shown
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.untrusted_json import shown
 
 from .backbone import expected_backbone_tensors
 from .checkpoint import Checkpoint

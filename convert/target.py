@@ -17,15 +17,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mimo_edge.atomic import made_folder, sync_file, sync_folder
-from mimo_edge.bundle_files import check_bundle_path
-from mimo_edge.errors import MimoEdgeError
-from mimo_edge.replacement import (
+from mimo_edge.bundle.files import check_bundle_path
+from mimo_edge.bundle.replacement import (
     BUNDLE_FILES,
     COMPLETE_FOLDER,
     PARTIAL_FOLDER,
     bundle_file_names,
     finish_replacement,
 )
+from mimo_edge.errors import MimoEdgeError
 
 __all__ = ["Target", "claim"]
 

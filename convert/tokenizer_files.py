@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from mimo_edge.bundle import manifest_bounds as bounds
+from mimo_edge.bundle.untrusted_json import decode_text, validate
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.untrusted_json import decode_text, validate
 
 from .json_file import read_json, read_small_file
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .audio import AudioInput
-    from .config import RuntimeOptions
+    from .bundle.manifest import RuntimeOptions
     from .engine import Answer
     from .errors import MimoEdgeError, NotTrainedError
-    from .events import AudioChunk, TextDelta, TurnEnd
+    from .generation.events import AudioChunk, TextDelta, TurnEnd
+    from .generation.sound import SoundOptions
     from .model import MimoAudio
     from .session import Session
-    from .sound import SoundOptions
     from .tasks import Overrides
 
 # onnxruntime's builds for Linux, macOS and Windows send what they run to Microsoft unless this is
@@ -44,17 +44,17 @@ __all__ = [
 
 _HOMES = {
     "Answer": "engine",
-    "AudioChunk": "events",
+    "AudioChunk": "generation.events",
     "AudioInput": "audio",
     "MimoAudio": "model",
     "MimoEdgeError": "errors",
     "NotTrainedError": "errors",
     "Overrides": "tasks",
-    "RuntimeOptions": "config",
+    "RuntimeOptions": "bundle.manifest",
     "Session": "session",
-    "SoundOptions": "sound",
-    "TextDelta": "events",
-    "TurnEnd": "events",
+    "SoundOptions": "generation.sound",
+    "TextDelta": "generation.events",
+    "TurnEnd": "generation.events",
 }
 
 

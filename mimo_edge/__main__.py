@@ -5,7 +5,7 @@ from .entry import start
 
 def main() -> None:
     """Run the command line."""
-    start("mimo_edge.cli", "cli")
+    start("mimo_edge.commands.cli", "cli")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from .entry import start
 
 def main() -> None:
     """Run the command."""
-    start("mimo_edge.chat_command", "chat")
+    start("mimo_edge.commands.chat", "chat")
 
 
 if __name__ == "__main__":

@@ -11,34 +11,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import (
-    AudioInput,
-    log_mel,
-    read_recording,
-    shorten_pauses,
-    write_audio,
-)
-from .audio_tokenizer import AudioTokenizer
-from .backbone import Backbone
+from .audio import AudioInput, log_mel, read_recording, shorten_pauses, write_audio
 from .bundle.backbone_check import check_backbone
-from .bundle_files import load_manifest
-from .cache import PositionCache
-from .config import BACKBONE_FILE, Manifest, RuntimeOptions
-from .core_shares import share_cores, useful_threads
+from .bundle.files import load_manifest
+from .bundle.manifest import BACKBONE_FILE, Manifest, RuntimeOptions
 from .errors import MimoEdgeError
-from .events import AudioChunk, Event, StopReason, TextDelta, TurnEnd, TurnStats
-from .generate import Stages, stream
-from .memory_needs import MemoryNeeds
-from .native import check_process
-from .native_probe import check_repacked
-from .patch_decoder import PatchDecoder
-from .patch_encoder import PatchEncoder
-from .patches import Layout, to_patches
-from .sampling import GREEDY
-from .sound import SoundOptions
-from .spare_cores import SpareCores
+from .generation.events import AudioChunk, Event, StopReason, TextDelta, TurnEnd, TurnStats
+from .generation.generate import Stages, stream
+from .generation.position_cache import PositionCache
+from .generation.sound import SoundOptions
+from .prompt.positions import Layout, to_patches
+from .prompt.text_tokenizer import TextTokenizer, split_thinking
+from .stages.audio_tokenizer import AudioTokenizer
+from .stages.backbone import Backbone
+from .stages.memory_needs import MemoryNeeds
+from .stages.native import check_process
+from .stages.native_probe import check_repacked
+from .stages.patch_decoder import PatchDecoder
+from .stages.patch_encoder import PatchEncoder
+from .stages.placement import share_cores, useful_threads
+from .stages.sampling import GREEDY
+from .system.spare_cores import SpareCores
 from .tasks import Task
-from .text_tokenizer import TextTokenizer, split_thinking
 
 __all__ = ["Answer", "Engine", "OnSound", "OnText"]
 

@@ -19,7 +19,7 @@ def start(module: str, command: str) -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        run_command = importlib.import_module("mimo_edge.program").run_command
+        run_command = importlib.import_module("mimo_edge.commands.program").run_command
         loaded = getattr(importlib.import_module(module), command)
     except (ImportError, MemoryError) as error:
         if isinstance(error, ImportError) and not any(word in str(error) for word in _NO_MEMORY):

@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import prompts
 from .audio import AudioInput, read_audio, split_at_quiet
-from .config import Manifest, RuntimeOptions
-from .default_bundle import find_bundle
+from .bundle.default_bundle import find_bundle
+from .bundle.manifest import Manifest, RuntimeOptions
 from .engine import Answer, Engine, OnSound, OnText
 from .errors import MimoEdgeError
-from .events import Event, TurnStats
+from .generation.events import Event, TurnStats
+from .generation.sound import SoundOptions
 from .listener import Listener
-from .prompts import Reply
+from .prompt import prompts
+from .prompt.prompts import Reply
 from .session import Session
-from .sound import SoundOptions
 from .tasks import Overrides, Task, task
 from .trained_tasks import Ability, check_trained
 

@@ -16,16 +16,16 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from . import prompts
 from .audio import AudioInput
-from .barge_in import heard_part
 from .engine import Answer, Engine, OnText
 from .errors import MimoEdgeError
-from .events import Event, TurnEnd
-from .patches import InterleavedPiece, Positions
-from .prompts import Reply, Turn
+from .generation.events import Event, TurnEnd
+from .generation.heard import heard_part
+from .generation.sound import SoundOptions
+from .prompt import prompts
+from .prompt.positions import InterleavedPiece, Positions
+from .prompt.prompts import Reply, Turn
 from .session_file import SavedSession
-from .sound import SoundOptions
 from .tasks import Overrides, Task, converse
 
 __all__ = ["Prepared", "Session"]

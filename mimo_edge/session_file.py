@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from .atomic import atomic_output
-from .config import Manifest
+from .bundle.manifest import Manifest
+from .bundle.untrusted_arrays import ArrayFile
+from .bundle.untrusted_json import decode_text, parse_json, printable_name, validate
 from .errors import MimoEdgeError
-from .patches import InterleavedPiece, Positions
-from .prompts import Reply, Turn
-from .untrusted_arrays import ArrayFile
-from .untrusted_json import decode_text, parse_json, printable_name, validate
+from .prompt.positions import InterleavedPiece, Positions
+from .prompt.prompts import Reply, Turn
 
 __all__ = ["SavedSession"]
 

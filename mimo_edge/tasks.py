@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from . import prompts
 from .errors import MimoEdgeError
-from .generate import GenerationOptions
-from .patches import Piece
-from .prompts import Reply, Turn
-from .sampling import SamplerOptions
+from .generation.generate import GenerationOptions
+from .prompt import prompts
+from .prompt.positions import Piece
+from .prompt.prompts import Reply, Turn
+from .stages.sampling import SamplerOptions
 
 __all__ = ["Overrides", "Task", "converse", "task"]
 

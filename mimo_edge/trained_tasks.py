@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .config import Manifest
+from .bundle.manifest import Manifest
 from .errors import NotTrainedError
 
 __all__ = ["Ability", "check_trained", "doubt_about", "is_known"]

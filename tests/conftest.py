@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.engine import Engine
 from mimo_edge.model import MimoAudio
 from tests.golden.folder import Golden

@@ -13,7 +13,7 @@ import soundfile
 
 from convert.recipes import get_recipe, part_sizes
 from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
-from mimo_edge.bundle_files import load_manifest
+from mimo_edge.bundle.files import load_manifest
 from tests.golden.folder import Golden
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from convert.cli import convert_command
-from mimo_edge.cli import cli
+from mimo_edge.commands.cli import cli
 from tests.tools.readme_media import PICTURE, RECORDING, picture, words_of
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +46,7 @@ def test_what_the_readme_links_to_is_there() -> None:
 
 def test_the_layout_names_what_is_there() -> None:
     layout = README[README.index("## Layout") :]
-    places = (ROOT, ROOT / "mimo_edge", ROOT / "mimo_edge" / "live")
+    places = (ROOT, ROOT / "mimo_edge")
     for name in re.findall(r"`([^`]+)`", layout):
         candidates = [place / f"{name}{ending}" for place in places for ending in ("", ".py")]
         assert any(path.exists() for path in candidates), name

@@ -10,7 +10,7 @@ from convert.backbone import expected_backbone_tensors
 from convert.recipes import RECIPES, part_sizes
 from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from convert.tensors import audio_tensors, patch_tensors
-from mimo_edge import released
+from mimo_edge.measure import released
 
 BACKBONE = {
     name: math.prod(shape) for name, shape in expected_backbone_tensors(RELEASED_LANGUAGE).items()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.engine import Engine
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides

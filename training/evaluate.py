@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mimo_edge.audio import log_mel
-from mimo_edge.config import AudioConfig
+from mimo_edge.bundle.manifest import AudioConfig
 from training import domain
 from training.augment import ANSWER, Condition, augment
 from training.data import ANSWER_VOICES, SAMPLE_RATE, VOICES, Utterance, describe, render

@@ -22,10 +22,10 @@ import numpy as np
 from convert.bundle import convert
 from convert.recipes import RECIPES
 from convert.source import open_source
-from mimo_edge import prompts
 from mimo_edge.engine import Engine
-from mimo_edge.patches import Positions
-from mimo_edge.prompts import Turn
+from mimo_edge.prompt import prompts
+from mimo_edge.prompt.positions import Positions
+from mimo_edge.prompt.prompts import Turn
 from training import domain
 from training.augment import Condition, augment
 from training.data import VOICES, describe, render

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import AudioConfig
+from ..bundle.manifest import AudioConfig
 
 __all__ = ["MEL_BLOCK", "log_mel", "mel_filters", "mel_frames"]
 

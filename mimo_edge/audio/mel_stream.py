@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import AudioConfig
+from ..bundle.manifest import AudioConfig
 from ..errors import MimoEdgeError
 from .mel import MEL_BLOCK, log_mel, mel_frames
 from .reading import check_length

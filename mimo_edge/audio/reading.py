@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ..config import AudioConfig
+from ..bundle.manifest import AudioConfig
 from ..errors import MimoEdgeError
 from .arrays import array_name, from_array, is_array
 from .containers import parts_of

@@ -1,1 +1,3 @@
-"""What a bundle's files must be like, looked at before any native library sees them."""
+"""The folder of a model: its manifest, its files, and what they must be like before any native
+library sees them.
+"""

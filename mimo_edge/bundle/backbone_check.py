@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..config import BackboneConfig, Manifest
 from ..errors import MimoEdgeError
-from ..memory import is_memory_fault, no_memory
+from ..system.memory import is_memory_fault, no_memory
 from .gguf_header import GgufHeader, read_header
+from .manifest import BackboneConfig, Manifest
 from .number_types import NUMBER_TYPES
 
 __all__ = ["check_backbone"]

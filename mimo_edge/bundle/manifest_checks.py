@@ -6,17 +6,10 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from ..config import (
-    BACKBONE_FILE,
-    GRAPHS,
-    MANIFEST_FILE,
-    AudioConfig,
-    Manifest,
-    PatchConfig,
-)
-from ..replacement import BUNDLE_FILES
-from ..untrusted_json import validate
+from .manifest import BACKBONE_FILE, GRAPHS, MANIFEST_FILE, AudioConfig, Manifest, PatchConfig
 from .number_types import NUMBER_TYPES, row_bytes, row_length
+from .replacement import BUNDLE_FILES
+from .untrusted_json import validate
 
 __all__ = ["check_dimensions", "check_manifest"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gguf
 
-from ..config import BackboneConfig
+from .manifest import BackboneConfig
 
 __all__ = ["NUMBER_TYPES", "row_bytes", "row_length"]
 

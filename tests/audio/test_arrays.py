@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from mimo_edge.audio import read_audio, resample
-from mimo_edge.config import AudioConfig
+from mimo_edge.bundle.manifest import AudioConfig
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 

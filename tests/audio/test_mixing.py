@@ -10,7 +10,7 @@ import soundfile
 
 from mimo_edge.audio import read_audio
 from mimo_edge.audio.mixing import Mixer
-from mimo_edge.config import AudioConfig
+from mimo_edge.bundle.manifest import AudioConfig
 from mimo_edge.model import MimoAudio
 
 RATE = 24_000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mimo_edge.audio import log_mel, mel_filters, resample, split_at_quiet
-from mimo_edge.config import AudioConfig
+from mimo_edge.bundle.manifest import AudioConfig
 from mimo_edge.model import MimoAudio
 
 RATE = 24_000

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mimo_edge.bundle_files import file_sample, file_sha256, load_manifest
-from mimo_edge.config import (
+from mimo_edge.bundle.files import file_sample, file_sha256, load_manifest
+from mimo_edge.bundle.manifest import (
     BACKBONE_FILE,
     CODE_EMBEDDINGS_FILE,
     GRAPHS,

@@ -12,8 +12,8 @@ from pathlib import Path
 import gguf
 import pytest
 
-from mimo_edge.bundle_files import load_manifest
-from mimo_edge.config import BACKBONE_FILE, Manifest, RuntimeOptions
+from mimo_edge.bundle.files import load_manifest
+from mimo_edge.bundle.manifest import BACKBONE_FILE, Manifest, RuntimeOptions
 from mimo_edge.model import MimoAudio
 from tests.tools.gguf_files import (
     TensorLine,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mimo_edge.bundle_files import load_manifest
-from mimo_edge.config import CHECKSUM_KEY, MANIFEST_FILE, checksum
+from mimo_edge.bundle.files import load_manifest
+from mimo_edge.bundle.manifest import CHECKSUM_KEY, MANIFEST_FILE, checksum
 from mimo_edge.errors import MimoEdgeError
 
 HUGE = (0, -1, 10**18, 10**21)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mimo_edge.bundle_files import load_manifest
-from mimo_edge.config import CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE
+from mimo_edge.bundle.files import load_manifest
+from mimo_edge.bundle.manifest import CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE
 
 from .test_bad_bundle import complaint, sign
 

@@ -20,8 +20,8 @@ import pytest
 from convert import bundle as bundle_module
 from convert.checkpoint import Checkpoint
 from convert.memory import look_at_memory
-from mimo_edge.bundle_files import file_sha256, load_manifest
-from mimo_edge.config import MANIFEST_FILE, Manifest, RuntimeOptions
+from mimo_edge.bundle.files import file_sha256, load_manifest
+from mimo_edge.bundle.manifest import MANIFEST_FILE, Manifest, RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from tests.tools.bundles import convert_checkpoint

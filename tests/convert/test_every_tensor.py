@@ -16,7 +16,7 @@ from convert.recipes import build_graph
 from convert.source import Source, open_source
 from convert.tensors import RecordedWeights, unread_tensors
 from convert.vocoder import WINDOW_TENSOR, build_vocoder
-from mimo_edge.config import GRAPHS
+from mimo_edge.bundle.manifest import GRAPHS
 from mimo_edge.errors import MimoEdgeError
 from tests import reference
 from tests.golden.folder import relative

@@ -13,7 +13,7 @@ import pytest
 
 from convert.checkpoint import Checkpoint
 from convert.origin import find_checkpoint
-from mimo_edge.bundle_files import load_manifest
+from mimo_edge.bundle.files import load_manifest
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.full_disk import largest_file
 from tests.tools.hub_server import COMMIT, Hub, hub_server
@@ -34,7 +34,7 @@ CHUNK = 10 << 20
 RESOLVE = """
 import sys
 from convert.origin import find_checkpoint
-from mimo_edge.bundle_files import load_manifest
+from mimo_edge.bundle.files import load_manifest
 from mimo_edge.errors import MimoEdgeError
 try:
     print(find_checkpoint(sys.argv[1], kind=sys.argv[2], revision=sys.argv[3] or None).folder)

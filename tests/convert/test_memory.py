@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.bundle_files import load_manifest
+from mimo_edge.bundle.files import load_manifest
 from tests.tools.memory import peak_anonymous
 from tests.tools.random_checkpoint import Checkpoint, make_checkpoint
 

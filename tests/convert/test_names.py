@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.bundle_files import load_manifest
+from mimo_edge.bundle.files import load_manifest
 from tests.golden.folder import Golden
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have only text")

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from convert.target import claim
-from mimo_edge.bundle_files import load_manifest
-from mimo_edge.config import BACKBONE_FILE, MANIFEST_FILE, checksum
+from mimo_edge.bundle.files import load_manifest
+from mimo_edge.bundle.manifest import BACKBONE_FILE, MANIFEST_FILE, checksum
+from mimo_edge.bundle.replacement import COMPLETE_FOLDER, PARTIAL_FOLDER
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.replacement import COMPLETE_FOLDER, PARTIAL_FOLDER
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "models" / "demo"

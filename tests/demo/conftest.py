@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.default_bundle import find_bundle
+from mimo_edge.bundle.default_bundle import find_bundle
 from mimo_edge.model import MimoAudio
 
 FOLDER = Path(__file__).parent.parent / "data" / "demo"

@@ -14,12 +14,12 @@ import pytest
 import soundfile
 
 from mimo_edge.audio.voice_activity import SileroDetector
-from mimo_edge.live.conversation import Conversation
-from mimo_edge.live.events import AnswerHeard, LiveEvent, Notice, TurnReport
-from mimo_edge.live.model_events import Ended, Failed, ModelEvent
-from mimo_edge.live.model_worker import ModelWorker
-from mimo_edge.live.playback import Playback
-from mimo_edge.live.turns import TurnTaker
+from mimo_edge.dialogue.conversation import Conversation
+from mimo_edge.dialogue.events import AnswerHeard, LiveEvent, Notice, TurnReport
+from mimo_edge.dialogue.model_events import Ended, Failed, ModelEvent
+from mimo_edge.dialogue.model_worker import ModelWorker
+from mimo_edge.dialogue.playback import Playback
+from mimo_edge.dialogue.turns import TurnTaker
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mimo_edge.patches import InterleavedPiece, Piece
-from mimo_edge.prompts import Turn, conversation, few_shot, speak, transcribe, understand
+from mimo_edge.prompt.positions import InterleavedPiece, Piece
+from mimo_edge.prompt.prompts import Turn, conversation, few_shot, speak, transcribe, understand
 
 __all__ = ["PROMPTS", "Listen"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mimo_edge.audio import log_mel, read_audio
 from mimo_edge.engine import Engine
-from mimo_edge.patches import to_patches
+from mimo_edge.prompt.positions import to_patches
 
 from .folder import Golden, relative
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mimo_edge.cache import PositionCache
 from mimo_edge.engine import Engine
-from mimo_edge.generate import GenerationOptions, Stages, generate_steps
-from mimo_edge.patches import Positions
-from mimo_edge.sampling import GREEDY, SamplerOptions, candidates
+from mimo_edge.generation.generate import GenerationOptions, Stages, generate_steps
+from mimo_edge.generation.position_cache import PositionCache
+from mimo_edge.prompt.positions import Positions
+from mimo_edge.stages.sampling import GREEDY, SamplerOptions, candidates
 
 from .folder import STOPS, Golden, relative
 from .prompts import PROMPTS

@@ -19,9 +19,9 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from mimo_edge.audio_tokenizer import DecoderStream
 from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
+from mimo_edge.stages.audio_tokenizer import DecoderStream
 
 from .folder import Golden, relative
 

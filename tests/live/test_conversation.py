@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mimo_edge.live.events import (
+from mimo_edge.dialogue.events import (
     AnswerHeard,
     AnswerText,
     Level,

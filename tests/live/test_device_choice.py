@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from mimo_edge.console import Console
+from mimo_edge.commands.console import Console
+from mimo_edge.commands.live_chat import show_devices
+from mimo_edge.devices import portaudio
+from mimo_edge.devices.choice import choose_device, list_devices
+from mimo_edge.devices.microphone import Microphone
+from mimo_edge.devices.portaudio import NoSoundError
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live import portaudio
-from mimo_edge.live.devices import choose_device, list_devices
-from mimo_edge.live.microphone import Microphone
-from mimo_edge.live.portaudio import NoSoundError
-from mimo_edge.live_chat import show_devices
 
 
 class PortAudioError(Exception):

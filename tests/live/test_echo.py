@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from mimo_edge.dialogue.echo import EchoCanceller
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live.echo import EchoCanceller
 
 RATE = 24_000
 DEMO = Path(__file__).parents[1] / "data" / "demo"

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 
 from mimo_edge.audio.voice_activity import SileroDetector
-from mimo_edge.live.echo import EchoCanceller
-from mimo_edge.live.playback import Playback
-from mimo_edge.live.turn_events import BargeIn, BargeInDismissed, BargeInSuspected
-from mimo_edge.live.turns import TurnTaker
+from mimo_edge.dialogue.echo import EchoCanceller
+from mimo_edge.dialogue.playback import Playback
+from mimo_edge.dialogue.turn_events import BargeIn, BargeInDismissed, BargeInSuspected
+from mimo_edge.dialogue.turns import TurnTaker
 
 RATE = 24_000
 BLOCK = RATE // 100

@@ -5,12 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mimo_edge.live.events import (
-    AnswerHeard,
-    Notice,
-    QuestionHeard,
-)
-from mimo_edge.live.model_events import Failed
+from mimo_edge.dialogue.events import AnswerHeard, Notice, QuestionHeard
+from mimo_edge.dialogue.model_events import Failed
 
 from .two_sides import RATE, STEP, Talk
 

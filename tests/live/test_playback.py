@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mimo_edge.dialogue.playback import Playback, PlaybackSettings
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live.playback import Playback, PlaybackSettings
 
 RATE = 1000
 BLOCK = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mimo_edge.live.push_to_talk import PushToTalk
-from mimo_edge.live.turn_events import (
+from mimo_edge.dialogue.push_to_talk import PushToTalk
+from mimo_edge.dialogue.turn_events import (
     BargeIn,
     TurnDropped,
     TurnFinished,

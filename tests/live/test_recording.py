@@ -14,9 +14,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from mimo_edge.dialogue import recording
+from mimo_edge.dialogue.recording import Recording, check_recording
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live import recording
-from mimo_edge.live.recording import Recording, check_recording
 from tests.tools.full_disk import largest_file
 
 RATE = 24000
@@ -215,7 +215,7 @@ _TALK = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from mimo_edge.live.recording import Recording
+from mimo_edge.dialogue.recording import Recording
 
 recorder = Recording(Path(sys.argv[1]))
 for number in range(1000):

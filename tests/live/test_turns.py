@@ -12,8 +12,7 @@ import pytest
 import soundfile
 
 from mimo_edge.audio.voice_activity import SileroDetector, VoiceChunk
-from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live.turn_events import (
+from mimo_edge.dialogue.turn_events import (
     BargeIn,
     BargeInDismissed,
     BargeInMode,
@@ -25,7 +24,8 @@ from mimo_edge.live.turn_events import (
     TurnSettings,
     TurnStarted,
 )
-from mimo_edge.live.turns import TurnTaker
+from mimo_edge.dialogue.turns import TurnTaker
+from mimo_edge.errors import MimoEdgeError
 
 RATE = 1000
 CHUNK = 32

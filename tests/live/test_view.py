@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from mimo_edge.live.events import (
+from mimo_edge.commands.view import JsonView, PanelView, PlainView, describe_report
+from mimo_edge.dialogue.events import (
     AnswerHeard,
     AnswerText,
     Level,
@@ -21,7 +22,6 @@ from mimo_edge.live.events import (
     StateChanged,
     TurnReport,
 )
-from mimo_edge.live.view import JsonView, PanelView, PlainView, describe_report
 
 REPORT = TurnReport(
     turn=1,

@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 
 from mimo_edge.audio.voice_activity import VoiceChunk
-from mimo_edge.events import TurnStats
-from mimo_edge.live.conversation import Conversation
-from mimo_edge.live.events import (
-    LiveEvent,
-    StateChanged,
-)
-from mimo_edge.live.model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
-from mimo_edge.live.playback import Playback
-from mimo_edge.live.turns import TurnTaker
+from mimo_edge.dialogue.conversation import Conversation
+from mimo_edge.dialogue.events import LiveEvent, StateChanged
+from mimo_edge.dialogue.model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
+from mimo_edge.dialogue.playback import Playback
+from mimo_edge.dialogue.turns import TurnTaker
+from mimo_edge.generation.events import TurnStats
 
 RATE = 24_000
 STEP = 0.02

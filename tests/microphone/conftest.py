@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mimo_edge.devices import portaudio
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live import portaudio
 from tests.tools.sound_server import SoundServer, missing_programs
 
 

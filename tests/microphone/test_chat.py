@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mimo_edge.default_bundle import find_bundle
+from mimo_edge.bundle.default_bundle import find_bundle
 from mimo_edge.model import MimoAudio
 from tests.tools.sound_server import RATE, Capture, SoundServer
 from tests.tools.talker import talking

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mimo_edge.devices import portaudio
+from mimo_edge.devices.choice import choose_device, list_devices
+from mimo_edge.devices.device_stream import BLOCK_S
+from mimo_edge.devices.microphone import Block, Microphone
+from mimo_edge.devices.portaudio import DeviceLost
+from mimo_edge.devices.speaker import QUICK_S, Speaker
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live import portaudio
-from mimo_edge.live.device_stream import BLOCK_S
-from mimo_edge.live.devices import choose_device, list_devices
-from mimo_edge.live.microphone import Block, Microphone
-from mimo_edge.live.portaudio import DeviceLost
-from mimo_edge.live.speaker import QUICK_S, Speaker
 from tests.tools.sound_server import RATE, SoundServer
 
 pytestmark = pytest.mark.microphone
@@ -323,7 +323,7 @@ def test_alsa_prints_nothing(server: SoundServer) -> None:
     """It reports what fails, and every underrun, on standard error: in the middle of the panel."""
     script = """
 import ctypes
-from mimo_edge.live import portaudio
+from mimo_edge.devices import portaudio
 portaudio.library()
 handle = ctypes.c_void_p()
 alsa = ctypes.CDLL("libasound.so.2")

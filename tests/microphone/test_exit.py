@@ -16,8 +16,8 @@ pytestmark = pytest.mark.microphone
 _OPEN = """
 import sys
 import numpy as np
-from mimo_edge.live.microphone import Microphone
-from mimo_edge.live.speaker import Speaker
+from mimo_edge.devices.microphone import Microphone
+from mimo_edge.devices.speaker import Speaker
 
 microphone = Microphone()
 speaker = Speaker(lambda count: np.zeros(count, dtype=np.float32))

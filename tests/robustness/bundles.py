@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from mimo_edge.bundle_files import file_sample, file_sha256
-from mimo_edge.config import CHECKSUM_KEY, MANIFEST_FILE, checksum
+from mimo_edge.bundle.files import file_sample, file_sha256
+from mimo_edge.bundle.manifest import CHECKSUM_KEY, MANIFEST_FILE, checksum
 
 from .damage import damage
 from .gguf_files import mutate_gguf

@@ -31,7 +31,7 @@ WALL_SECONDS = 60
 LARGEST_FILE = 256 << 20
 _ENVIRONMENT = {"PYTHONPATH": str(ROOT), "ORT_DISABLE_TELEMETRY": "1"}
 """onnxruntime would start a thread when it is imported; in a forked child it waits for it."""
-_IMPORTED = ("mimo_edge.cli", "convert.cli", "gguf", "onnx_ir")
+_IMPORTED = ("mimo_edge.commands.cli", "convert.cli", "gguf", "onnx_ir")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Forks:
         folder: Path,
         *,
         stdin: bytes = b"",
-        program: str = "mimo_edge.cli:main",
+        program: str = "mimo_edge.commands.cli:main",
         kill_after: float | None = None,
     ) -> Outcome:
         """`mimo-edge ARGUMENTS` in `folder`, which is also its home and its temporary folder.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mimo_edge.live.recording import TRACKS, TRANSCRIPT, Recording
+from mimo_edge.dialogue.recording import TRACKS, TRANSCRIPT, Recording
 
 from .forks import Forks, Outcome
 from .mutant import QUICK, World

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.cli import main
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
+from mimo_edge.commands.cli import main
 from mimo_edge.model import MimoAudio
 
 QUICK = ("--threads", "1", "--max-new-tokens", "12", "--seed", "1")

@@ -9,9 +9,9 @@ import llama_cpp
 import numpy as np
 import pytest
 
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.engine import Engine
-from mimo_edge.spare_cores import SpareCores
+from mimo_edge.system.spare_cores import SpareCores
 from tests.runtime.test_spare_cores import Machine
 
 
@@ -44,10 +44,10 @@ def test_cores_are_left_to_sound_and_other_programs(
 ) -> None:
     """While they need them, and unless somebody chose the number of threads."""
     machine = Machine(4)
-    monkeypatch.setattr("mimo_edge.core_shares.fast_cores", lambda: 4)
-    monkeypatch.setattr("mimo_edge.core_shares.logical_processors", lambda: 4)
-    monkeypatch.setattr("mimo_edge.core_shares._LARGE_BYTES", 0)
-    monkeypatch.setattr("mimo_edge.spare_cores.usable_cores", lambda: 4)
+    monkeypatch.setattr("mimo_edge.stages.placement.fast_cores", lambda: 4)
+    monkeypatch.setattr("mimo_edge.stages.placement.logical_processors", lambda: 4)
+    monkeypatch.setattr("mimo_edge.stages.placement._LARGE_BYTES", 0)
+    monkeypatch.setattr("mimo_edge.system.spare_cores.usable_cores", lambda: 4)
     spare_cores = SpareCores(machine.times, lambda: machine.now)
     monkeypatch.setattr("mimo_edge.engine.SpareCores", lambda: spare_cores)
     threads = []

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mimo_edge import codes_file
-from mimo_edge.bundle_files import load_manifest
-from mimo_edge.config import Manifest
+from mimo_edge.audio import codes_file
+from mimo_edge.bundle.files import load_manifest
+from mimo_edge.bundle.manifest import Manifest
 from mimo_edge.errors import MimoEdgeError
 
 from .conftest import Command

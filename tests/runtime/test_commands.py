@@ -59,7 +59,7 @@ def test_chat_without_recordings_or_microphone(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said before the model is loaded; a machine with a microphone would listen."""
-    monkeypatch.setattr("mimo_edge.live.devices.list_devices", lambda: [])
+    monkeypatch.setattr("mimo_edge.devices.choice.list_devices", lambda: [])
     sentence = command("chat", "--model", "missing").sentence
     assert "no microphone" in sentence and "--input FILE" in sentence
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mimo_edge.core_shares import share_cores
+from mimo_edge.stages.placement import share_cores
 
 SMALL, LARGE = 2_000_000, 4_700_000_000
 
@@ -15,15 +15,15 @@ SMALL, LARGE = 2_000_000, 4_700_000_000
 def test_the_patch_decoder_leaves_a_core_and_takes_four_at_most(
     threads: int, cores: int, patch_decoder: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mimo_edge.core_shares.usable_cores", lambda: cores)
+    monkeypatch.setattr("mimo_edge.stages.placement.usable_cores", lambda: cores)
     shares = share_cores(threads, LARGE)
     assert (shares.threads, shares.patch_decoder) == (threads, patch_decoder)
 
 
 def test_threads_follow_the_size_unless_somebody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second thread makes a small model no faster, and waits where another program is busy."""
-    monkeypatch.setattr("mimo_edge.core_shares.usable_cores", lambda: 8)
-    monkeypatch.setattr("mimo_edge.core_shares.fast_cores", lambda: 6)
+    monkeypatch.setattr("mimo_edge.stages.placement.usable_cores", lambda: 8)
+    monkeypatch.setattr("mimo_edge.stages.placement.fast_cores", lambda: 6)
     assert share_cores(0, SMALL).threads == 1
     assert share_cores(0, LARGE).threads == 6
     assert share_cores(0, LARGE).makes_way and share_cores(0, SMALL).makes_way

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.cores import fast_cores, usable_cores
+from mimo_edge.system.cores import fast_cores, usable_cores
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells this in files")
 
@@ -18,7 +18,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells this 
 @pytest.fixture(autouse=True)
 def no_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests may run in a container themselves."""
-    monkeypatch.setattr("mimo_edge.control_groups._OWN_CGROUPS", tmp_path / "none")
+    monkeypatch.setattr("mimo_edge.system.control_groups._OWN_CGROUPS", tmp_path / "none")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def hybrid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (topology / "core_cpus_list").write_text(f"{siblings}\n")
     (tmp_path / "cpu_core").mkdir()
     (tmp_path / "cpu_core" / "cpus").write_text("0-3\n")
-    monkeypatch.setattr("mimo_edge.cores._SYSTEM", tmp_path)
+    monkeypatch.setattr("mimo_edge.system.cores._SYSTEM", tmp_path)
     return tmp_path
 
 
@@ -56,7 +56,7 @@ def test_threads_are_counted_by_fast_cores(
 def test_where_linux_tells_nothing_every_processor_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mimo_edge.cores._SYSTEM", tmp_path)
+    monkeypatch.setattr("mimo_edge.system.cores._SYSTEM", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 7})
     assert (usable_cores(), fast_cores()) == (3, 3)
     (tmp_path / "cpu_core").mkdir()
@@ -70,9 +70,9 @@ def quota_files(folder: Path, files: dict[str, str], monkeypatch: pytest.MonkeyP
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
-    monkeypatch.setattr("mimo_edge.control_groups._OWN_CGROUPS", folder / "own")
-    monkeypatch.setattr("mimo_edge.control_groups._CGROUPS", folder / "fs")
-    monkeypatch.setattr("mimo_edge.cores._SYSTEM", folder)
+    monkeypatch.setattr("mimo_edge.system.control_groups._OWN_CGROUPS", folder / "own")
+    monkeypatch.setattr("mimo_edge.system.control_groups._CGROUPS", folder / "fs")
+    monkeypatch.setattr("mimo_edge.system.cores._SYSTEM", folder)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
 
 
@@ -143,7 +143,7 @@ def test_a_real_quota_is_seen(half_a_core: Path) -> None:
     code = (
         "import os, pathlib, sys\n"
         "pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))\n"
-        "from mimo_edge.cores import fast_cores, usable_cores\n"
+        "from mimo_edge.system.cores import fast_cores, usable_cores\n"
         "print(usable_cores(), fast_cores())"
     )
     done = subprocess.run(

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.graphs import Graph
 from mimo_edge.model import MimoAudio
+from mimo_edge.stages.graphs import Graph
 from mimo_edge.tasks import Overrides
 
 

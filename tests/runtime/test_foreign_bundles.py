@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mimo_edge.bundle_files import load_manifest
-from mimo_edge.config import BACKBONE_FILE, CHECKSUM_KEY, MANIFEST_FILE, checksum
+from mimo_edge.bundle.files import load_manifest
+from mimo_edge.bundle.manifest import BACKBONE_FILE, CHECKSUM_KEY, MANIFEST_FILE, checksum
 
 from .conftest import QUICK, Command
 

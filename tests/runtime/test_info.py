@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from mimo_edge import machine
-from mimo_edge.machine_needs import ModelSize
+from mimo_edge.measure import machine
+from mimo_edge.stages.machine_needs import ModelSize
 
 from .conftest import Command
 

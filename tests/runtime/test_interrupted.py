@@ -21,11 +21,13 @@ import numpy as np
 import pytest
 
 import mimo_edge
-from mimo_edge import audio_tokenizer, backbone_sequence, cache, generate, graphs, patch_decoder
-from mimo_edge.events import TextDelta, TurnEnd
+from mimo_edge.generation import generate
+from mimo_edge.generation import position_cache as cache
+from mimo_edge.generation.events import TextDelta, TurnEnd
+from mimo_edge.generation.sound import SoundOptions
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
-from mimo_edge.sound import SoundOptions
+from mimo_edge.stages import audio_tokenizer, backbone_sequence, graphs, patch_decoder
 from mimo_edge.tasks import Overrides
 
 Ask = Callable[[Session, Path], object]

@@ -30,7 +30,7 @@ for name in ("socket", "create_connection", "getaddrinfo"):
 EVERYTHING = """
 import sys
 from pathlib import Path
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
 
@@ -61,7 +61,7 @@ def test_every_task_runs(default_bundle: Path, clips: dict[str, Path]) -> None:
     assert done.stdout == "all of it works\n"
 
 
-COMMANDS = "from mimo_edge.cli import main; main(sys.argv[1:])"
+COMMANDS = "from mimo_edge.commands.cli import main; main(sys.argv[1:])"
 CONVERT = "import runpy; runpy.run_module('convert', run_name='__main__')"
 
 
@@ -87,7 +87,7 @@ def test_convert_says_what_to_install(code: str, arguments: tuple[str, ...]) -> 
 
 def test_the_runtime_imports_no_converter() -> None:
     """Not even where it could: `convert` is not part of an installed runtime's way."""
-    code = "import mimo_edge.cli, mimo_edge.model; print(*sorted(sys.modules))"
+    code = "import mimo_edge.commands.cli, mimo_edge.model; print(*sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", "import sys; " + code], cwd=ROOT, capture_output=True, text=True
     )

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimo_edge import prompts
-from mimo_edge.barge_in import heard_part
 from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.events import TurnEnd
+from mimo_edge.generation.events import TurnEnd
+from mimo_edge.generation.heard import heard_part
 from mimo_edge.model import MimoAudio
-from mimo_edge.patches import InterleavedPiece, Positions, concatenate
+from mimo_edge.prompt import prompts
+from mimo_edge.prompt.positions import InterleavedPiece, Positions, concatenate
 from mimo_edge.session import Session
 
 from .test_sessions import OPTIONS, end_of, same_sampling, spoken, text_ids

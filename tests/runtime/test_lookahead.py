@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mimo_edge.engine import Engine
-from mimo_edge.lookahead import log_spectral_distance, measure_lookahead, seam_jumps
+from mimo_edge.measure.lookahead import log_spectral_distance, measure_lookahead, seam_jumps
 
 from .conftest import Command
 

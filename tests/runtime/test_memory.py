@@ -10,16 +10,16 @@ from typing import Any
 import psutil
 import pytest
 
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.memory import check_memory
 from mimo_edge.model import MimoAudio
+from mimo_edge.system.memory import check_memory
 from tests.tools.children import run_child
 
 LIMITS = """
 import resource, sys
 import numpy as np
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
@@ -74,8 +74,8 @@ STATISTICS = "inactive_file 70000000\nanon 5\nactive_file 30000000\n"
 @pytest.mark.parametrize("what", ["available", "v2", "v2 of a group above", "v1"])
 def test_what_is_free(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the machine and of the container, less what only files take there."""
-    monkeypatch.setattr("mimo_edge.control_groups._CGROUPS", tmp_path)
-    monkeypatch.setattr("mimo_edge.control_groups._OWN_CGROUPS", tmp_path / "own")
+    monkeypatch.setattr("mimo_edge.system.control_groups._CGROUPS", tmp_path)
+    monkeypatch.setattr("mimo_edge.system.control_groups._OWN_CGROUPS", tmp_path / "own")
     free = 50e9 if what != "available" else 700e6
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     if what == "v2":

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge import native_probe
 from mimo_edge.errors import MimoEdgeError
+from mimo_edge.stages import native_probe
 from tests.runtime.conftest import Command
 
 ROOT = Path(__file__).parent.parent.parent

@@ -11,7 +11,7 @@ import click
 import pytest
 import soundfile
 
-from mimo_edge.cli import cli
+from mimo_edge.commands.cli import cli
 
 from .conftest import Command, Result
 
@@ -277,5 +277,5 @@ def test_no_bundle_at_all(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("MIMO_EDGE_MODEL")
-    monkeypatch.setattr("mimo_edge.default_bundle._DEMO_FOLDERS", (tmp_path,))
+    monkeypatch.setattr("mimo_edge.bundle.default_bundle._DEMO_FOLDERS", (tmp_path,))
     assert "give the folder of a bundle" in command("text", "Hello.").sentence

@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from mimo_edge.config import PatchConfig
-from mimo_edge.patches import (
+from mimo_edge.bundle.manifest import PatchConfig
+from mimo_edge.prompt.positions import (
     AudioPiece,
     InterleavedPiece,
     Layout,
@@ -18,8 +18,8 @@ from mimo_edge.patches import (
     concatenate,
     to_patches,
 )
-from mimo_edge.prompts import Turn, conversation, speak
-from mimo_edge.text_tokenizer import TextTokenizer
+from mimo_edge.prompt.prompts import Turn, conversation, speak
+from mimo_edge.prompt.text_tokenizer import TextTokenizer
 
 SPECIAL = {"<|empty|>": 900, "<|sosp|>": 901, "<|eosp|>": 902, "<|sostm|>": 903}
 SPECIAL |= {"<|eostm|>": 904, "<|eot|>": 905, "<|im_start|>": 906, "<|im_end|>": 907}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.sampling import GREEDY, SamplerOptions, candidates, sample
+from mimo_edge.stages.sampling import GREEDY, SamplerOptions, candidates, sample
 from mimo_edge.tasks import Overrides, task
 
 

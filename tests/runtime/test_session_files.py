@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.engine import Answer, Engine
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.events import AudioChunk, Event, TextDelta, TurnEnd
+from mimo_edge.generation.events import AudioChunk, Event, TextDelta, TurnEnd
 from mimo_edge.model import MimoAudio
-from mimo_edge.patches import Positions
+from mimo_edge.prompt.positions import Positions
 from mimo_edge.session import Session
 from mimo_edge.tasks import Overrides
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mimo_edge import prompts
 from mimo_edge.audio import read_audio
-from mimo_edge.audio_tokenizer import DecoderStream
 from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.events import AudioChunk, TurnEnd
+from mimo_edge.generation.events import AudioChunk, TurnEnd
+from mimo_edge.generation.sound import SoundOptions, SoundThread
 from mimo_edge.model import MimoAudio
-from mimo_edge.patches import to_patches
-from mimo_edge.sound import SoundOptions, SoundThread
+from mimo_edge.prompt import prompts
+from mimo_edge.prompt.positions import to_patches
+from mimo_edge.stages.audio_tokenizer import DecoderStream
 from mimo_edge.tasks import Overrides, task
 
 GROUP = 4

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from mimo_edge.spare_cores import SpareCores, processor_times
+from mimo_edge.system.spare_cores import SpareCores, processor_times
 
 
 @pytest.fixture(autouse=True)
 def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """The made-up machines have as many as they say; this one counts only where it is measured."""
-    monkeypatch.setattr("mimo_edge.spare_cores.usable_cores", lambda: 8)
+    monkeypatch.setattr("mimo_edge.system.spare_cores.usable_cores", lambda: 8)
 
 
 class Machine:

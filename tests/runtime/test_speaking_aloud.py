@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from mimo_edge.devices import choice as devices
+from mimo_edge.devices import play
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.live import devices, play
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
 

@@ -184,7 +184,7 @@ def test_arguments_that_are_no_text(
 def test_a_pipe_that_another_program_made_non_blocking(tmp_path: Path) -> None:
     """What does not fit waits for the reader."""
     script = (
-        "import os; from mimo_edge import standard_streams; os.set_blocking(1, False)\n"
+        "import os; from mimo_edge.commands import standard_streams; os.set_blocking(1, False)\n"
         "standard_streams.prepare(); print('x' * 1_000_000)"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE) as late:
@@ -197,7 +197,7 @@ def test_a_pipe_that_another_program_made_non_blocking(tmp_path: Path) -> None:
 def test_files_that_are_opened_do_not_become_a_closed_stream(shell, tmp_path: Path) -> None:
     """Otherwise a file would get the number 1, and what native code prints."""
     script = (
-        "import os, sys; from mimo_edge import standard_streams; standard_streams.prepare()\n"
+        "import os, sys; from mimo_edge.commands import standard_streams; standard_streams.prepare()\n"
         "file = open('a', 'wb'); os._exit(file.fileno())"
     )
     done = shell(f'{sys.executable} -c "{script}" <&- >&- 2>&-')
@@ -210,7 +210,7 @@ def test_a_thread_that_draws(shell) -> None:
     """It does not end in a traceback, and the program still learns that its output is lost."""
     script = """
 import sys, threading, click
-from mimo_edge.program import run_command
+from mimo_edge.commands.program import run_command
 @click.command()
 def command():
     thread = threading.Thread(target=lambda: print("drawn", flush=True))

@@ -248,8 +248,8 @@ def test_what_ends_a_program_waits_for_what_must_not_be_cut_short() -> None:
     script = """
 import os, signal, time
 import click
-from mimo_edge.program import run_command
-from mimo_edge.signals import deferred
+from mimo_edge.commands.program import run_command
+from mimo_edge.commands.signals import deferred
 
 @click.command()
 def command():
@@ -277,7 +277,7 @@ def test_a_signal_in_a_finalizer_is_not_lost() -> None:
     script = """
 import os, signal, time
 import click
-from mimo_edge.program import run_command
+from mimo_edge.commands.program import run_command
 
 class Unlucky:
     def __del__(self):

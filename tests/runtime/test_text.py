@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from mimo_edge.engine import Engine
-from mimo_edge.text_tokenizer import Detokenizer, Template, TextTokenizer
+from mimo_edge.prompt.text_tokenizer import Detokenizer, Template, TextTokenizer
 
 
 class Bytes:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.bundle_files import load_manifest
-from mimo_edge.config import Manifest
-from mimo_edge.default_bundle import find_bundle
+from mimo_edge.bundle.default_bundle import find_bundle
+from mimo_edge.bundle.files import load_manifest
+from mimo_edge.bundle.manifest import Manifest
 from mimo_edge.errors import NotTrainedError
 from mimo_edge.model import MimoAudio
 from mimo_edge.trained_tasks import check_trained, doubt_about, is_known

@@ -14,7 +14,7 @@ from tests.tools.children import run_child
 
 PRELUDE = """
 import contextlib, gc, os, sys, threading
-from mimo_edge.config import RuntimeOptions
+from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
@@ -129,7 +129,7 @@ with load() as model:
     refused(lambda: session.ask(clip, on_text=lambda _: session.close()))
     session = model.session(overrides=short)
     refused(lambda: session.ask(clip, on_text=lambda _: model.close()))
-from mimo_edge.sound import SoundOptions
+from mimo_edge.generation.sound import SoundOptions
 for close in (lambda session, model: session.close(), lambda session, model: model.close()):
     for seed in range(6):
         with load() as model, model.session(overrides=Overrides(seed=seed)) as session:
@@ -164,7 +164,7 @@ for handle in (use, close):
         else:
             refused(lambda: session.ask(text="b"))
 assert len(told) == 1
-from mimo_edge.native import Native
+from mimo_edge.stages.native import Native
 freed = []
 owner = Native("whole", freed.append, closed="it is closed")
 other = Native("other part", freed.append, closed="it is closed", owner=owner)
@@ -401,5 +401,5 @@ print(MimoAudio.load(bundle, options).transcribe(clip, overrides=short).stats.te
 
 def test_onnxruntime_sends_nothing() -> None:
     """Its telemetry is off before it is imported, unless somebody turned it on."""
-    code = "import mimo_edge.graphs, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    code = "import mimo_edge.stages.graphs, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     assert run_child(code).out == "1\n"

@@ -16,8 +16,9 @@ import numpy as np
 import soundfile
 from rich.console import Console
 
-from mimo_edge.default_bundle import find_bundle
-from mimo_edge.live.events import (
+from mimo_edge.bundle.default_bundle import find_bundle
+from mimo_edge.commands.view import PanelView
+from mimo_edge.dialogue.events import (
     AnswerHeard,
     AnswerText,
     Level,
@@ -27,7 +28,6 @@ from mimo_edge.live.events import (
     StateChanged,
     TurnReport,
 )
-from mimo_edge.live.view import PanelView
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
 

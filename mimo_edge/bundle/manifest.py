@@ -1,0 +1,266 @@
+"""The manifest of a bundle: everything the runtime has to know about a model.
+
+`manifest.json` is written by `convert/` and read by `bundle_files.py`. Unknown keys,
+missing keys, wrong types and values that no model has are refused, so that an edited or a
+newer manifest is reported and never half-understood. What values must have in common is in
+`bundle/manifest_checks.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from ..errors import MimoEdgeError
+from . import manifest_bounds as bounds
+
+__all__ = [
+    "BACKBONE_FILE",
+    "CHECKSUM_KEY",
+    "CODE_EMBEDDINGS_FILE",
+    "GRAPHS",
+    "HIDDEN_DOWNCAST_FILE",
+    "MANIFEST_FILE",
+    "SCHEMA_VERSION",
+    "AudioConfig",
+    "BackboneConfig",
+    "BundleFile",
+    "Manifest",
+    "PatchConfig",
+    "RuntimeOptions",
+    "SourceFile",
+    "checksum",
+]
+
+SCHEMA_VERSION = 1
+MANIFEST_FILE = "manifest.json"
+BACKBONE_FILE = "backbone.gguf"
+CODE_EMBEDDINGS_FILE = "code_embeddings.npy"
+"""float32 [sum of code vocabularies, local_dim]: inputs of the patch decoder's later steps."""
+DEFAULT_CONTEXT = 4096
+"""Positions of a conversation, fewer where the model was trained for fewer."""
+HIDDEN_DOWNCAST_FILE = "hidden_downcast.npy"
+"""float32 [local_dim, hidden]: makes the input of the patch decoder's first step."""
+GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_decoder")
+"""The graphs of a bundle; each is `{name}.onnx` with its weights in `{name}.onnx.data`."""
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_MOST_THREADS = 512
+"""What ggml is built for (GGML_MAX_N_THREADS)."""
+_LEAST_CONTEXT = 16
+CHECKSUM_KEY = "checksum"
+"""Key of `manifest.json` that is no field: an edited number would surface anywhere later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleFile:
+    """One file of the bundle."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    name: bounds.Name
+    size: bounds.Bytes
+    """Bytes."""
+    sha256: bounds.Hash
+    sample: bounds.Hash
+    """Hash of a few blocks of the file, quick enough to check at every load."""
+    parameters: bounds.Bytes
+    """Values of the checkpoint that the file holds; 0 if it repeats those of others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """One file of the checkpoint that the bundle was made from."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    name: bounds.Name
+    """`MiMo-Audio-7B-Instruct/config.json`, or with the owner if it came from a hub."""
+    size: bounds.Bytes
+    sha256: bounds.Hash
+    revision: bounds.Name | None = None
+    """Commit of the hub's repository it was downloaded from; None for a folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioConfig:
+    """The audio tokenizer: waveform ↔ log-mel ↔ RVQ codes (technical report, section 2)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    sample_rate: bounds.Rate
+    """Hz, of every waveform that enters or leaves the model."""
+    n_fft: bounds.Samples
+    window_size: bounds.Samples
+    hop_length: bounds.Samples
+    """Samples from one mel frame to the next."""
+    n_mels: bounds.Mels
+    f_min: bounds.Frequency
+    """Hz, lower edge of the lowest mel filter."""
+    f_max: bounds.Frequency
+    """Hz, upper edge of the highest mel filter."""
+    d_model: bounds.Width
+    num_quantizers: bounds.Codebooks
+    """Codebooks of the audio tokenizer; patches hold the first `PatchConfig.channels`."""
+    codebook_sizes: tuple[bounds.CodebookSize, ...]
+    encode_stride: bounds.Stride
+    """Mel frames per code step on the way in (convolution stride × pooling)."""
+    decode_stride: bounds.Stride
+    """Mel frames per code step on the way out; equal to `encode_stride` in the released model."""
+    vocoder_left: bounds.Reach
+    """Mel frames before a frame that its sound depends on (layers × left window), -1: all."""
+    vocoder_right: bounds.Reach
+    """Mel frames after a frame that its sound depends on (layers × right window), -1: all."""
+    decoder_layers: bounds.Layers
+    decoder_heads: bounds.Heads
+    decoder_head_dim: bounds.Width
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples of the waveform that one code step decodes to."""
+        return self.decode_stride * self.hop_length
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchConfig:
+    """Patches of RVQ codes and the two small transformers around the backbone."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    group_size: bounds.Steps
+    """Code steps in a patch."""
+    channels: bounds.Codebooks
+    """Codebooks in a patch (`audio_channels` of the checkpoint)."""
+    vocab_sizes: tuple[bounds.CodebookSize, ...]
+    """Per codebook, the empty id included."""
+    empty_ids: tuple[bounds.CodeId, ...]
+    delays: tuple[bounds.Delay, ...]
+    """Per codebook, the steps by which the patch decoder writes it later."""
+    local_dim: bounds.Width
+    local_layers: bounds.Layers
+    local_heads: bounds.Heads
+
+    @property
+    def decode_steps(self) -> int:
+        """Steps of the patch decoder for one patch."""
+        return self.group_size + max(self.delays)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """The language model: a plain Qwen2, stored as GGUF."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    vocab_size: bounds.Vocabulary
+    hidden_size: bounds.Width
+    layers: bounds.Layers
+    kv_heads: bounds.Heads
+    head_dim: bounds.Width
+    max_positions: bounds.Positions
+    """Longest context the model was trained for, in positions."""
+    embedding_type: bounds.Name
+    """GGUF number type of the tensor `token_embd.weight`."""
+    embedding_offset: bounds.Bytes
+    """Its first byte in the GGUF file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What is in a bundle; see the module's docstring."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    schema_version: int
+    name: bounds.Name
+    """The model's name, from the checkpoint's folder or hub id."""
+    recipe: bounds.Name
+    precisions: dict[bounds.Name, bounds.Name]
+    """What each part is stored as: `backbone` and the graphs' names."""
+    source: tuple[SourceFile, ...]
+    audio: AudioConfig
+    patch: PatchConfig
+    backbone: BackboneConfig
+    special_tokens: dict[bounds.Name, bounds.TokenId]
+    """Text of every control token a prompt may need (`<|im_start|>`, …) → its id."""
+    files: tuple[BundleFile, ...]
+
+    def to_json(self) -> str:
+        """The manifest as it is written to disk, with a checksum against edits."""
+        values = asdict(self)
+        values[CHECKSUM_KEY] = checksum(values)
+        return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+
+    @property
+    def backbone_bytes(self) -> int:
+        """Size of the backbone's file."""
+        return next(file.size for file in self.files if file.name == BACKBONE_FILE)
+
+    def fingerprint(self) -> str:
+        """A hash of the files' hashes: equal for bundles that compute the same."""
+        text = "\n".join(f"{file.name} {file.sha256}" for file in self.files)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeOptions:
+    """How a bundle is run on this machine."""
+
+    threads: int = 0
+    """Of llama.cpp and of onnxruntime; 0: what is good for a model of this size on this machine,
+    and fewer while other programs keep the processor busy (`core_shares.share_cores`)."""
+    context: int | None = None
+    """Positions of one conversation: text tokens, and patches of 160 ms. None: 4096, or as many
+    as the model was trained for."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""
+    gpu_layers: int = -1
+    """Layers of the backbone on the GPU; -1: all."""
+    kv_type: Literal["f32", "f16", "q8_0"] = "f16"
+    """Number type of the KV cache."""
+    flash_attention: bool | None = None
+    """None: llama.cpp decides."""
+    repack: bool = False
+    """Copy the backbone's weights into the layout that the processor multiplies fastest.
+    Without it they stay where the file is mapped, and no second copy of them exists."""
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if not 0 <= self.threads <= _MOST_THREADS:
+            raise MimoEdgeError(
+                f"the number of threads is {self.threads}; give 0 (all fast cores) to "
+                f"{_MOST_THREADS}."
+            )
+        if self.context is not None and self.context < _LEAST_CONTEXT:
+            raise MimoEdgeError(
+                f"the context is {self.context} positions; give at least {_LEAST_CONTEXT}."
+            )
+        if self.gpu_layers < -1:
+            raise MimoEdgeError(
+                f"the number of layers on the GPU is {self.gpu_layers}; give -1 (all) or more."
+            )
+
+    def context_for(self, backbone: BackboneConfig) -> int:
+        """`context`, with None resolved.
+
+        Raises:
+            MimoEdgeError: it is larger than this model knows.
+        """
+        if self.context is None:
+            return min(DEFAULT_CONTEXT, backbone.max_positions)
+        if self.context > backbone.max_positions:
+            raise MimoEdgeError(
+                f"a context of {self.context} positions is more than this model knows; "
+                f"give at most {backbone.max_positions}."
+            )
+        return self.context
+
+
+def checksum(values: dict[str, Any]) -> str:
+    """SHA-256 of the manifest's values, however they are laid out in the file."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

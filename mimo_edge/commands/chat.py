@@ -1,0 +1,230 @@
+"""`mimo-edge chat`: a spoken conversation, live or over recorded files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from ..atomic import check_output
+from ..audio import AUDIO_ENDINGS
+from ..dialogue.turn_events import TurnSettings
+from ..errors import MimoEdgeError
+from ..model import MimoAudio
+from ..prompt.prompts import Reply
+from ..session import Session
+from ..tasks import Overrides
+from .console import Console
+from .inputs import check_recordings
+from .live_chat import LIVE_NAMES, LiveOptions, show_devices
+from .options import (
+    TEXT,
+    console_from,
+    model_from,
+    model_options,
+    output_options,
+    overrides_from,
+    sampling_options,
+)
+from .recorded_chat import answer_recordings, answers_folder
+from .signals import deferred
+
+__all__ = ["chat"]
+
+_LIVE_LOOKAHEAD = 32
+"""Mel frames (0.32 s) that live speech waits for; the table in the README says what it costs."""
+
+
+@click.command()
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="AUDIO",
+    help='A recorded turn instead of the microphone ("-": standard input); several times for '
+    "several turns.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --input: folder for the answers (answer-1.wav, …) and transcript.jsonl.",
+)
+@click.option(
+    "--format",
+    "suffix",
+    type=click.Choice([ending[1:] for ending in AUDIO_ENDINGS], case_sensitive=False),
+    default="wav",
+    show_default=True,
+    help="Sound format of the answers that --output writes.",
+)
+@click.option("--system", type=TEXT, help="Instructions for the whole conversation.")
+@click.option("--voice", metavar="AUDIO", help="A recording whose voice the answers use.")
+@click.option("--text-only", is_flag=True, help="Answer in text.")
+@click.option("--think", is_flag=True, help="Answer in text after thinking aloud.")
+@click.option("--transcribe", is_flag=True, help="Write what you say down, too.")
+@click.option("--list-devices", is_flag=True, help="Show microphones and speakers, and end.")
+@click.option("--input-device", metavar="NAME", help="Microphone: number, name or part of it.")
+@click.option("--output-device", metavar="NAME", help="Speaker: number, name or part of it.")
+@click.option(
+    "--barge-in",
+    type=click.Choice(["off", "headphones", "aec"]),
+    default="off",
+    show_default=True,
+    help="Interrupting the answer by speaking: not at all; always listening, with headphones; "
+    "with a loudspeaker, whose sound is cancelled.",
+)
+@click.option("--push-to-talk", is_flag=True, help="Enter begins and ends what you say.")
+@click.option(
+    "--end-silence",
+    type=click.FloatRange(0.25, 10.0),
+    default=TurnSettings().end_silence_s,
+    show_default=True,
+    help="Seconds of silence that end what you say.",
+)
+@click.option(
+    "--lookahead",
+    type=click.IntRange(min=0),
+    default=_LIVE_LOOKAHEAD,
+    show_default=True,
+    help="Frames of 10 ms that live speech waits for: fewer sound sooner, more sound better.",
+)
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for both sides as WAV and a transcript, written while you talk.",
+)
+@click.option("--plain", is_flag=True, help="Lines instead of a panel, as in a pipe.")
+@click.option(
+    "--save-session",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the conversation down when it is over, to go on later.",
+)
+@click.option(
+    "--load-session",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Go on with a conversation that was saved.",
+)
+@model_options
+@sampling_options
+@output_options
+def chat(
+    inputs: tuple[str, ...],
+    output: Path | None,
+    suffix: str,
+    save_session: Path | None,
+    load_session: Path | None,
+    list_devices: bool,
+    **values: Any,
+) -> None:
+    """Talk with the model: through microphone and speaker, or one recorded turn per --input.
+
+    Live, Ctrl-C ends the turn in progress; pressed again, the program.
+    """
+    console, overrides = console_from(values), overrides_from(values)
+    if list_devices:
+        show_devices(console)
+        return
+    _check_combination(live=not inputs)
+    if load_session is not None and (values["system"] or values["voice"]):
+        raise MimoEdgeError(
+            "--system and --voice belong to the start of a conversation; "
+            "leave them out with --load-session."
+        )
+    check_recordings([*inputs, values["voice"]])
+    if output is not None:
+        folder = answers_folder(output, len(inputs), suffix)
+        click.get_current_context().with_resource(folder)
+    # A recording makes its folder when it begins.
+    if save_session is not None and save_session.parent != values["record"]:
+        check_output(save_session)
+    reply: Reply | None = "text" if values.pop("text_only") else None
+    reply = "thinking" if values.pop("think") else reply
+    system, voice = values.pop("system"), values.pop("voice")
+    live = LiveOptions(
+        console, **{name: values.pop(name) for name in LIVE_NAMES}, transcribe=values["transcribe"]
+    )
+    transcribe = values.pop("transcribe")
+    if not inputs:
+        live.check(speaks=reply is None)  # before seconds of loading
+    with (
+        model_from(console, values, "converse") as model,
+        _open_session(model, load_session, reply, system, voice, overrides) as session,
+    ):
+        speaks = (reply or session.reply) == "speech"
+        try:
+            if not inputs:
+                live.talk(model, session, speaks=speaks)
+                return
+            if speaks and output is None:
+                console.warn(
+                    "the sound of the answers is not kept: --output DIR writes it, --text-only "
+                    "answers in text."
+                )
+            answer_recordings(
+                console,
+                model,
+                session,
+                inputs,
+                reply=reply,
+                output=output,
+                suffix=suffix,
+                transcribe=transcribe,
+            )
+        finally:
+            # Also what an error or a signal ends was a conversation.
+            _keep(console, session, save_session, live.recorded)
+
+
+def _check_combination(*, live: bool) -> None:
+    """Refuse options that would be ignored."""
+    context = click.get_current_context()
+
+    def given(name: str) -> bool:
+        return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+    if live:
+        for name, option in (("output", "--output"), ("suffix", "--format")):
+            if given(name):
+                raise MimoEdgeError(
+                    f"{option} is for recorded turns (--input); live, give --record DIR."
+                )
+        return
+    for name in LIVE_NAMES:
+        if given(name):
+            raise MimoEdgeError(
+                f"--{name.replace('_', '-')} is for a live conversation, not for recorded turns "
+                "(--input), whose answers --output DIR keeps; leave it out."
+            )
+
+
+def _keep(
+    console: Console, session: Session, save_session: Path | None, recorded: Path | None
+) -> None:
+    """Save the conversation, and say what there is now; first what matters."""
+    saved = save_session if session.turns else None
+    if saved is not None:
+        with deferred():
+            session.save(saved)
+        console.note(f"the conversation is saved in {saved}; --load-session goes on with it")
+    if recorded is not None:
+        console.note(f"both sides and a transcript are in {recorded}")
+        console.record(event="saved", session=saved, recording=recorded)
+    elif saved is not None:
+        console.record(event="saved", session=saved, recording=None)
+
+
+def _open_session(
+    model: MimoAudio,
+    saved: Path | None,
+    reply: Reply | None,
+    system: str | None,
+    voice: str | None,
+    overrides: Overrides,
+) -> Session:
+    if saved is None:
+        return model.session(
+            reply=reply or "speech", system=system, voice=voice, overrides=overrides
+        )
+    return model.load_session(saved, reply=reply, overrides=overrides)

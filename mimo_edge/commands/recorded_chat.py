@@ -1,0 +1,130 @@
+"""A conversation over recorded turns: one answer after the other, as files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..atomic import check_output, made_folder
+from ..audio import write_audio
+from ..engine import Answer
+from ..errors import MimoEdgeError
+from ..json_lines import JsonLines
+from ..model import MimoAudio
+from ..prompt.prompts import Reply
+from ..session import Session
+from .console import Console, answer_record, describe
+
+__all__ = ["answer_recordings", "answers_folder"]
+
+_TRANSCRIPT = "transcript.jsonl"
+
+
+def answer_recordings(
+    console: Console,
+    model: MimoAudio,
+    session: Session,
+    inputs: Sequence[str],
+    *,
+    reply: Reply | None,
+    output: Path | None,
+    suffix: str,
+    transcribe: bool,
+) -> None:
+    """Answer every recording; with `output`, write answer-1.wav, … and a transcript there.
+
+    A conversation that goes on (its session has turns) adds to what the folder holds.
+    """
+    first = _turns_in(output) + 1 if session.turns and output else 1
+    for number, path in enumerate(inputs, start=first):
+        question = model.transcribe(path).text if transcribe else None
+        with console.busy("thinking"):
+            answer = session.ask(path, reply=reply, on_text=console.live_text())
+        _report(console, answer, number, path, question, output, suffix)
+    if output is not None:
+        console.note(f"{output / _TRANSCRIPT}: what was said")
+
+
+def _report(
+    console: Console,
+    answer: Answer,
+    number: int,
+    path: str,
+    question: str | None,
+    output: Path | None,
+    suffix: str,
+) -> None:
+    """Print a turn and write its sound and its line of the transcript."""
+    if question is not None:
+        console.note(f"question {number}: {question}")
+    written = _write_answer(answer, number, output, suffix)
+    record = {
+        "turn": number,
+        "input": path,
+        "question": question,
+        "audio": written.name if written else None,
+        **answer_record(answer),
+    }
+    if output is not None:
+        _write_record(output / _TRANSCRIPT, record, first=number == 1)
+    console.text(answer.text)
+    details = describe(answer, verbose=console.verbose)
+    if note := "; ".join(filter(None, (str(written) if written else "", details))):
+        console.note(note)
+    console.record(**record)
+
+
+def _write_answer(answer: Answer, number: int, output: Path | None, suffix: str) -> Path | None:
+    if output is None or answer.audio is None:
+        return None
+    path = _answer_path(output, number, suffix)
+    write_audio(path, answer.audio, answer.sample_rate)
+    return path
+
+
+def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:
+    """Add a line; what was written of earlier turns stays if the disk is full."""
+    try:
+        with JsonLines(path, "replace" if first else "append") as lines:
+            lines.write(record)
+    except OSError as error:
+        raise MimoEdgeError(
+            f"{path} cannot be written ({error.strerror}); check the folder and the free disk."
+        ) from error
+
+
+def _turns_in(output: Path) -> int:
+    """Turns of the conversation that the folder holds already; a continued one adds to them."""
+    transcript = output / _TRANSCRIPT
+    return transcript.read_bytes().count(b"\n") if transcript.is_file() else 0
+
+
+@contextlib.contextmanager
+def answers_folder(folder: Path, turns: int, suffix: str) -> Iterator[None]:
+    """Make the folder of the answers and find out whether they can be written there.
+
+    It is gone again after the block if there was none before and no answer came.
+
+    Raises:
+        MimoEdgeError: it cannot be made, or a file is in the way.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(made_folder(folder))
+        except OSError as error:
+            raise MimoEdgeError(
+                f"{folder} cannot be made ({error.strerror}); give another --output."
+            ) from error
+        transcript = folder / _TRANSCRIPT
+        check_output(transcript)
+        if transcript.exists() and not transcript.is_file():
+            raise MimoEdgeError(f"{transcript} is no regular file; give another --output.")
+        for number in range(1, turns + 1):
+            check_output(_answer_path(folder, number, suffix))
+        yield
+
+
+def _answer_path(folder: Path, number: int, suffix: str) -> Path:
+    return folder / f"answer-{number}.{suffix}"

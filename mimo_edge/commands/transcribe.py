@@ -1,0 +1,123 @@
+"""`mimo-edge transcribe`: recordings to text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ..engine import OnText
+from ..errors import MimoEdgeError
+from ..model import MimoAudio
+from ..tasks import Overrides
+from .console import Console, answer_record, describe
+from .inputs import check_recordings, label_of, unreadable
+from .options import (
+    AUDIO,
+    TEXT,
+    console_from,
+    model_from,
+    model_options,
+    output_options,
+    overrides_from,
+    sampling_options,
+)
+
+__all__ = ["transcribe"]
+
+
+@click.command()
+@click.argument("audio", nargs=-1, required=True, type=AUDIO)
+@click.option("--instruction", type=TEXT, help="What to ask for, for example in another language.")
+@model_options
+@sampling_options
+@output_options
+def transcribe(audio: tuple[str, ...], instruction: str | None, **values: Any) -> None:
+    """Write down what is said in AUDIO ("-": standard input).
+
+    Of several recordings, each text is printed behind the name of its file. One that cannot be
+    read is reported and left out; the exit status then is 1.
+    """
+    console, overrides = console_from(values), overrides_from(values)
+    if len(audio) == 1:
+        check_recordings(audio)
+        with model_from(console, values, "transcribe") as model:
+            _transcribe(console, model, audio[0], instruction, overrides)
+        return
+    faults = unreadable(audio)
+    for fault in faults.values():
+        console.complain(fault)
+    if len(faults) < len(set(audio)):
+        with model_from(console, values, "transcribe") as model:
+            faults = _transcribe_all(console, model, audio, instruction, overrides, faults)
+    else:
+        _record_all(console, audio, faults)
+    if faults:
+        raise MimoEdgeError(_summary(audio, faults))
+
+
+def _transcribe_all(
+    console: Console,
+    model: MimoAudio,
+    audio: Sequence[str],
+    instruction: str | None,
+    overrides: Overrides,
+    faults: dict[str, str],
+) -> dict[str, str]:
+    """Every recording that has no fault yet; returns the faults with those that came up."""
+    faults = dict(faults)
+    for path in audio:
+        if path not in faults:
+            try:
+                _transcribe(console, model, path, instruction, overrides, f"{label_of(path)}: ")
+                continue
+            except MimoEdgeError as error:
+                name, sentence = label_of(path), str(error)
+                faults[path] = sentence if name in sentence else f"{name}: {sentence}"
+                console.complain(faults[path])
+        console.record(task="transcribe", input=path, error=faults[path])
+    return faults
+
+
+def _record_all(console: Console, audio: Sequence[str], faults: dict[str, str]) -> None:
+    for path in audio:
+        console.record(task="transcribe", input=path, error=faults[path])
+
+
+def _transcribe(
+    console: Console,
+    model: MimoAudio,
+    path: str,
+    instruction: str | None,
+    overrides: Overrides,
+    label: str = "",
+) -> None:
+    on_text = _labelled(console.live_text(), label)
+    answer = model.transcribe(path, instruction=instruction, overrides=overrides, on_text=on_text)
+    console.text(label + answer.text)
+    console.record(task="transcribe", input=path, **answer_record(answer))
+    if console.verbose:
+        console.note(describe(answer, verbose=True))
+
+
+def _labelled(live: OnText | None, label: str) -> OnText | None:
+    """Shows the label in front of the first piece of a text that is shown while it is made."""
+    if live is None or not label:
+        return live
+    pending = [label]
+
+    def show(text: str) -> None:
+        live("".join(pending) + text)
+        pending.clear()
+
+    return show
+
+
+def _summary(audio: Sequence[str], faults: dict[str, str]) -> str:
+    failed = [path for path in audio if path in faults]
+    names = ", ".join(map(label_of, dict.fromkeys(failed)))
+    return (
+        f"{len(failed)} of {len(audio)} recordings could not be transcribed: {names}; "
+        "the reasons are above."
+    )

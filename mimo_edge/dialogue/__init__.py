@@ -1,0 +1,2 @@
+"""A spoken conversation as pure logic, without a device: who speaks, what is prepared, what was
+heard."""

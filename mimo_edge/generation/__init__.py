@@ -1,0 +1,1 @@
+"""One answer: positions, sampling, text, sound."""

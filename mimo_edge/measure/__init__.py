@@ -1,0 +1,1 @@
+"""What measures: times, distances, what a machine and a bundle can do."""

@@ -1,0 +1,79 @@
+"""This machine as a model sees it: threads, memory and its speed, disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from ..bundle.manifest import RuntimeOptions
+from ..stages.gpu import gpu_layers
+from ..stages.machine_needs import ModelSize
+from ..stages.placement import MOST_IN_PATCH_DECODER
+from ..system.cores import fast_cores
+from ..system.spare_cores import SpareCores
+from .memory_speed import measure_bandwidth
+
+__all__ = ["Machine", "look_at_machine"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What there is of everything; bytes."""
+
+    threads: int
+    backbone_on_gpu: bool
+    memory_total: int
+    memory_available: int
+    """Without what other programs hold."""
+    bandwidth: float | None
+    """Bytes per second that all threads read from memory; None: no room to measure."""
+    patch_bandwidth: float | None
+    """The same of the few threads that the patch decoder has."""
+    busy_cores: float
+    """Processors that other programs took meanwhile: what was measured is less than it can do."""
+    disk_free: int | None
+    """In the current folder; None: there is no such folder any more."""
+
+    def speech_seconds(self, size: ModelSize) -> float | None:
+        """About how long a second of speech takes a model; None: it cannot be told."""
+        if self.bandwidth is None:
+            return None
+        return size.seconds_per_second_of_speech(
+            self.bandwidth,
+            patch_bandwidth=self.patch_bandwidth,
+            backbone_on_gpu=self.backbone_on_gpu,
+        )
+
+
+def look_at_machine(options: RuntimeOptions) -> Machine:
+    """Measure the memory's speed, for about a second, and ask the system for the rest."""
+    memory = psutil.virtual_memory()
+    threads = options.threads or fast_cores()
+    others = SpareCores()
+    bandwidth: float | None = None
+    patch_bandwidth: float | None = None
+    try:
+        bandwidth = patch_bandwidth = measure_bandwidth(threads)
+        if threads > MOST_IN_PATCH_DECODER:
+            patch_bandwidth = measure_bandwidth(MOST_IN_PATCH_DECODER)
+    except MemoryError:
+        pass  # then it is not known
+    return Machine(
+        threads=threads,
+        backbone_on_gpu=gpu_layers(options) != 0,
+        memory_total=memory.total,
+        memory_available=memory.available,
+        bandwidth=bandwidth,
+        patch_bandwidth=patch_bandwidth,
+        busy_cores=others.look(),
+        disk_free=_disk_free(),
+    )
+
+
+def _disk_free() -> int | None:
+    try:
+        return int(psutil.disk_usage(str(Path.cwd())).free)
+    except OSError:
+        return None

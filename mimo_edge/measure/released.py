@@ -1,0 +1,91 @@
+"""Sizes of the released 7B model in every recipe, for whoever has not downloaded it yet.
+
+The numbers are what `convert.recipes.part_sizes` computes from the released dimensions; they
+stand here because an installation without the packages for converting has to know them, too. A
+test compares every one of them with that computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from ..stages.machine_needs import ModelSize
+
+__all__ = [
+    "CHECKPOINT_BYTES",
+    "DECODE_STEPS",
+    "INTERMEDIATE_BYTES",
+    "PART_BYTES",
+    "RELEASED_CONTEXT",
+    "released_sizes",
+]
+
+PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
+    {
+        "small": {
+            "backbone": 4_278_194_990,
+            "audio_encoder": 690_184_304,
+            "audio_decoder": 662_638_352,
+            "vocoder": 14_511_404,
+            "patch_encoder": 85_094_808,
+            "patch_decoder": 208_016_832,
+        },
+        "default": {
+            "backbone": 4_678_382_494,
+            "audio_encoder": 708_001_904,
+            "audio_decoder": 680_455_952,
+            "vocoder": 52_172_844,
+            "patch_encoder": 132_805_016,
+            "patch_decoder": 317_068_736,
+        },
+        "quality": {
+            "backbone": 6_250_547_691,
+            "audio_encoder": 2_575_777_904,
+            "audio_decoder": 680_455_952,
+            "vocoder": 52_172_844,
+            "patch_encoder": 132_805_016,
+            "patch_decoder": 317_068_736,
+        },
+        "reference": {
+            "backbone": 30_490_476_544,
+            "audio_encoder": 2_575_777_904,
+            "audio_decoder": 2_548_231_952,
+            "vocoder": 52_172_844,
+            "patch_encoder": 481_456_536,
+            "patch_decoder": 1_113_986_496,
+        },
+    }
+)
+"""Recipe → part → bytes, from the smallest recipe to the largest."""
+
+CHECKPOINT_BYTES = 21_200_000_000
+"""What is downloaded: the language model in bfloat16, the audio tokenizer in float32."""
+INTERMEDIATE_BYTES = 15_245_238_272
+"""The backbone in bfloat16, which lies on the disk until it is quantized; `reference` has none."""
+
+EMBEDDED = 151_680 * 4096 / 7_622_619_136
+"""Share of the backbone's weights in the table of token embeddings: single rows of it are read."""
+TABLE_BYTES = 28_344_320
+"""Of the patch decoder: tables of embeddings, of which single rows are read."""
+DECODE_STEPS = 11
+PATCHES_PER_SECOND = 6.25
+CACHED_VALUES = 2 * 36 * 8 * 128
+RELEASED_CONTEXT = 4096
+"""Positions of a conversation that the memory is told for."""
+
+
+def released_sizes() -> dict[str, ModelSize]:
+    """Recipe → size of the released model."""
+    return {recipe: _size(parts) for recipe, parts in PART_BYTES.items()}
+
+
+def _size(parts: Mapping[str, int]) -> ModelSize:
+    decoder = parts["patch_decoder"] - TABLE_BYTES
+    return ModelSize(
+        weights=sum(parts.values()),
+        per_position=round(parts["backbone"] * (1 - EMBEDDED)),
+        per_patch=DECODE_STEPS * decoder + parts["patch_encoder"],
+        patches_per_second=PATCHES_PER_SECOND,
+        cached_values=CACHED_VALUES,
+    )

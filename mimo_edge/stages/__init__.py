@@ -1,0 +1,1 @@
+"""The parts of a model: what each of them computes, and where."""

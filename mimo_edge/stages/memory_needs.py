@@ -1,0 +1,71 @@
+"""What a model, a conversation and an answer take of the memory, and whether it is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..bundle.manifest import Manifest, RuntimeOptions
+from ..system.memory import check_memory
+from .gpu import gpu_layers
+from .machine_needs import size_of_bundle
+
+__all__ = ["MemoryNeeds"]
+
+_STACK_BYTES = 10e6
+"""Addresses that a thread takes: its stack, and a little."""
+_POOLS = 6
+"""Groups of threads: llama.cpp's, and one for each graph."""
+_LIBRARY_BYTES = 150e6
+"""Addresses that the libraries take at their first use, for heaps of their threads above all."""
+_STEP_BYTES = 32e6
+"""Of the many small buffers of an answer or of an encoding, that nothing asks for by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryNeeds:
+    """Bytes; each check raises MimoEdgeError if there are not so many."""
+
+    mapped: float
+    """Weights, which take addresses, and memory only as far as there is some."""
+    copied: float
+    """Weights of which there is a second copy."""
+    cache: float
+    buffers: float
+    threads: int
+    context: int
+
+    @classmethod
+    def of(cls, manifest: Manifest, options: RuntimeOptions, threads: int) -> MemoryNeeds:
+        """Of a bundle under these options."""
+        context = options.context_for(manifest.backbone)
+        need = size_of_bundle(manifest).memory(options, context)
+        return cls(
+            mapped=need["weights"],
+            copied=manifest.backbone_bytes if options.repack else 0,
+            cache=0 if gpu_layers(options) else need["cache"],
+            buffers=need["buffers"],
+            threads=threads,
+            context=context,
+        )
+
+    def check_model(self) -> None:
+        """Before anything is loaded: the model and one conversation."""
+        check_memory(
+            f"this model and a context of {self.context} positions",
+            self.copied + self.cache + self.buffers,
+            mapped=self.mapped + _LIBRARY_BYTES + _POOLS * self._stacks,
+        )
+
+    def check_cache(self) -> None:
+        """Before a conversation begins."""
+        check_memory(
+            f"a context of {self.context} positions", self.cache + self.buffers, mapped=self._stacks
+        )
+
+    def check_step(self) -> None:
+        """Before an answer or an encoding."""
+        check_memory("a step of this model", _STEP_BYTES, mapped=self._stacks)
+
+    @property
+    def _stacks(self) -> float:
+        return _STACK_BYTES * self.threads

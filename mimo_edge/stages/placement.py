@@ -1,0 +1,65 @@
+"""How many threads the parts of a model get on this machine."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from ..system.cores import fast_cores, logical_processors, usable_cores
+
+__all__ = ["MOST_IN_PATCH_DECODER", "CoreShares", "share_cores", "useful_threads"]
+
+logger = logging.getLogger(__name__)
+
+_LARGE_BYTES = 1 << 28
+"""Weights far beyond what a processor caches: reading them keeps two cores busy."""
+MOST_IN_PATCH_DECODER = 4
+"""Threads. A step is 64 products of a millisecond's tenth, after each of which all wait for the
+last. Four read about as fast as a laptop's memory gives; 15, on a server, were hardly faster than
+one with the released dimensions and half as fast as four with the demo model's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreShares:
+    """Threads of the parts."""
+
+    threads: int
+    """Of all parts but one."""
+    patch_decoder: int
+    makes_way: bool
+    """Whether the backbone leaves cores to sound that is being decoded and to other programs."""
+
+
+def share_cores(threads: int, backbone_bytes: int) -> CoreShares:
+    """Share the processor; `backbone_bytes` is the size of the backbone's weights.
+
+    `threads` 0: as many as are good for a model of this size. A number that somebody chose is kept,
+    whatever other programs do, so that a seed gives the same answer to the last bit.
+    """
+    makes_way = not threads
+    if makes_way:
+        threads = fast_cores() if backbone_bytes > _LARGE_BYTES else 1
+    # On one core the rest goes on: sampling, and the sound of the patches before.
+    fewer = threads if threads < usable_cores() else max(1, threads - 1)
+    return CoreShares(
+        threads=threads,
+        patch_decoder=min(fewer, MOST_IN_PATCH_DECODER),
+        makes_way=makes_way,
+    )
+
+
+def useful_threads(threads: int) -> int:
+    """So many threads, but no more than there are logical processors for them.
+
+    llama.cpp's threads wait for each other dozens of times in every layer; those without a
+    processor of their own make a step take seconds, or forever.
+    """
+    most = logical_processors()
+    if threads > most:
+        logger.warning(
+            "%d threads are more than the %d processors there are for them; %d are used.",
+            threads,
+            most,
+            most,
+        )
+    return min(threads, most)

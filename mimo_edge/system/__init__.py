@@ -1,0 +1,1 @@
+"""What the computer offers: processor cores, memory, and what other programs take of them."""

@@ -1,0 +1,104 @@
+"""Whether there is memory for what is asked, looked at before it is used.
+
+Native code that finds none does not raise: llama.cpp, OpenMP and OpenBLAS end the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterator
+
+import psutil
+
+from ..errors import MimoEdgeError
+from .control_groups import groups_of, read_text
+
+__all__ = ["check_memory", "is_memory_fault", "no_memory"]
+
+_REMEDY = "close other programs, or take a smaller context or a smaller recipe"
+_WORDS = (
+    "Cannot allocate memory",
+    "Failed to allocate memory",
+    "failed to allocate",
+    "insufficient memory",
+    "bad_alloc",
+    "bad allocation",
+    "Available memory of",
+    "PosixThread",  # onnxruntime finds no memory for a thread's stack
+)
+"""Of these, one stands in what a native library says when there is no memory."""
+
+
+def check_memory(what: str, used: float, *, mapped: float = 0) -> None:
+    """Refuse what does not fit.
+
+    Args:
+        what: needs the memory, for the message.
+        used: bytes that are written, so that they have to be in memory.
+        mapped: bytes of files that are mapped and stacks of threads, which take addresses only.
+
+    Raises:
+        MimoEdgeError: there is less free.
+    """
+    for need, free in ((used, _memory_left()), (used + mapped, _addresses_left())):
+        if free is not None and need > free:
+            raise MimoEdgeError(
+                f"there is not enough memory for {what}: it takes about {need / 1e6:.0f} MB and "
+                f"{max(0, free) / 1e6:.0f} MB are free; {_REMEDY}."
+            )
+
+
+def is_memory_fault(error: Exception | str) -> bool:
+    """Whether what a library raised or said means that there was no memory."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    return any(word in str(error) for word in _WORDS)
+
+
+def no_memory(fault: str) -> MimoEdgeError:
+    """The error that says that `fault` is for want of memory."""
+    return MimoEdgeError(f"{fault}: there is not enough memory; {_REMEDY}.")
+
+
+def _memory_left() -> float:
+    """Bytes that are free or can be made so, for this process and its control groups."""
+    return min([float(psutil.virtual_memory().available), *_group_memory_left()])
+
+
+def _addresses_left() -> float | None:
+    """Bytes that limits of this process (`ulimit -v`, `ulimit -d`) leave; None: no limits."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    used = psutil.Process().memory_info()
+    limits = [(resource.RLIMIT_AS, used.vms), (resource.RLIMIT_DATA, getattr(used, "data", 0))]
+    left = [
+        resource.getrlimit(limit)[0] - size
+        for limit, size in limits
+        if resource.getrlimit(limit)[0] != resource.RLIM_INFINITY
+    ]
+    return min(left, default=None)
+
+
+def _group_memory_left() -> Iterator[float]:
+    """What the limits of Linux' control groups (of a container, for example) leave.
+
+    Pages of files count as used there, mapped weights too, but are given up for others.
+    """
+    names = {
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        2: ("memory.max", "memory.current"),
+    }
+    for version, group in groups_of("memory"):
+        most, now = (read_text(group / name).strip() for name in names[version])
+        if most.isdigit() and now.isdigit():
+            statistics = dict(
+                words
+                for row in read_text(group / "memory.stat").splitlines()
+                if len(words := row.split()) == 2
+            )
+            kinds = ("inactive_file", "active_file")
+            reclaimable = sum(int(statistics.get(kind, 0)) for kind in kinds)
+            yield float(int(most) - int(now) + reclaimable)
