@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .audio import AudioInput
-    from .bundle.manifest import RuntimeOptions
     from .engine import Answer
     from .errors import MimoEdgeError, NotTrainedError
     from .generation.events import AudioChunk, TextDelta, TurnEnd
     from .generation.sound import SoundOptions
     from .model import MimoAudio
     from .session import Session
+    from .stages.runtime_options import RuntimeOptions
     from .tasks import Overrides
 
 # onnxruntime's builds for Linux, macOS and Windows send what they run to Microsoft unless this is
@@ -50,7 +50,7 @@ _HOMES = {
     "MimoEdgeError": "errors",
     "NotTrainedError": "errors",
     "Overrides": "tasks",
-    "RuntimeOptions": "bundle.manifest",
+    "RuntimeOptions": "stages.runtime_options",
     "Session": "session",
     "SoundOptions": "generation.sound",
     "TextDelta": "generation.events",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .audio import AudioInput, log_mel, read_recording, shorten_pauses, write_audio
 from .bundle.backbone_check import check_backbone
 from .bundle.files import load_manifest
-from .bundle.manifest import BACKBONE_FILE, Manifest, RuntimeOptions
+from .bundle.manifest import BACKBONE_FILE, Manifest
 from .errors import MimoEdgeError
 from .generation.events import AudioChunk, Event, StopReason, TextDelta, TurnEnd, TurnStats
 from .generation.generate import Stages, stream
@@ -30,6 +30,7 @@ from .stages.native_probe import check_repacked
 from .stages.patch_decoder import PatchDecoder
 from .stages.patch_encoder import PatchEncoder
 from .stages.placement import share_cores, useful_threads
+from .stages.runtime_options import RuntimeOptions
 from .stages.sampling import GREEDY
 from .system.spare_cores import SpareCores
 from .tasks import Task

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .audio import AudioInput, read_audio, split_at_quiet
 from .bundle.default_bundle import find_bundle
-from .bundle.manifest import Manifest, RuntimeOptions
+from .bundle.manifest import Manifest
 from .engine import Answer, Engine, OnSound, OnText
 from .errors import MimoEdgeError
 from .generation.events import Event, TurnStats
@@ -27,6 +27,7 @@ from .listener import Listener
 from .prompt import prompts
 from .prompt.prompts import Reply
 from .session import Session
+from .stages.runtime_options import RuntimeOptions
 from .tasks import Overrides, Task, task
 from .trained_tasks import Ability, check_trained
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.engine import Engine
 from mimo_edge.model import MimoAudio
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from tests.golden.folder import Golden
 from tests.tools.bundles import convert_checkpoint
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.engine import Engine
 from mimo_edge.model import MimoAudio
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
 
 MOST = 120  # positions of an answer

@@ -11,9 +11,9 @@ import click
 
 from ..atomic import check_output
 from ..bundle.default_bundle import MODEL_VARIABLE, find_bundle
-from ..bundle.manifest import DEFAULT_CONTEXT, RuntimeOptions
 from ..model import MimoAudio
 from ..prompt.text_tokenizer import check_text
+from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
 from ..tasks import Overrides
 from ..trained_tasks import Ability, doubt_about
 from .console import Console

@@ -15,12 +15,12 @@ import psutil
 
 from ..bundle.default_bundle import find_bundle
 from ..bundle.files import load_manifest
-from ..bundle.manifest import RuntimeOptions
 from ..commands.console import print_table
 from ..commands.options import console_from, output_options, threads_option
 from ..engine import Engine
 from ..stages.gpu import gpu_layers
 from ..stages.placement import share_cores
+from ..stages.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
 from ..system.spare_cores import SpareCores
 from .memory_speed import measure_bandwidth

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bundle.manifest import Manifest, RuntimeOptions
+from ..bundle.manifest import Manifest
 from ..engine import Engine
 from ..errors import MimoEdgeError
 from ..prompt import prompts
 from ..stages.damage import DamagedWeightsError
+from ..stages.runtime_options import RuntimeOptions
 from ..stages.sampling import SamplerOptions
 from ..tasks import Overrides, task
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..audio import read_audio
 from ..bundle.files import load_manifest
-from ..bundle.manifest import Manifest, RuntimeOptions
+from ..bundle.manifest import Manifest
 from ..commands.console import print_table
 from ..commands.inputs import check_recordings
 from ..commands.options import console_from, output_options, threads_option
@@ -26,6 +26,7 @@ from ..engine import Engine
 from ..errors import MimoEdgeError
 from ..prompt import prompts
 from ..prompt.positions import to_patches
+from ..stages.runtime_options import RuntimeOptions
 from ..stages.sampling import GREEDY
 
 __all__ = ["Distances", "compare", "measure"]

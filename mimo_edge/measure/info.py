@@ -13,11 +13,12 @@ import click
 
 from ..bundle.default_bundle import find_bundle
 from ..bundle.files import file_sha256, load_manifest
-from ..bundle.manifest import DEFAULT_CONTEXT, Manifest, RuntimeOptions
+from ..bundle.manifest import Manifest
 from ..commands.console import one_line, print_table
 from ..commands.options import console_from, output_options
 from ..errors import MimoEdgeError
 from ..stages.machine_needs import memory_verdict, size_of_bundle, speed_verdict
+from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
 from .machine import Machine, look_at_machine
 from .released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES, RELEASED_CONTEXT, released_sizes
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from ..audio import read_audio
 from ..bundle.default_bundle import find_bundle
-from ..bundle.manifest import RuntimeOptions
 from ..commands.console import print_table
 from ..commands.inputs import check_recordings
 from ..commands.options import console_from, output_options, threads_option
@@ -27,6 +26,7 @@ from ..engine import Engine
 from ..errors import MimoEdgeError
 from ..generation.sound import push_sizes
 from ..stages.audio_tokenizer import DecoderStream
+from ..stages.runtime_options import RuntimeOptions
 
 __all__ = ["LookaheadCost", "log_spectral_distance", "lookahead", "measure_lookahead"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psutil
 
-from ..bundle.manifest import RuntimeOptions
 from ..stages.gpu import gpu_layers
 from ..stages.machine_needs import ModelSize
 from ..stages.placement import MOST_IN_PATCH_DECODER
+from ..stages.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
 from ..system.spare_cores import SpareCores
 from .memory_speed import measure_bandwidth

@@ -14,7 +14,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.manifest import BackboneConfig, RuntimeOptions
+from ..bundle.manifest import BackboneConfig
 from ..errors import MimoEdgeError
 from ..system.memory import is_memory_fault, no_memory
 from ..system.spare_cores import SpareCores
@@ -23,6 +23,7 @@ from .gpu import gpu_layers
 from .llama_log import first_complaint, redirect_log
 from .native import Native
 from .placement import CoreShares
+from .runtime_options import RuntimeOptions
 from .token_embeddings import TokenEmbeddings
 
 __all__ = ["Backbone"]

@@ -10,7 +10,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.manifest import BackboneConfig, RuntimeOptions
+from ..bundle.manifest import BackboneConfig
 from ..errors import MimoEdgeError
 from ..system.spare_cores import SpareCores
 from .damage import check_numbers, check_scores
@@ -18,6 +18,7 @@ from .gpu import gpu_layers
 from .llama_log import first_complaint, redirect_log
 from .native import Native
 from .placement import CoreShares
+from .runtime_options import RuntimeOptions
 
 __all__ = ["BackboneOutput", "BackboneSequence"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import llama_cpp
 
-from ..bundle.manifest import RuntimeOptions
 from ..errors import MimoEdgeError
+from .runtime_options import RuntimeOptions
 
 __all__ = ["gpu_layers"]
 

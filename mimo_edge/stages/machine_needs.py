@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..bundle.manifest import BACKBONE_FILE, Manifest, RuntimeOptions
+from ..bundle.manifest import BACKBONE_FILE, Manifest
 from ..bundle.number_types import row_bytes
+from .runtime_options import RuntimeOptions
 
 __all__ = ["ModelSize", "memory_verdict", "size_of_bundle", "speed_verdict"]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..bundle.manifest import Manifest, RuntimeOptions
+from ..bundle.manifest import Manifest
 from ..system.memory import check_memory
 from .gpu import gpu_layers
 from .machine_needs import size_of_bundle
+from .runtime_options import RuntimeOptions
 
 __all__ = ["MemoryNeeds"]
 

@@ -77,10 +77,11 @@ def _evaluate(*, repack: bool) -> None:
     import numpy as np
 
     from ..bundle.files import load_manifest
-    from ..bundle.manifest import BACKBONE_FILE, RuntimeOptions
+    from ..bundle.manifest import BACKBONE_FILE
     from ..system.spare_cores import SpareCores
     from .backbone import Backbone
     from .placement import share_cores
+    from .runtime_options import RuntimeOptions
 
     folder = demo_bundle()
     assert folder is not None

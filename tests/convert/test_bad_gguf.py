@@ -13,8 +13,9 @@ import gguf
 import pytest
 
 from mimo_edge.bundle.files import load_manifest
-from mimo_edge.bundle.manifest import BACKBONE_FILE, Manifest, RuntimeOptions
+from mimo_edge.bundle.manifest import BACKBONE_FILE, Manifest
 from mimo_edge.model import MimoAudio
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from tests.tools.gguf_files import (
     TensorLine,
     array_value,

@@ -13,10 +13,11 @@ import pytest
 from onnx import helper, numpy_helper
 
 from mimo_edge.bundle.files import load_manifest
-from mimo_edge.bundle.manifest import GRAPHS, Manifest, RuntimeOptions
+from mimo_edge.bundle.manifest import GRAPHS, Manifest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.stages.graphs import Graph
+from mimo_edge.stages.runtime_options import RuntimeOptions
 
 from .test_bad_bundle import sign
 

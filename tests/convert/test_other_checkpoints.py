@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from convert.recipes import RECIPES
 from mimo_edge.audio import log_mel, read_audio
-from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.engine import Engine
 from mimo_edge.generation.events import AudioChunk, TurnEnd
 from mimo_edge.generation.generate import GenerationOptions, Stages, generate_steps
 from mimo_edge.model import MimoAudio
 from mimo_edge.prompt import prompts
 from mimo_edge.prompt.positions import InterleavedPiece, Piece, Positions, to_patches
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import GREEDY
 from mimo_edge.tasks import Overrides, task
 from tests import reference

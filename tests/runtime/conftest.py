@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.commands.cli import main
 from mimo_edge.model import MimoAudio
+from mimo_edge.stages.runtime_options import RuntimeOptions
 
 QUICK = ("--threads", "1", "--max-new-tokens", "12", "--seed", "1")
 """Options of a short answer that is always the same."""

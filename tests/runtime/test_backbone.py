@@ -9,8 +9,8 @@ import llama_cpp
 import numpy as np
 import pytest
 
-from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.engine import Engine
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.system.spare_cores import SpareCores
 from tests.runtime.test_spare_cores import Machine
 

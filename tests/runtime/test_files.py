@@ -12,10 +12,11 @@ import pytest
 
 from mimo_edge.audio import codes_file
 from mimo_edge.bundle.files import file_sample, load_manifest
-from mimo_edge.bundle.manifest import Manifest, RuntimeOptions
+from mimo_edge.bundle.manifest import Manifest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.stages.graphs import Graph
+from mimo_edge.stages.runtime_options import RuntimeOptions
 
 
 @pytest.fixture

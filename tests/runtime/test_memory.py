@@ -10,16 +10,16 @@ from typing import Any
 import psutil
 import pytest
 
-from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.system.memory import check_memory
 from tests.tools.children import run_child
 
 LIMITS = """
 import resource, sys
 import numpy as np
-from mimo_edge.bundle.manifest import RuntimeOptions
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides

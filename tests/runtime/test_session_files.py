@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
 
 from .conftest import QUICK, Command

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimo_edge.bundle.manifest import RuntimeOptions
 from mimo_edge.engine import Answer, Engine
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.generation.events import AudioChunk, Event, TextDelta, TurnEnd
 from mimo_edge.model import MimoAudio
 from mimo_edge.prompt.positions import Positions
 from mimo_edge.session import Session
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
 
 OPTIONS = Overrides(max_new_tokens=24, seed=7)

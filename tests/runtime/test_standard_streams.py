@@ -197,7 +197,7 @@ def test_a_pipe_that_another_program_made_non_blocking(tmp_path: Path) -> None:
 def test_files_that_are_opened_do_not_become_a_closed_stream(shell, tmp_path: Path) -> None:
     """Otherwise a file would get the number 1, and what native code prints."""
     script = (
-        "import os, sys; from mimo_edge.commands import standard_streams; standard_streams.prepare()\n"
+        "import os; from mimo_edge.commands import standard_streams; standard_streams.prepare()\n"
         "file = open('a', 'wb'); os._exit(file.fileno())"
     )
     done = shell(f'{sys.executable} -c "{script}" <&- >&- 2>&-')

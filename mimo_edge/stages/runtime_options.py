@@ -1,0 +1,71 @@
+"""How a bundle is run on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..bundle.manifest import BackboneConfig
+from ..errors import MimoEdgeError
+
+__all__ = ["DEFAULT_CONTEXT", "RuntimeOptions"]
+
+_MOST_THREADS = 512
+"""What ggml is built for (GGML_MAX_N_THREADS)."""
+_LEAST_CONTEXT = 16
+DEFAULT_CONTEXT = 4096
+"""Positions of a conversation, fewer where the model was trained for fewer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeOptions:
+    """How a bundle is run on this machine."""
+
+    threads: int = 0
+    """Of llama.cpp and of onnxruntime; 0: what is good for a model of this size on this machine,
+    and fewer while other programs keep the processor busy (`placement.share_cores`)."""
+    context: int | None = None
+    """Positions of one conversation: text tokens, and patches of 160 ms. None: 4096, or as many
+    as the model was trained for."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""
+    gpu_layers: int = -1
+    """Layers of the backbone on the GPU; -1: all."""
+    kv_type: Literal["f32", "f16", "q8_0"] = "f16"
+    """Number type of the KV cache."""
+    flash_attention: bool | None = None
+    """None: llama.cpp decides."""
+    repack: bool = False
+    """Copy the backbone's weights into the layout that the processor multiplies fastest.
+    Without it they stay where the file is mapped, and no second copy of them exists."""
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if not 0 <= self.threads <= _MOST_THREADS:
+            raise MimoEdgeError(
+                f"the number of threads is {self.threads}; give 0 (all fast cores) to "
+                f"{_MOST_THREADS}."
+            )
+        if self.context is not None and self.context < _LEAST_CONTEXT:
+            raise MimoEdgeError(
+                f"the context is {self.context} positions; give at least {_LEAST_CONTEXT}."
+            )
+        if self.gpu_layers < -1:
+            raise MimoEdgeError(
+                f"the number of layers on the GPU is {self.gpu_layers}; give -1 (all) or more."
+            )
+
+    def context_for(self, backbone: BackboneConfig) -> int:
+        """`context`, with None resolved.
+
+        Raises:
+            MimoEdgeError: it is larger than this model knows.
+        """
+        if self.context is None:
+            return min(DEFAULT_CONTEXT, backbone.max_positions)
+        if self.context > backbone.max_positions:
+            raise MimoEdgeError(
+                f"a context of {self.context} positions is more than this model knows; "
+                f"give at most {backbone.max_positions}."
+            )
+        return self.context
