@@ -1,0 +1,1 @@
+"""Devices that cannot exist on a test machine."""

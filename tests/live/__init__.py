@@ -1,1 +1,0 @@
-"""The conversation through microphone and speaker, with simulated clocks and devices."""
