@@ -1,18 +1,22 @@
-"""What several folders of tests share: the golden numbers and bundles made from them."""
+"""What several folders of tests share: golden numbers, bundles made from them, the command line."""
 
 from __future__ import annotations
 
+import io
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mimo_edge.commands.cli import main
 from mimo_edge.engine import Engine
 from mimo_edge.model import MimoAudio
 from mimo_edge.stages.runtime_options import RuntimeOptions
 from tests.golden.folder import Golden
 from tests.tools.bundles import convert_checkpoint
+from tests.tools.command_line import Command, Result
 
 DEFAULT_GOLDEN = Path(__file__).parent / "data" / "golden"
 
@@ -76,3 +80,44 @@ def engine(reference_bundle: Path) -> Iterator[Engine]:
 def reference_model(engine: Engine) -> MimoAudio:
     """The same as a model with its tasks; the engine's fixture closes it."""
     return MimoAudio(engine)
+
+
+@pytest.fixture
+def command(
+    default_bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """`mimo-edge ARGS` in this process, on the default bundle unless --model is given.
+
+    `capfd`, so that what native libraries print is seen too.
+    """
+    monkeypatch.setenv("MIMO_EDGE_MODEL", str(default_bundle))
+    numbers = [signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def run(*arguments: object, stdin: bytes = b"") -> Result:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        code = exited.value.code
+        return Result(code if isinstance(code, int) else 0, out, err)
+
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def model(default_bundle: Path) -> Iterator[MimoAudio]:
+    """The default bundle with room for a few turns."""
+    options = RuntimeOptions(threads=1, context=1024, device="cpu")
+    with MimoAudio.load(default_bundle, options) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def clips() -> dict[str, Path]:
+    """The tests' recordings by name: question, short, tiny, voice."""
+    folder = DEFAULT_GOLDEN / "audio"
+    return {path.stem: path for path in folder.glob("*.wav")}

@@ -14,7 +14,7 @@ from mimo_edge.audio import read_audio
 from mimo_edge.bundle.manifest import AudioConfig
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
-from tests.runtime.conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 RATE = 24_000
 SOUND = Path(__file__).parent.parent / "data" / "sound"

@@ -12,7 +12,7 @@ import soundfile
 from mimo_edge.audio import read_audio
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
-from tests.runtime.conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 SOUND = Path(__file__).parent.parent / "data" / "sound"
 QUESTION = SOUND.parent / "demo" / "sum.flac"

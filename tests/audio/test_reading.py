@@ -15,7 +15,7 @@ from mimo_edge.audio.reading import LONGEST_S
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
-from tests.runtime.conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 from tests.tools.memory import peak_anonymous
 
 RATE = 24_000

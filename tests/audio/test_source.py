@@ -15,7 +15,7 @@ import soundfile
 from mimo_edge.audio import read_audio
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
-from tests.runtime.conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 RATE = 24_000
 

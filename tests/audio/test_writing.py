@@ -11,7 +11,7 @@ import soxr
 
 from mimo_edge.audio import check_audio_name, write_audio
 from mimo_edge.errors import MimoEdgeError
-from tests.runtime.conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 from tests.tools.full_disk import largest_file
 
 RATE = 24_000

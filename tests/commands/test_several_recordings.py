@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from .conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 
 @pytest.fixture

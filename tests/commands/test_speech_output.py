@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from .conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 SPEAK = (sys.executable, "-m", "mimo_edge", "speak", "Hello.", *QUICK, "--max-new-tokens", "40")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ import pytest
 import soundfile
 
 from mimo_edge.commands.cli import cli
-
-from .conftest import Command, Result
+from tests.tools.command_line import Command, Result
 
 BASE = ("--threads", "1", "--max-new-tokens", "16")
 

@@ -14,8 +14,8 @@ from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
 from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
+from tests.tools.command_line import QUICK, Command
 
-from .conftest import QUICK, Command
 from .test_sessions import OPTIONS, end_of, same_sampling, spoken, text_ids
 
 

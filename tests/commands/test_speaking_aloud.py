@@ -17,8 +17,7 @@ from mimo_edge.devices import play
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
-
-from .conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 
 class FakeSpeaker:

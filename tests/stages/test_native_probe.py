@@ -12,7 +12,7 @@ import pytest
 
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.stages import native_probe
-from tests.runtime.conftest import Command
+from tests.tools.command_line import Command
 
 ROOT = Path(__file__).parent.parent.parent
 NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"

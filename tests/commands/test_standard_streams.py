@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from .conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 ROOT = Path(__file__).parents[2]
 RUN = f"{sys.executable} -m mimo_edge"

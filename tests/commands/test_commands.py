@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from .conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 
 @pytest.mark.parametrize("task", ["few-shot", "continue"])

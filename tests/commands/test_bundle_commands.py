@@ -16,7 +16,7 @@ from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from mimo_edge.bundle.files import load_manifest
 from tests.golden.folder import Golden
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: object, module: str = "mimo_edge") -> subprocess.CompletedProcess[str]:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.command_line import QUICK
 from tests.tools.signals import hear_ctrl_c
-
-from .conftest import QUICK
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")

@@ -14,8 +14,7 @@ import pytest
 
 from mimo_edge.measure import machine
 from mimo_edge.stages.machine_needs import ModelSize
-
-from .conftest import Command
+from tests.tools.command_line import Command
 
 RECIPES = ["small", "default", "quality", "reference"]
 

@@ -13,8 +13,7 @@ import pytest
 
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import BACKBONE_FILE, CHECKSUM_KEY, MANIFEST_FILE, checksum
-
-from .conftest import QUICK, Command
+from tests.tools.command_line import QUICK, Command
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from mimo_edge.audio import codes_file
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import Manifest
 from mimo_edge.errors import MimoEdgeError
-
-from .conftest import Command
+from tests.tools.command_line import Command
 
 ZLIB = Path(__file__).parent.parent / "data" / "untrusted" / "codes-zlib.npz"
 """Compressed in a way whose data ends in the middle."""

@@ -9,8 +9,7 @@ import numpy as np
 
 from mimo_edge.engine import Engine
 from mimo_edge.measure.lookahead import log_spectral_distance, measure_lookahead, seam_jumps
-
-from .conftest import Command
+from tests.tools.command_line import Command
 
 
 def test_less_lookahead_is_earlier_and_further_from_offline(

@@ -12,7 +12,7 @@ import pytest
 from mimo_edge.engine import Engine
 from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.system.spare_cores import SpareCores
-from tests.runtime.test_spare_cores import Machine
+from tests.system.test_spare_cores import Machine
 
 
 def test_prompt_positions_compute_no_logits(engine: Engine) -> None:

@@ -13,10 +13,9 @@ from mimo_edge.bundle.manifest import Manifest
 from mimo_edge.errors import NotTrainedError
 from mimo_edge.model import MimoAudio
 from mimo_edge.trained_tasks import check_trained, doubt_about, is_known
+from tests.tools.command_line import QUICK, Command
 
-from .conftest import QUICK, Command
-
-DEMO = Path(__file__).parents[1] / "data" / "demo"
+DEMO = Path(__file__).parent / "data" / "demo"
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ import pytest
 import soundfile
 
 from mimo_edge.model import MimoAudio
+from tests.tools.command_line import QUICK
 from tests.tools.signals import hear_ctrl_c
-
-from .conftest import QUICK
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "mimo_edge")
