@@ -18,7 +18,7 @@ from typing import Any
 import gguf
 import numpy.typing as npt
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError, BadInputError, OutputError
 
 from .checkpoint import Checkpoint
 from .configs import LanguageModelConfig
@@ -150,16 +150,16 @@ def _check_inputs(
     checkpoint: Checkpoint, config: LanguageModelConfig, tokenizer: TextTokenizer, type: str
 ) -> None:
     if type not in BACKBONE_TYPES:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"There is no backbone type {type!r}; choose one of {', '.join(BACKBONE_TYPES)}."
         )
     if len(tokenizer.tokens) != config.vocab_size:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"The text tokenizer has {len(tokenizer.tokens)} entries and vocab_size is "
             f"{config.vocab_size}; they are not of the same checkpoint."
         )
     if config.num_attention_heads * config.head_dim != config.hidden_size:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{checkpoint.folder} has {config.num_attention_heads} heads of {config.head_dim} and "
             f"a hidden size of {config.hidden_size}; llama.cpp runs a qwen2 model only if "
             "heads times head_dim is the hidden size."
@@ -171,7 +171,7 @@ def _check_quantizable(config: LanguageModelConfig, type: str, imatrix: Path | N
     matrices = {n: shape for n, (_, shape) in _tensor_names(config).items() if len(shape) > 1}
     for name, shape in matrices.items():
         if shape[-1] % _BLOCK:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{type} stores rows in blocks of {_BLOCK} and {name} has rows of {shape[-1]}; "
                 "choose the backbone type f16."
             )
@@ -186,7 +186,7 @@ def _disk_errors(out: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "the disk is full" if full else str(error.strerror or error)
-        raise MimoEdgeError(
+        raise OutputError(
             f"{out} cannot be written: {why}; make room, or choose a folder on another disk."
         ) from error
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mimo_edge.bundle.untrusted_json import shown
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError, BadInputError
 
 from .float_types import FLOAT_TYPES, check_finite, to_float32
 from .json_file import read_json
@@ -62,10 +62,10 @@ class Checkpoint:
                 or not what its name says.
         """
         if not folder.is_dir():
-            raise MimoEdgeError(f"{folder} is not a folder; give the folder of a checkpoint.")
+            raise BadInputError(f"{folder} is not a folder; give the folder of a checkpoint.")
         config_path = folder / CONFIG_FILE
         if not config_path.is_file():
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{folder} holds no {CONFIG_FILE}, so it is not a checkpoint; "
                 "give the folder the released files were downloaded to."
             )
@@ -97,7 +97,7 @@ class Checkpoint:
         try:
             return self._tensors[name]
         except KeyError as error:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{self.folder} has no tensor {name!r}: this is not a MiMo-Audio checkpoint, "
                 "or not all of it."
             ) from error
@@ -135,7 +135,7 @@ class Checkpoint:
         for name, shape in expected.items():
             info = self.info(name)
             if info.shape != tuple(shape):
-                raise MimoEdgeError(
+                raise BadBundleError(
                     f"{info.path}: {name!r} has shape {list(info.shape)} and {CONFIG_FILE} asks "
                     f"for {list(shape)}; config and weights are not of the same checkpoint."
                 )
@@ -155,7 +155,7 @@ class Checkpoint:
         try:
             return FLOAT_TYPES[info.dtype]
         except KeyError as error:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{info.path}: {info.name!r} is stored as {info.dtype}; only "
                 f"{', '.join(FLOAT_TYPES)} can be converted, use the released checkpoint."
             ) from error
@@ -167,21 +167,21 @@ def _shards(folder: Path) -> dict[Path, set[str]]:
         return {folder / SINGLE_FILE: set()}
     index = folder / INDEX_FILE
     if not index.is_file():
-        raise MimoEdgeError(_no_weights(folder))
+        raise BadBundleError(_no_weights(folder))
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise MimoEdgeError(f"{index} has no 'weight_map'; download it again.")
+        raise BadBundleError(f"{index} has no 'weight_map'; download it again.")
     shards: dict[Path, set[str]] = {}
     for name, file in weight_map.items():
         if not _is_file_name(file):
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{index} places {shown(name)} in {shown(file)}, which is no file name; "
                 "download it again."
             )
         shards.setdefault(folder / file, set()).add(name)
     for path in sorted(shards):
         if not path.is_file():
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{path} is missing, though {INDEX_FILE} lists it; download the missing shard."
             )
     return shards
@@ -201,7 +201,7 @@ def _check_shard(path: Path, names: Set[str], found: Set[str]) -> None:
     for name in sorted(names ^ found)[:1]:
         what = "lacks" if name in names else "has"
         where = "places" if name in names else "does not place"
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} {what} {shown(name)}, which {INDEX_FILE} {where} there; "
             "the shards are not of one checkpoint, download them again."
         )

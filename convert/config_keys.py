@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from mimo_edge.bundle.untrusted_json import shown
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError
 
 __all__ = ["ConfigKeys"]
 
@@ -47,9 +47,9 @@ class ConfigKeys:
     path: Path
     """Of the file, for the sentences."""
 
-    def fail(self, key: str, why: str) -> MimoEdgeError:
+    def fail(self, key: str, why: str) -> BadBundleError:
         """An error that names the file and the key."""
-        return MimoEdgeError(f"{self.path}: {key!r} {why}")
+        return BadBundleError(f"{self.path}: {key!r} {why}")
 
     def build(self, schema: type[_T], changes: Mapping[str, Any]) -> _T:
         """The schema's dataclass from the keys that it names, `changes` before those of the file.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError
 
 __all__ = ["FLOAT_TYPES", "check_finite", "to_float32"]
 
@@ -43,7 +43,7 @@ def check_finite(raw: npt.NDArray[Any], what: str) -> None:
     for start in range(0, flat.size, _PIECE):
         piece = flat[start : start + _PIECE]
         if not _is_finite(piece):
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{what} holds values that are not numbers (NaN or infinite): the weights are "
                 "damaged, download the checkpoint again."
             )

@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadInputError
 
 from .float_types import check_finite, to_float32
 
@@ -92,7 +92,7 @@ def _converted(
         result = values.astype(narrow)
     if not np.isfinite(result).all():
         largest = float(np.abs(values).max())
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{what} has the value {largest:g}, which {kind.name} cannot hold; "
             "choose the backbone type f32 or, for a bfloat16 checkpoint, bf16."
         )

@@ -29,7 +29,7 @@ from huggingface_hub.file_download import are_symlinks_supported, http_get, repo
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError, MimoEdgeError
 
 from .checkpoint import CONFIG_FILE, INDEX_FILE, TEXT_TOKENIZER_FILES
 from .file_hashes import differing_files, differs, remove_cached
@@ -86,7 +86,7 @@ def look_up_repository(model: str, *, kind: Kind, revision: str | None) -> Prosp
             return None
         wanted = [file for file in info.siblings or () if _is_needed(file.rfilename, kind)]
         if not any(file.rfilename == CONFIG_FILE for file in wanted):
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{what} has no {CONFIG_FILE}, so it is not a checkpoint; check the id."
             )
         config = Path(hf_hub_download(model, CONFIG_FILE, revision=info.sha))
@@ -146,7 +146,7 @@ def download(model: str, *, kind: Kind, revision: str | None, offline: bool) -> 
             names = ", ".join(path.name for path in damaged)
             remove_cached(damaged, Path(constants.HF_HUB_CACHE))
             if offline or constants.HF_HUB_OFFLINE:
-                raise MimoEdgeError(
+                raise BadBundleError(
                     f"{what}: {names} in the cache was damaged and is removed; run the command "
                     "once with a connection to fetch it again."
                 )

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadInputError, MimoEdgeError
 
 __all__ = ["HTTP_ERROR", "check_token", "explained"]
 
@@ -46,7 +46,7 @@ _NOT_WRITABLE = (
 def check_token() -> None:
     """Raise MimoEdgeError if the token cannot be one: in a header it would end in odd errors."""
     if not re.fullmatch(r"[!-~]*", _token() or ""):
-        raise MimoEdgeError(
+        raise BadInputError(
             f"HF_TOKEN (or the token in {constants.HF_TOKEN_PATH}) holds spaces or characters "
             f"that no token has; set it to the token as {constants.ENDPOINT}/settings/tokens "
             "shows it, or unset it."
@@ -59,7 +59,7 @@ def _token() -> str | None:
     except NotADirectoryError:  # what is wrong with HF_HOME is told later
         return None
     except (OSError, ValueError) as error:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"the token in {constants.HF_TOKEN_PATH} cannot be read ({error}); set HF_TOKEN, or "
             "remove the file."
         ) from error

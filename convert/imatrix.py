@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mimo_edge.bundle.gguf_header import GgufTensor, read_header
 from mimo_edge.bundle.untrusted_json import decode_text
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadInputError
 
 __all__ = ["check_imatrix", "read_imatrix"]
 
@@ -34,7 +34,7 @@ def read_imatrix(path: Path) -> dict[str, npt.NDArray[np.float32]]:
         MimoEdgeError: no such file, or it is of neither format.
     """
     if not path.is_file():
-        raise MimoEdgeError(f"{path} is not a file; give the importance matrix's own file.")
+        raise BadInputError(f"{path} is not a file; give the importance matrix's own file.")
     try:
         size = path.stat().st_size
         if size > _LARGEST_FILE:
@@ -43,14 +43,14 @@ def read_imatrix(path: Path) -> dict[str, npt.NDArray[np.float32]]:
             is_gguf = stream.read(4) == b"GGUF"
         entries = _read_gguf(path) if is_gguf else _read_dat(path.read_bytes())
     except (ValueError, KeyError, IndexError, struct.error, OSError) as error:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{path} is not an importance matrix of llama.cpp ({error}); "
             "make it with `llama-imatrix` for this model."
         ) from error
     for name, values in entries.items():
         # Not between NaN and any number either.
         if not ((values >= 0) & (values <= _LARGEST_VALUE)).all():
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{path}: {name!r} holds values that are no mean squares (negative, too large or "
                 "not finite); make it anew."
             )
@@ -73,17 +73,17 @@ def check_imatrix(
     remedy = "it is for another model, make it with `llama-imatrix` for this one."
     for name, values in entries.items():
         if name not in matrices:
-            raise MimoEdgeError(f"{path} has {name!r}, which this model lacks: {remedy}")
+            raise BadInputError(f"{path} has {name!r}, which this model lacks: {remedy}")
         columns = matrices[name][-1]
         if values.size != columns:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{path}: {name!r} has {values.size} values and the model {columns} columns: "
                 f"{remedy}"
             )
     for name in matrices:
         # llama-imatrix never covers the embedding table and rarely the head.
         if name.startswith("blk.") and name not in entries:
-            raise MimoEdgeError(f"{path} lacks {name!r}, which this model has: {remedy}")
+            raise BadInputError(f"{path} lacks {name!r}, which this model has: {remedy}")
 
 
 def _read_gguf(path: Path) -> dict[str, npt.NDArray[np.float32]]:

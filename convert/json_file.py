@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mimo_edge.bundle.untrusted_json import parse_json
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError
 
 __all__ = ["read_json", "read_small_file"]
 
@@ -23,9 +23,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = parse_json(read_small_file(path))
     except ValueError as error:  # also UnicodeDecodeError
-        raise MimoEdgeError(f"{path} is not valid JSON ({error}); download it again.") from error
+        raise BadBundleError(f"{path} is not valid JSON ({error}); download it again.") from error
     if not isinstance(value, dict):
-        raise MimoEdgeError(f"{path} is not a JSON object; download it again.")
+        raise BadBundleError(f"{path} is not a JSON object; download it again.")
     return value
 
 
@@ -40,8 +40,8 @@ def read_small_file(path: Path) -> bytes:
         if size <= _LARGEST:
             return path.read_bytes()
     except OSError as error:
-        raise MimoEdgeError(f"{path} cannot be read ({error.strerror or error}).") from error
-    raise MimoEdgeError(
+        raise BadBundleError(f"{path} cannot be read ({error.strerror or error}).") from error
+    raise BadBundleError(
         f"{path} has {size >> 20} MiB, more than any such file of a MiMo-Audio checkpoint; "
         "download it again."
     )

@@ -19,7 +19,7 @@ from mimo_edge.bundle.manifest import (
 )
 from mimo_edge.bundle.manifest_checks import check_dimensions, check_manifest
 from mimo_edge.bundle.untrusted_json import printable_name
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError
 
 from .configs import AudioTokenizerConfig, LanguageModelConfig
 from .gguf_file import Progress
@@ -106,8 +106,8 @@ def check_source(source: Source, name: str) -> None:
         raise _unusable(name, error) from error
 
 
-def _unusable(name: str, error: ValueError) -> MimoEdgeError:
-    return MimoEdgeError(
+def _unusable(name: str, error: ValueError) -> BadBundleError:
+    return BadBundleError(
         f"{name} cannot become a bundle: {error}; its config.json is damaged or of another kind "
         "of model."
     )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import NoMemoryError
 
 __all__ = ["look_at_memory", "memory_explained", "no_memory"]
 
@@ -32,9 +32,9 @@ def look_at_memory(bundle_bytes: int) -> None:
         )
 
 
-def no_memory() -> MimoEdgeError:
+def no_memory() -> NoMemoryError:
     """The error of a conversion that ran out of memory."""
-    return MimoEdgeError(
+    return NoMemoryError(
         "there was not enough memory for the conversion, which for the 7B model needs up to "
         f"{_PEAK / 1e9:.0f} GB; close other programs and run it again."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadInputError
 
 __all__ = ["Kind", "Origin", "Prospect", "find_checkpoint", "look_up"]
 
@@ -96,18 +96,18 @@ def _folder(model: str, kind: Kind, revision: str | None) -> Path | None:
     """The folder `model`; None if it can be a repository's id, and the hub's library is loaded."""
     if folder := _existing_folder(model, kind):
         if revision is not None:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"--{kind} {model} is a folder and has no revision {revision!r}; leave the "
                 "revision out, or give the id of a repository."
             )
         return folder
     if not _HUB_ID.fullmatch(model):
-        raise MimoEdgeError(
+        raise BadInputError(
             f"--{kind} {model!r} is neither a folder nor the id of a repository (owner/name); "
             "check the path."
         )
     if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{revision!r} is no revision of --{kind} {model}; give a branch, a tag or a commit."
         )
     _check_endpoint()
@@ -115,7 +115,7 @@ def _folder(model: str, kind: Kind, revision: str | None) -> Path | None:
         # Only now: it takes half a second, and looks at its settings while it is loaded.
         from . import hub  # noqa: F401
     except ValueError as error:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"the settings of the hub in the environment (HF_…) are not understood ({error}); "
             "mend or unset them."
         ) from error
@@ -133,7 +133,7 @@ def _check_endpoint() -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"HF_ENDPOINT is {hub!r}; give the address of a hub, for example "
             "https://huggingface.co, or unset it."
         )
@@ -145,7 +145,7 @@ def _existing_folder(model: str, kind: Kind) -> Path | None:
         if model and path.is_dir():
             return path
         if model and path.exists():
-            raise MimoEdgeError(f"--{kind} {model} is a file; give the folder it is in.")
+            raise BadInputError(f"--{kind} {model} is a file; give the folder it is in.")
     except (OSError, RuntimeError, ValueError):  # too long for a name, or ~ of nobody
         return None
     return None

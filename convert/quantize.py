@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import MimoEdgeError, OutputError
 
 from .memory import no_memory
 
@@ -129,7 +129,7 @@ def _environment() -> dict[str, str]:
 def _failure(out: Path, status: int, log: list[str]) -> MimoEdgeError:
     free = shutil.disk_usage(out.parent).free
     if free < _LITTLE_SPACE:
-        return MimoEdgeError(
+        return OutputError(
             f"The disk is full ({free >> 20} MiB free in {out.parent}); make room, or "
             "choose a folder on another disk."
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mimo_edge.bundle.manifest import GRAPHS
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadInputError
 
 from .audio_decoder import build_audio_decoder
 from .audio_encoder import build_audio_encoder
@@ -97,7 +97,7 @@ def get_recipe(name: str) -> Recipe:
         if recipe.name == name:
             return recipe
     names = ", ".join(recipe.name for recipe in RECIPES)
-    raise MimoEdgeError(f"there is no recipe {name!r}; choose one of {names}.")
+    raise BadInputError(f"there is no recipe {name!r}; choose one of {names}.")
 
 
 def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
@@ -109,13 +109,13 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     for change in changes:
         part, _, precision = change.partition("=")
         if part not in recipe.precisions():
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{change!r}: there is no part {part!r}; "
                 f"give one of {', '.join(recipe.precisions())}, as in backbone=q5_k_m."
             )
         known = tuple(BACKBONE_TYPES) if part == "backbone" else PRECISIONS
         if precision not in known:
-            raise MimoEdgeError(f"{change!r}: {part} is stored as one of {', '.join(known)}.")
+            raise BadInputError(f"{change!r}: {part} is stored as one of {', '.join(known)}.")
         fields: dict[str, Any] = {part: precision, "name": f"{recipe.name}, {change}"}
         recipe = replace(recipe, **fields)
     return recipe

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import OutputError
 
 from .backbone import expected_backbone_tensors
 from .configs import AudioTokenizerConfig, LanguageModelConfig
@@ -62,7 +62,7 @@ def check_room(needs: Sequence[Need]) -> None:
         free = shutil.disk_usage(_existing(group[0].folder)).free
         needed = sum(need.size for need in group)
         if free < needed:
-            raise MimoEdgeError(
+            raise OutputError(
                 f"the disk of {group[0].folder} has {_gigabytes(free)} free and the conversion "
                 f"needs {_gigabytes(needed)} there ({describe(group)}); make room, choose a "
                 "smaller recipe, or use another disk: for downloads by HF_HOME, else "

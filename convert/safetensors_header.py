@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from mimo_edge.bundle.untrusted_json import parse_json, printable_name
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError
 
 __all__ = ["TensorInfo", "read_header"]
 
@@ -53,7 +53,7 @@ def read_header(path: Path) -> dict[str, TensorInfo]:
     try:
         return _read_header(path)
     except OSError as error:
-        raise MimoEdgeError(f"{path} cannot be read ({error.strerror or error}).") from error
+        raise BadBundleError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
 def _read_header(path: Path) -> dict[str, TensorInfo]:
@@ -64,7 +64,7 @@ def _read_header(path: Path) -> dict[str, TensorInfo]:
         garbage = len(prefix) < 8 or not 2 <= length <= _LONGEST_HEADER
         header = b"" if garbage else stream.read(length)
     if prefix == b"version ":
-        raise MimoEdgeError(f"{path} is only a Git LFS pointer; run `git lfs pull` in its folder.")
+        raise BadBundleError(f"{path} is only a Git LFS pointer; run `git lfs pull` in its folder.")
     if not garbage and len(header) < length:
         raise _truncated(path, size, 8 + length, at_least=True)
     try:
@@ -74,7 +74,7 @@ def _read_header(path: Path) -> dict[str, TensorInfo]:
             if name != "__metadata__"
         ]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} does not begin with a safetensors header; it is damaged or another kind "
             "of file, download it again."
         ) from error
@@ -86,14 +86,14 @@ def _read_header(path: Path) -> dict[str, TensorInfo]:
             pass
     except (SafetensorError, ValueError) as error:
         reason = printable_name(" ".join(str(error).split()))[:200]
-        raise MimoEdgeError(f"{path} is damaged ({reason}); download it again.") from error
+        raise BadBundleError(f"{path} is damaged ({reason}); download it again.") from error
     return {tensor.name: tensor for tensor in tensors}
 
 
-def _truncated(path: Path, size: int, expected: int, *, at_least: bool = False) -> MimoEdgeError:
+def _truncated(path: Path, size: int, expected: int, *, at_least: bool = False) -> BadBundleError:
     word = "at least " if at_least else ""
     what = "truncated" if size < expected else "damaged"
-    return MimoEdgeError(
+    return BadBundleError(
         f"{path} is {what}: it has {size} bytes and its header asks for {word}{expected}; "
         "download it again."
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimo_edge.bundle.untrusted_json import shown
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError
 
 from .backbone import expected_backbone_tensors
 from .checkpoint import Checkpoint
@@ -78,14 +78,14 @@ def _check_pair(
 ) -> None:
     """The language model knows the codes that the audio tokenizer makes."""
     if language.audio_channels > audio.num_quantizers:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{model} uses {language.audio_channels} codebooks and {tokenizer} has "
             f"{audio.num_quantizers}; they are not made for each other."
         )
     for channel in range(language.audio_channels):
         size, empty = audio.codebook_sizes[channel], language.speech_empty_ids[channel]
         if size > language.speech_vocab_sizes[channel] or empty < size:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"codebook {channel} of {tokenizer} has {size} entries, but {model} knows "
                 f"{language.speech_vocab_sizes[channel]} codes with {empty} as the empty one; "
                 "they are not made for each other."
@@ -100,7 +100,7 @@ def _check_tensors(
     unread = unread_tensors(checkpoint.names(), (*expected, *repeated))
     if unread:
         more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{checkpoint.folder} has the tensor {shown(unread[0])}{more}, which a model as its "
             "config.json describes it does not use; config and weights are not of the same "
             "checkpoint, or it is of a newer kind than this mimo_edge converts."

@@ -25,7 +25,7 @@ from mimo_edge.bundle.replacement import (
     bundle_file_names,
     finish_replacement,
 )
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import OutputError
 
 __all__ = ["Target", "claim"]
 
@@ -102,7 +102,7 @@ def claim(out: Path, *, force: bool) -> Iterator[Target]:
 
 def _check_link(out: Path) -> None:
     if out.is_symlink() and not out.exists():
-        raise MimoEdgeError(
+        raise OutputError(
             f"{out} is a symbolic link that leads nowhere ({out.readlink()}); make the folder "
             "it leads to, or choose another."
         )
@@ -115,7 +115,7 @@ def _locked(out: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise MimoEdgeError(
+        raise OutputError(
             f"{out} is being written by another conversion; wait until it has ended, or choose "
             "another folder."
         ) from None
@@ -132,21 +132,21 @@ def _check_contents(out: Path, *, force: bool) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise MimoEdgeError(f"{out} exists and is no bundle; choose another folder.")
+        raise OutputError(f"{out} exists and is no bundle; choose another folder.")
     entries = sorted(path.name for path in out.iterdir() if path.name not in _OWN_NAMES)
     if not entries:
         return
     names = bundle_file_names(out)
     if names is None:
-        raise MimoEdgeError(f"{out} exists and is no bundle; choose another folder.")
+        raise OutputError(f"{out} exists and is no bundle; choose another folder.")
     foreign = [name for name in entries if name not in names or (out / name).is_dir()]
     if foreign:
-        raise MimoEdgeError(
+        raise OutputError(
             f"{out} holds {foreign[0]}, which is not part of the bundle there; move it "
             "somewhere else, or choose another folder."
         )
     if not force:
-        raise MimoEdgeError(f"{out} is a bundle already; give --force to replace it.")
+        raise OutputError(f"{out} is a bundle already; give --force to replace it.")
 
 
 def _remove_partial(out: Path) -> None:
@@ -158,7 +158,7 @@ def _remove_partial(out: Path) -> None:
         for path in sorted(folder.iterdir()):
             made_by_library = path.name.startswith(_TEMPORARY)
             if not made_by_library and (path.name not in ours or path.is_dir()):
-                raise MimoEdgeError(
+                raise OutputError(
                     f"{path} was not written by a conversion; move it somewhere else."
                 )
         shutil.rmtree(folder)
@@ -174,10 +174,10 @@ def _explained(out: Path) -> Iterator[None]:
             error.errno is None and shutil.disk_usage(out).free < _LITTLE_SPACE
         )
         if full:
-            raise MimoEdgeError(
+            raise OutputError(
                 f"the disk of {out} is full; free some and run the same command again."
             ) from error
-        raise MimoEdgeError(
+        raise OutputError(
             f"{error.filename or out} cannot be written ({error.strerror or error}); "
             "choose another folder or mend its permissions."
         ) from error

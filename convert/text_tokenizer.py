@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError, MimoEdgeError
 
 from .tokenizer_files import TokenizerFiles, read_tokenizer_files
 
@@ -101,7 +101,7 @@ def _check_bpe(source: TokenizerFiles, added: Mapping[str, int]) -> None:
     """Bytes, merges and vocabulary fit each other, so that no text is lost."""
     path, vocab = source.path, source.vocab
     if not source.merges:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} has no merges, so every byte of a text would be a token of its own; "
             "download the whole tokenizer again."
         )
@@ -123,7 +123,7 @@ def _check_bpe(source: TokenizerFiles, added: Mapping[str, int]) -> None:
 
 
 def _cut(path: Path, why: str) -> MimoEdgeError:
-    return MimoEdgeError(f"{path} is cut short: {why}; download the whole tokenizer again.")
+    return BadBundleError(f"{path} is cut short: {why}; download the whole tokenizer again.")
 
 
 def _all_added(source: TokenizerFiles, vocab_size: int) -> dict[str, int]:
@@ -134,7 +134,7 @@ def _all_added(source: TokenizerFiles, vocab_size: int) -> dict[str, int]:
             added.setdefault(text, source.vocab[text])
     for text in REQUIRED_SPECIAL_TOKENS:
         if text not in added:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{source.path} lacks the token {text}, so it is no tokenizer of MiMo-Audio; "
                 "download the checkpoint's own."
             )
@@ -145,7 +145,7 @@ def _all_added(source: TokenizerFiles, vocab_size: int) -> dict[str, int]:
             next_id += 1
     largest = max(*source.vocab.values(), *added.values())
     if largest >= vocab_size:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{source.path} needs {largest + 1} ids and vocab_size in config.json is "
             f"{vocab_size}; the tokenizer belongs to another checkpoint."
         )
@@ -160,13 +160,13 @@ def _token_list(
     pairs: Iterable[tuple[str, int]] = (*source.vocab.items(), *added.items())
     for text, id_ in pairs:
         if texts.setdefault(id_, text) != text:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{source.path} gives the id {id_} to {texts[id_]!r} and to {text!r}; "
                 "download the tokenizer's files again."
             )
     for text in source.vocab.keys() & added.keys():
         if source.vocab[text] != added[text]:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{source.path} gives {text!r} the ids {source.vocab[text]} and {added[text]}; "
                 "download the tokenizer's files again."
             )

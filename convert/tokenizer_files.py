@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 
 from mimo_edge.bundle import manifest_bounds as bounds
 from mimo_edge.bundle.untrusted_json import decode_text, validate
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError, MimoEdgeError
 
 from .json_file import read_json, read_small_file
 
@@ -81,7 +81,7 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
         return _read_tokenizer_json(folder)
     if (folder / "vocab.json").is_file():
         return _read_vocab_and_merges(folder)
-    raise MimoEdgeError(
+    raise BadBundleError(
         f"{folder} holds neither tokenizer.json nor vocab.json; "
         "download the text tokenizer's files into it too."
     )
@@ -101,7 +101,7 @@ def _read_tokenizer_json(folder: Path) -> TokenizerFiles:
         added = _join([] if tokens is None else tokens, path)
         pairs = tuple(_pair(merge) for merge in model.merges or ())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} is not laid out as a tokenizer ({_reason(error)}); download it again."
         ) from error
     return TokenizerFiles(
@@ -114,7 +114,7 @@ def _read_vocab_and_merges(folder: Path) -> TokenizerFiles:
     try:
         vocab = validate(_Vocabulary, {"vocab": read_json(vocab_path)}).vocab
     except ValueError as error:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{vocab_path} does not map text to ids ({error}); download it again."
         ) from error
     config_path = folder / "tokenizer_config.json"
@@ -123,14 +123,14 @@ def _read_vocab_and_merges(folder: Path) -> TokenizerFiles:
     if not str(kind).startswith("Qwen2Tokenizer"):
         raise _refuse(config_path, f"it is a {str(kind)[:60]!a}")
     if not path.is_file():
-        raise MimoEdgeError(f"{path} is missing; without its merges no text can be tokenized.")
+        raise BadBundleError(f"{path} is missing; without its merges no text can be tokenized.")
     try:
         lines = decode_text(read_small_file(path)).split("\n")
         if lines[0].startswith("#version"):
             del lines[0]
         pairs = tuple(_pair(line.removesuffix("\r")) for line in lines if line)
     except ValueError as error:
-        raise MimoEdgeError(f"{path} is not a list of merges ({error}).") from error
+        raise BadBundleError(f"{path} is not a list of merges ({error}).") from error
     return TokenizerFiles(path=path, vocab=vocab, merges=pairs, added=_added_elsewhere(folder, {}))
 
 
@@ -147,7 +147,7 @@ def _join(tokens: Any, path: Path, added: dict[str, int] | None = None) -> dict[
     joined = dict(added or {})
     for token in validate(_AddedTokens, {"added_tokens": tokens}).added_tokens:
         if joined.setdefault(token.content, token.id) != token.id:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{path} gives {token.content!r} the id {token.id}, and the id "
                 f"{joined[token.content]} stands there or in another file of the tokenizer; "
                 "download the tokenizer's files again."
@@ -168,7 +168,7 @@ def _added_elsewhere(folder: Path, added: dict[str, int]) -> dict[str, int]:
                 tokens = [{"content": text, "id": id_} for text, id_ in raw.items()]
             added = _join(tokens, path, added)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{path} lists its added tokens in no known way ({_reason(error)}); "
                 "download it again."
             ) from error
@@ -186,7 +186,7 @@ def _reason(error: Exception) -> str:
 
 
 def _refuse(path: Path, why: str) -> MimoEdgeError:
-    return MimoEdgeError(
+    return BadBundleError(
         f"{path}: {why}; llama.cpp would split text differently, so only "
         "the Qwen2 tokenizer of the released checkpoints is converted."
     )

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from mimo_edge.errors import MimoEdgeError
+from mimo_edge.errors import BadBundleError
 
 from .attention import rope_tables, windowed_attention
 from .configs import AudioTokenizerConfig
@@ -65,7 +65,7 @@ def _window(graph: GraphBuilder, weights: Weights, config: AudioTokenizerConfig)
         # Far from the ends every sample is divided by the squares of all windows over it.
         padded = np.pad(window.astype(np.float64) ** 2, (0, -len(window) % hop))
         if padded.reshape(-1, hop).sum(axis=0).min() <= _SMALLEST_ENVELOPE:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"the weights are damaged: windows like {WINDOW_TENSOR!r}, {hop} samples apart, "
                 "leave gaps between them; download the audio tokenizer again."
             )

@@ -15,7 +15,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .audio import AudioInput
     from .engine import Answer
-    from .errors import MimoEdgeError, NotTrainedError
+    from .errors import (
+        BadBundleError,
+        BadInputError,
+        CancelledError,
+        DeviceError,
+        DoesNotFitError,
+        MimoEdgeError,
+        MissingPackageError,
+        NoMemoryError,
+        NotTrainedError,
+        OutputError,
+        WrongUseError,
+    )
     from .generation.events import AudioChunk, TextDelta, TurnEnd
     from .generation.sound import SoundOptions
     from .model import MimoAudio
@@ -31,30 +43,48 @@ __all__ = [
     "Answer",
     "AudioChunk",
     "AudioInput",
+    "BadBundleError",
+    "BadInputError",
+    "CancelledError",
+    "DeviceError",
+    "DoesNotFitError",
     "MimoAudio",
     "MimoEdgeError",
+    "MissingPackageError",
+    "NoMemoryError",
     "NotTrainedError",
+    "OutputError",
     "Overrides",
     "RuntimeOptions",
     "Session",
     "SoundOptions",
     "TextDelta",
     "TurnEnd",
+    "WrongUseError",
 ]
 
 _HOMES = {
     "Answer": "engine",
     "AudioChunk": "generation.events",
     "AudioInput": "audio",
+    "BadBundleError": "errors",
+    "BadInputError": "errors",
+    "CancelledError": "errors",
+    "DeviceError": "errors",
+    "DoesNotFitError": "errors",
     "MimoAudio": "model",
     "MimoEdgeError": "errors",
+    "MissingPackageError": "errors",
+    "NoMemoryError": "errors",
     "NotTrainedError": "errors",
+    "OutputError": "errors",
     "Overrides": "tasks",
     "RuntimeOptions": "stages.runtime_options",
     "Session": "session",
     "SoundOptions": "generation.sound",
     "TextDelta": "generation.events",
     "TurnEnd": "generation.events",
+    "WrongUseError": "errors",
 }
 
 

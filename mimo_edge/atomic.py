@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import MimoEdgeError
+from .errors import BadInputError, OutputError
 
 __all__ = ["atomic_output", "check_output", "made_folder", "sync_file", "sync_folder"]
 
@@ -44,7 +44,7 @@ def check_output(path: Path) -> None:
             return
         target = Path(os.path.realpath(path))
         if not target.parent.is_dir():
-            raise MimoEdgeError(
+            raise OutputError(
                 f"{path} cannot be written: there is no folder {target.parent}; make it."
             )
         # Permissions alone do not tell: the disk may be read-only, the folder the system's.
@@ -188,11 +188,11 @@ def _sentences(path: Path) -> Iterator[None]:
     except UnicodeError:  # half of a surrogate pair
         nameless = True
     if nameless:
-        raise MimoEdgeError(f"{str(path)!r} is no name of a file; give another one.")
+        raise BadInputError(f"{str(path)!r} is no name of a file; give another one.")
     try:
         yield
     except OSError as error:
-        raise MimoEdgeError(
+        raise OutputError(
             f"{path} cannot be written ({error.strerror or error}); "
             "check the name, the folder, its permissions and the free disk."
         ) from error

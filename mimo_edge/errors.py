@@ -1,6 +1,22 @@
-"""The exception types whose messages are meant to be read by a person."""
+"""The errors that are meant for people: one small tree, whose sentences name value and remedy.
 
-__all__ = ["MimoEdgeError", "NotTrainedError"]
+Whoever wants to tell a caller only that it did not work catches `MimoEdgeError`; whoever can do
+something about a kind of trouble catches that class. Every other exception type is a bug.
+"""
+
+__all__ = [
+    "BadBundleError",
+    "BadInputError",
+    "CancelledError",
+    "DeviceError",
+    "DoesNotFitError",
+    "MimoEdgeError",
+    "MissingPackageError",
+    "NoMemoryError",
+    "NotTrainedError",
+    "OutputError",
+    "WrongUseError",
+]
 
 
 class MimoEdgeError(Exception):
@@ -9,6 +25,45 @@ class MimoEdgeError(Exception):
     The command line prints the message alone and exits with status 1; every
     other exception type is a bug and keeps its traceback.
     """
+
+
+class BadInputError(MimoEdgeError):
+    """What was given cannot be used: a recording, a text, a number, a name, a saved session."""
+
+
+class DoesNotFitError(MimoEdgeError):
+    """Too long: it is more than the model's context, or what a conversation may keep, holds."""
+
+
+class BadBundleError(MimoEdgeError):
+    """A bundle or a checkpoint is damaged, incomplete, foreign or of another version."""
+
+
+class NoMemoryError(MimoEdgeError):
+    """The machine has too little free memory for it, or a limit of the process says so."""
+
+
+class DeviceError(MimoEdgeError):
+    """A device is missing, does not open or got lost: microphone, speaker or GPU."""
+
+
+class WrongUseError(MimoEdgeError):
+    """A program uses something in a way or at a time that it does not allow.
+
+    It is closed or busy, belongs to another process, or is used by two threads at once.
+    """
+
+
+class CancelledError(MimoEdgeError):
+    """The caller cancelled what should have given a result."""
+
+
+class OutputError(MimoEdgeError):
+    """A file or folder cannot be written: a full disk, permissions, something in the way."""
+
+
+class MissingPackageError(MimoEdgeError):
+    """What was asked for needs a Python package that is not installed, or another version."""
 
 
 class NotTrainedError(MimoEdgeError):

@@ -15,7 +15,7 @@ from .atomic import atomic_output
 from .bundle.manifest import Manifest
 from .bundle.untrusted_arrays import ArrayFile
 from .bundle.untrusted_json import decode_text, parse_json, printable_name, validate
-from .errors import MimoEdgeError
+from .errors import BadInputError
 from .prompt.positions import InterleavedPiece, Positions
 from .prompt.prompts import Reply, Turn
 
@@ -100,7 +100,7 @@ class SavedSession:
             with ArrayFile(path, budget=_MOST_BYTES + _state_bytes(manifest)) as file:
                 head = validate(_Head, parse_json(file.data("head", longest=_LONGEST_TEXT)))
                 if head.bundle != manifest.fingerprint():
-                    raise MimoEdgeError(
+                    raise BadInputError(
                         f"{path} was saved with another bundle "
                         f"({printable_name(head.model)[:_NAMED]}); load it with that one."
                     )
@@ -115,7 +115,7 @@ class SavedSession:
                     state=state,
                 )
         except ValueError as error:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{path} is not a saved session ({error}); give one that was saved as such."
             ) from error
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from .decoding import BLOCK_S, Decoded
 
 __all__ = ["array_name", "from_array", "is_array"]
@@ -49,12 +49,12 @@ def from_array(source: Any, rate: int) -> Decoded:
     if samples.ndim != 2 or not 1 <= samples.shape[1] <= _MOST_CHANNELS:
         shape = np.shape(source)
         hint = " (turn it over with .T)" if len(shape) == 2 and shape[0] <= _MOST_CHANNELS else ""
-        raise MimoEdgeError(
+        raise BadInputError(
             f"the audio array has shape {shape}; give [samples] or [samples, channels]{hint}."
         )
     kind = samples.dtype
     if kind.kind != "f" and kind.name not in _INTEGERS:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"the audio array is of {kind.name}, whose full scale is not known; give floats "
             f"within ±1 or {', '.join(_INTEGERS)}."
         )
@@ -69,7 +69,7 @@ def _pair(source: tuple[Any, ...]) -> tuple[Any, int]:
         if whole and np.isfinite(rate) and float(rate).is_integer():
             return source[0], int(rate)
     shown = ", ".join(type(item).__name__ for item in source)
-    raise MimoEdgeError(
+    raise BadInputError(
         f"the audio is a tuple of ({shown}); give (samples, rate): an array and its rate in Hz."
     )
 

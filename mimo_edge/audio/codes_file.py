@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..atomic import atomic_output
 from ..bundle.manifest import Manifest
 from ..bundle.untrusted_arrays import ArrayFile, UnusableArrayError
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from .reading import LONGEST_S
 
 __all__ = ["check_name", "read", "write"]
@@ -26,7 +26,7 @@ _NAMED = 32
 def check_name(path: Path) -> None:
     """Raise MimoEdgeError unless the name ends in .npz."""
     if path.suffix != ".npz":
-        raise MimoEdgeError(f"{path}: codes are written as .npz; give such a name.")
+        raise BadInputError(f"{path}: codes are written as .npz; give such a name.")
 
 
 def write(path: Path, codes: NDArray[np.int64], manifest: Manifest) -> None:
@@ -66,14 +66,14 @@ def read(path: Path, manifest: Manifest) -> NDArray[np.int64]:
                 "codes", [None, len(sizes)], least=0, most=_LARGEST, longest=most_steps
             )
     except UnusableArrayError as error:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{path} is not a file of codes of at most {LONGEST_S // 3600} hours ({error}); "
             "make one with `mimo-edge encode`."
         ) from error
     wrong = np.argwhere(codes >= sizes)
     if len(wrong):
         row, column = wrong[0]
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{path} holds code {codes[row, column]} at step {row} of codebook {column}, "
             f"outside 0…{sizes[column] - 1}; the file is damaged."
         )
@@ -87,7 +87,7 @@ def _check_kind(
     audio, channels = manifest.audio, manifest.patch.channels
     wanted = audio.codebook_sizes[:channels]
     if sizes[:channels] != wanted or (rate, step) != (audio.sample_rate, audio.samples_per_step):
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{path} holds codes of codebooks {sizes[:_NAMED]}, {step} samples each at {rate} Hz; "
             f"this model decodes {channels} codebooks {wanted}, {audio.samples_per_step} samples "
             f"each at {audio.sample_rate} Hz."

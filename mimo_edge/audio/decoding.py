@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from .parts import Part
 
 __all__ = ["BLOCK_S", "Decoded", "NotASoundFile", "decode"]
@@ -87,7 +87,7 @@ def _blocks(reader: _Reader, part: Part, name: str) -> Iterator[NDArray[np.float
                 part.check()
                 if part.exhausted and done:
                     return  # Cut off in the middle of a frame: the rest of it is lost.
-                raise MimoEdgeError(
+                raise BadInputError(
                     f"{name} is damaged {done / reader.samplerate:.1f} s after its start "
                     f"({_reason(error)}); copy or export it again."
                 ) from error

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError, MissingPackageError
 from .decoding import BLOCK_S, Decoded
 from .parts import Part
 
@@ -57,7 +57,7 @@ def decode_media(part: Part, name: str, kind: tuple[str, str]) -> Decoded:
     try:
         import av
     except ImportError as error:
-        raise MimoEdgeError(
+        raise MissingPackageError(
             f"{name} is {kind[1]}, which needs PyAV: install it with `pip install "
             "'mimo-edge[media]'`, or convert the file to WAV, FLAC, MP3 or OGG."
         ) from error
@@ -69,7 +69,7 @@ def decode_media(part: Part, name: str, kind: tuple[str, str]) -> Decoded:
         raise _damaged(name, kind, error) from error
     if not container.streams.audio:
         container.close()
-        raise MimoEdgeError(f"{name} holds no sound; give a recording.")
+        raise BadInputError(f"{name} holds no sound; give a recording.")
     stream = container.streams.audio[0]
     if not getattr(stream, "rate", 0) or not stream.channels:
         container.close()
@@ -108,9 +108,9 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
     yield None
 
 
-def _damaged(name: str, kind: tuple[str, str], reason: object, seconds: float = 0) -> MimoEdgeError:
+def _damaged(name: str, kind: tuple[str, str], reason: object, seconds: float = 0) -> BadInputError:
     place = f" {seconds:.1f} s after its start" if seconds else ""
     reason = getattr(reason, "strerror", None) or reason
-    return MimoEdgeError(
+    return BadInputError(
         f"{name} is {kind[1]} that is damaged{place} ({reason}); copy or export it again."
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.manifest import AudioConfig
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from .mel import MEL_BLOCK, log_mel, mel_frames
 from .reading import check_length
 
@@ -63,7 +63,7 @@ class StreamingLogMel:
             MimoEdgeError: more than one channel, NaN or infinity.
         """
         if samples.ndim != 1 or not np.isfinite(samples).all():
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the samples to listen to have shape {samples.shape} or are not all finite "
                 "numbers; give one channel, [samples]."
             )

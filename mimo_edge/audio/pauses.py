@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import MissingPackageError
 from .voice_activity import SileroDetector
 
 __all__ = ["shorten_pauses"]
@@ -86,7 +86,7 @@ def shorten_pauses(samples: NDArray[np.float32], rate: int) -> NDArray[np.float3
             gain = min(_MOST_GAIN, _LOUDNESS / loudest)
             voiced = _voiced(samples, rate, begin * frame, end * frame, frame, gain)
             quiet[begin:end] &= ~voiced
-    except MimoEdgeError:  # the detector is not installed
+    except MissingPackageError:  # no detector: the level alone decides
         quiet = _quiet(energy, _BY_LEVEL)
     if quiet.all():  # nothing that one could tell from noise
         return samples

@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from ..bundle.manifest import AudioConfig
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from .arrays import array_name, from_array, is_array
 from .containers import parts_of
 from .decoding import Decoded, NotASoundFile, decode
@@ -121,7 +121,7 @@ def check_length(name: str, samples: int, config: AudioConfig) -> None:
     """
     shortest = config.n_fft // 2 + 1
     if samples < shortest:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{name} holds {1000 * samples / config.sample_rate:.0f} ms of sound; "
             f"at least {1000 * shortest / config.sample_rate:.0f} ms are needed."
         )
@@ -136,8 +136,8 @@ def _probe(name: str, stream: BinaryIO, length: int) -> None:
             raise _not_sound(name, error) from error
 
 
-def _not_sound(name: str, error: NotASoundFile) -> MimoEdgeError:
-    return MimoEdgeError(
+def _not_sound(name: str, error: NotASoundFile) -> BadInputError:
+    return BadInputError(
         f"{name} is not a sound file that libsndfile reads ({error}); "
         "convert it to WAV, FLAC, MP3 or OGG."
     )
@@ -182,7 +182,7 @@ class _Samples:
             MimoEdgeError: a rate that is none, or too long.
         """
         if not _SMALLEST_RATE <= sound.rate <= _LARGEST_RATE:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{name} says its sample rate is {sound.rate} Hz; give one of {_SMALLEST_RATE} "
                 f"to {_LARGEST_RATE} Hz."
             )
@@ -193,7 +193,7 @@ class _Samples:
         seconds = len(self._bytes) / 4 / self._rate + more_s
         if seconds > self._longest_s:
             stated = f"is {_duration(seconds)} long" if more_s else "goes on"
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{name} {stated}, and at most {_duration(self._longest_s)} are read here; cut "
                 "it into shorter recordings."
             )
@@ -209,10 +209,10 @@ def _mixed(sound: Decoded, name: str) -> Iterator[NDArray[np.float32]]:
     mixer = Mixer(sound.channels, sound.rate)
     for block in sound.blocks:
         if not np.isfinite(block).all():
-            raise MimoEdgeError(f"{name} holds NaN or infinite samples; export it again.")
+            raise BadInputError(f"{name} holds NaN or infinite samples; export it again.")
         loudest = float(np.abs(block).max(initial=0))
         if loudest > _LOUDEST:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{name} holds samples of {loudest:.0f}, and full scale is 1: floats are within "
                 "±1; divide integers by the largest of their type."
             )

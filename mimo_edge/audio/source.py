@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 
 __all__ = ["Source", "open_source", "printable"]
 
@@ -68,7 +68,7 @@ def open_source(
         except OSError as error:
             raise _unreadable(name, error) from error
         if end <= start:
-            raise MimoEdgeError(f"{name} is empty (0 bytes); record it again.")
+            raise BadInputError(f"{name} is empty (0 bytes); record it again.")
         try:
             yield Source(name, stream, start, end)
         except OSError as error:  # a disk or a network that fails meanwhile
@@ -82,17 +82,17 @@ def _open(source: Any, opened: contextlib.ExitStack) -> tuple[str, BinaryIO]:
         path = os.fspath(source)
         if path == "-":
             if sys.stdin is None:
-                raise MimoEdgeError("standard input is closed; give a file to read.")
+                raise BadInputError("standard input is closed; give a file to read.")
             return "standard input", cast(BinaryIO, sys.stdin.buffer)
         return printable(path), opened.enter_context(_open_path(path))
     if isinstance(source, io.TextIOBase):
-        raise MimoEdgeError("the audio file is open as text; open it in binary mode, 'rb'.")
+        raise BadInputError("the audio file is open as text; open it in binary mode, 'rb'.")
     if getattr(source, "closed", False):
-        raise MimoEdgeError("the audio file is closed; open it again.")
+        raise BadInputError("the audio file is closed; open it again.")
     if callable(getattr(source, "read", None)):
         label = getattr(source, "name", None)
         return printable(label) if isinstance(label, str) else "the stream", source
-    raise MimoEdgeError(
+    raise BadInputError(
         f"{source!r:.60} ({type(source).__name__}) is no recording; give a file's name, an open "
         "file, the bytes of a file, or samples as an array."
     )
@@ -102,20 +102,20 @@ def _open_path(path: str) -> BinaryIO:
     name = printable(path) or "''"
     try:
         if Path(path).is_dir():
-            raise MimoEdgeError(f"{name} is not a file but a folder; give the recordings in it.")
+            raise BadInputError(f"{name} is not a file but a folder; give the recordings in it.")
         return Path(path).open("rb")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MimoEdgeError(f"{name} is not a file; give a recording to read.") from error
+        raise BadInputError(f"{name} is not a file; give a recording to read.") from error
     except OSError as error:
         raise _unreadable(name, error) from error
     except ValueError as error:  # a null byte, or half of a surrogate pair
-        raise MimoEdgeError(f"{name!r} cannot be a file's name; give a recording.") from error
+        raise BadInputError(f"{name!r} cannot be a file's name; give a recording.") from error
 
 
-def _unreadable(name: str, error: OSError) -> MimoEdgeError:
+def _unreadable(name: str, error: OSError) -> BadInputError:
     reason = error.strerror or str(error) or type(error).__name__
     short = name if len(name) <= 100 else f"{name[:40]}…{name[-40:]}"
-    return MimoEdgeError(f"{short} cannot be read ({reason}); give another recording.")
+    return BadInputError(f"{short} cannot be read ({reason}); give another recording.")
 
 
 def _seekable(name: str, stream: BinaryIO, opened: contextlib.ExitStack, probe: Probe) -> BinaryIO:
@@ -132,7 +132,7 @@ def _seekable(name: str, stream: BinaryIO, opened: contextlib.ExitStack, probe: 
             copy.seek(0, io.SEEK_END)
         size += len(block)
         if size > _LARGEST_COPY:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{name} does not end after {_LARGEST_COPY >> 30} GB; give a shorter recording."
             )
     copy.seek(0)

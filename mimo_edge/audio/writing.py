@@ -10,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from ..atomic import atomic_output
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from .resampling import resample
 
 __all__ = ["AUDIO_ENDINGS", "check_audio_name", "encode_audio", "write_audio"]
@@ -63,7 +63,7 @@ def check_audio_name(path: Path) -> tuple[str, str]:
     """libsndfile's (format, subtype) for a file name; MimoEdgeError if the ending is unknown."""
     kind = _OUTPUT_FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{path}: cannot tell the format from {path.suffix or 'a name without an ending'!r}; "
             f"use one of {' '.join(_OUTPUT_FORMATS)}."
         )

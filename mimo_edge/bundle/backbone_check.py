@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError
 from ..system.memory import is_memory_fault, no_memory
 from .gguf_header import GgufHeader, read_header
 from .manifest import BackboneConfig, Manifest
@@ -52,11 +52,11 @@ def check_backbone(path: Path, manifest: Manifest) -> None:
     except OSError as error:
         if is_memory_fault(error):
             raise no_memory(f"{path} cannot be read") from error
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} cannot be read ({error.strerror or error}); copy the bundle again."
         ) from error
     except ValueError as error:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} {error}: it is damaged, or it is of another bundle; copy the bundle again or "
             "convert again."
         ) from error

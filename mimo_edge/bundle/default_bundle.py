@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from .manifest import MANIFEST_FILE
 
 __all__ = ["MODEL_VARIABLE", "demo_bundle", "find_bundle"]
@@ -29,14 +29,14 @@ def find_bundle(bundle: str | Path | None = None) -> Path:
         return Path(bundle)
     if named := os.environ.get(MODEL_VARIABLE):
         if not Path(named).is_dir():
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{MODEL_VARIABLE} names {named}, which is not a folder; name the folder of a "
                 "bundle in it, or unset it for the demo model."
             )
         return Path(named)
     if (demo := demo_bundle()) is not None:
         return demo
-    raise MimoEdgeError(
+    raise BadInputError(
         "there is no model to run: this installation has no demo model; give the folder of a "
         f"bundle (or name it in {MODEL_VARIABLE}); `mimo-edge convert --help` says how to make one."
     )

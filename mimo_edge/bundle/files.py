@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError, BadInputError
 from ..system.memory import is_memory_fault, no_memory
 from .manifest import CHECKSUM_KEY, MANIFEST_FILE, SCHEMA_VERSION, BundleFile, Manifest, checksum
 from .manifest_checks import check_manifest
@@ -58,7 +58,7 @@ def check_bundle_path(bundle: Path) -> None:
     try:
         str(bundle).encode()
     except UnicodeEncodeError as error:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{str(bundle)!r} holds a byte that is not UTF-8, and onnxruntime opens no file by "
             "such a name; rename the folder."
         ) from error
@@ -75,14 +75,14 @@ def load_manifest(bundle: Path) -> Manifest:
     path = bundle / MANIFEST_FILE
     with _errors_of(bundle):
         if not bundle.is_dir():
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{bundle} is not a folder; give the folder of a bundle, "
                 "made with `mimo-edge convert --model … --tokenizer … --out FOLDER`."
             )
         if finish_replacement(bundle):
             _LOGGER.warning("%s: the conversion that was stopped there is finished now.", bundle)
         if not path.is_file():
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{bundle} holds no {MANIFEST_FILE}, so it is not a finished bundle; "
                 "convert the checkpoint into it with `mimo-edge convert`."
             )
@@ -100,11 +100,11 @@ def _read_manifest(path: Path) -> Manifest:
             raise ValueError(f"it has {path.stat().st_size} bytes")
         raw = parse_json(path.read_bytes())
     except ValueError as error:
-        raise MimoEdgeError(f"{path} is not valid JSON ({error}); convert again.") from error
+        raise BadBundleError(f"{path} is not valid JSON ({error}); convert again.") from error
     raw = raw if isinstance(raw, dict) else {}
     version = raw.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} has schema version {repr(version)[:_NAMED]} and this mimo_edge reads "
             f"{SCHEMA_VERSION}; convert the checkpoint again with this version."
         )
@@ -112,13 +112,13 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         manifest = validate(Manifest, raw)
         if stated != checksum(raw):
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{path} was edited or is damaged (its checksum differs); restore the file or "
                 "convert again."
             )
         check_manifest(manifest)
     except ValueError as error:
-        raise MimoEdgeError(f"{path}: {error}; restore the file or convert again.") from error
+        raise BadBundleError(f"{path}: {error}; restore the file or convert again.") from error
     return manifest
 
 
@@ -126,15 +126,15 @@ def check_file(bundle: Path, file: BundleFile) -> None:
     """Raise MimoEdgeError unless the file is there and the listed one."""
     path = bundle / file.name
     if not path.is_file():
-        raise MimoEdgeError(f"{path} is missing; copy the whole bundle or convert again.")
+        raise BadBundleError(f"{path} is missing; copy the whole bundle or convert again.")
     size = path.stat().st_size
     if size != file.size:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} has {size} bytes instead of {file.size}: it is truncated or from "
             "another bundle; copy it again or convert again."
         )
     if file_sample(path) != file.sample:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} is not the file that the manifest describes: it is damaged or from "
             "another bundle; copy it again or convert again."
         )
@@ -148,7 +148,7 @@ def _errors_of(path: Path) -> Iterator[None]:
     except OSError as error:
         if is_memory_fault(error):
             raise no_memory(f"{path} cannot be read") from error
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} cannot be read ({error.strerror or error}); mend its permissions or copy the "
             "bundle again."
         ) from error

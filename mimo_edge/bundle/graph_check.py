@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError
 from .onnx_model import Attribute, OnnxModel, OnnxNode, OnnxTensor, read_model
 
 __all__ = ["check_graph"]
@@ -108,12 +108,12 @@ def check_graph(path: Path) -> None:
         for complaint in _complaints(read_model(path)):
             raise ValueError(complaint)
     except OSError as error:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} does not load ({error.strerror or error}); copy the bundle again or convert "
             "again."
         ) from error
     except ValueError as error:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} {error}, and no conversion writes that; copy the bundle again or convert "
             "again."
         ) from error

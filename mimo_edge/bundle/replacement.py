@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import sync_folder
-from ..errors import MimoEdgeError
+from ..errors import OutputError
 from .manifest import (
     BACKBONE_FILE,
     CHECKSUM_KEY,
@@ -95,7 +95,7 @@ def finish_replacement(bundle: Path) -> bool:
         with contextlib.suppress(OSError):  # gone, or what is in it is not ours
             complete.rmdir()
     except OSError as error:
-        raise MimoEdgeError(
+        raise OutputError(
             f"{bundle} holds a finished conversion that is not in its place yet, and it cannot be "
             f"moved there ({error.strerror or error}: {error.filename}); end the programs that "
             "use the bundle, mend its permissions and try again."

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from ..atomic import check_output
 from ..audio import AUDIO_ENDINGS
 from ..dialogue.turn_events import TurnSettings
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from ..model import MimoAudio
 from ..prompt.prompts import Reply
 from ..session import Session
@@ -128,7 +128,7 @@ def chat(
         return
     _check_combination(live=not inputs)
     if load_session is not None and (values["system"] or values["voice"]):
-        raise MimoEdgeError(
+        raise BadInputError(
             "--system and --voice belong to the start of a conversation; "
             "leave them out with --load-session."
         )
@@ -187,13 +187,13 @@ def _check_combination(*, live: bool) -> None:
     if live:
         for name, option in (("output", "--output"), ("suffix", "--format")):
             if given(name):
-                raise MimoEdgeError(
+                raise BadInputError(
                     f"{option} is for recorded turns (--input); live, give --record DIR."
                 )
         return
     for name in LIVE_NAMES:
         if given(name):
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"--{name.replace('_', '-')} is for a live conversation, not for recorded turns "
                 "(--input), whose answers --output DIR keeps; leave it out."
             )

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from ..audio import codes_file
-from ..errors import MimoEdgeError
+from ..errors import MissingPackageError
 from ..measure.bench import bench
 from ..measure.compare import compare
 from ..measure.info import info
@@ -109,7 +109,7 @@ class _ConvertCommand(click.Command):
         try:
             module = importlib.import_module("mimo_edge.convert.cli" if packaged else "convert.cli")
         except ModuleNotFoundError as error:
-            raise MimoEdgeError(
+            raise MissingPackageError(
                 f"converting needs the package {error.name}; install all that it needs with "
                 "`pip install 'mimo-edge[convert]'`."
             ) from error

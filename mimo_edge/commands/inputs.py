@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..audio import check_recording
 from ..audio.source import printable
-from ..errors import MimoEdgeError
+from ..errors import BadInputError, MimoEdgeError
 from .console import one_line
 
 __all__ = ["STANDARD_INPUT", "check_recordings", "label_of", "unreadable"]
@@ -34,7 +34,7 @@ def check_recordings(paths: Iterable[str | None]) -> None:
     if others:
         names = ", ".join(map(label_of, list(faults)[1:]))
         sentence = f"{sentence.rstrip('.')} (the same goes for {names})."
-    raise MimoEdgeError(sentence)
+    raise BadInputError(sentence)
 
 
 def unreadable(paths: Iterable[str]) -> dict[str, str]:
@@ -45,7 +45,7 @@ def unreadable(paths: Iterable[str]) -> dict[str, str]:
     """
     paths = list(paths)
     if paths.count(STANDARD_INPUT) > 1:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"standard input ({STANDARD_INPUT}) is given {paths.count(STANDARD_INPUT)} times, "
             "but can be read only once; save it to a file and name that."
         )

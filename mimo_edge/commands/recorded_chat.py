@@ -10,7 +10,7 @@ from typing import Any
 from ..atomic import check_output, made_folder
 from ..audio import write_audio
 from ..engine import Answer
-from ..errors import MimoEdgeError
+from ..errors import OutputError
 from ..json_lines import JsonLines
 from ..model import MimoAudio
 from ..prompt.prompts import Reply
@@ -90,7 +90,7 @@ def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:
         with JsonLines(path, "replace" if first else "append") as lines:
             lines.write(record)
     except OSError as error:
-        raise MimoEdgeError(
+        raise OutputError(
             f"{path} cannot be written ({error.strerror}); check the folder and the free disk."
         ) from error
 
@@ -114,13 +114,13 @@ def answers_folder(folder: Path, turns: int, suffix: str) -> Iterator[None]:
         try:
             stack.enter_context(made_folder(folder))
         except OSError as error:
-            raise MimoEdgeError(
+            raise OutputError(
                 f"{folder} cannot be made ({error.strerror}); give another --output."
             ) from error
         transcript = folder / _TRANSCRIPT
         check_output(transcript)
         if transcript.exists() and not transcript.is_file():
-            raise MimoEdgeError(f"{transcript} is no regular file; give another --output.")
+            raise OutputError(f"{transcript} is no regular file; give another --output.")
         for number in range(1, turns + 1):
             check_output(_answer_path(folder, number, suffix))
         yield

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..engine import Answer, OnSound
-from ..errors import MimoEdgeError, NotTrainedError
+from ..errors import BadInputError, MimoEdgeError, NotTrainedError
 from ..model import MimoAudio
 from ..trained_tasks import is_known
 from .console import Console, answer_record, describe
@@ -131,7 +131,7 @@ def _output_from(values: dict[str, Any], play: bool) -> tuple[SpeechOutput | Non
     if name is not None:
         output = SpeechOutput.choose(name, form, as_json=values["as_json"])
     elif form is not None:
-        raise MimoEdgeError(f"--format {form} is for a file, and without -o the speech is played.")
+        raise BadInputError(f"--format {form} is for a file, and without -o the speech is played.")
     if play or output is None:
         from ..devices.play import check_speaker  # PortAudio is loaded for this alone
         from ..devices.portaudio import NoSoundError

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..atomic import check_output
 from ..audio import AUDIO_ENDINGS, check_audio_name, encode_audio, write_audio
-from ..errors import MimoEdgeError
+from ..errors import BadInputError, MimoEdgeError
 from .options import decorate
 
 __all__ = ["SpeechOutput", "speech_output_options"]
@@ -43,9 +43,9 @@ class SpeechOutput:
             check_output(path)
             return cls(path=path, ending=f".{form}" if form else path.suffix)
         if as_json:
-            raise MimoEdgeError("-o - and --json both write to standard output; give -o FILE.")
+            raise BadInputError("-o - and --json both write to standard output; give -o FILE.")
         if sys.stdout.isatty():
-            raise MimoEdgeError(
+            raise BadInputError(
                 "-o - writes sound to standard output, and that is a terminal; lead it to a "
                 "program (| aplay) or give -o FILE."
             )
@@ -69,7 +69,7 @@ def _check_name(path: Path) -> None:
     try:
         check_audio_name(path)
     except MimoEdgeError as error:
-        raise MimoEdgeError(f"{str(error).rstrip('.')}, or give --format.") from error
+        raise BadInputError(f"{str(error).rstrip('.')}, or give --format.") from error
 
 
 def speech_output_options(*, required: bool) -> Callable[[Any], Any]:

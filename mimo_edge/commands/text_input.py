@@ -7,7 +7,7 @@ import io
 import sys
 from collections.abc import Iterator
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 
 __all__ = ["read_lines", "read_text"]
 
@@ -40,7 +40,7 @@ def read_lines(*, stripped: bool = True) -> Iterator[str]:
     """
     raw = getattr(sys.stdin, "buffer", None)
     if raw is None:
-        raise MimoEdgeError("there is no standard input to read from; give the text itself.")
+        raise BadInputError("there is no standard input to read from; give the text itself.")
     try:
         first = raw.readline()
         mark = next((mark for mark in _MARKS if first.startswith(mark)), b"")
@@ -55,7 +55,7 @@ def read_lines(*, stripped: bool = True) -> Iterator[str]:
             if not stripped or (line := line.strip()):
                 yield line
     except OSError as error:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"standard input cannot be read ({error.strerror or error}); give the text itself, "
             "or a file with <."
         ) from error
@@ -76,7 +76,7 @@ def _decode(data: bytes, encoding: str) -> str:
             continue
         if "\0" not in text:
             return text
-    raise MimoEdgeError(
+    raise BadInputError(
         f"standard input is no text in {encoding.upper()} ({data[:20]!r} …); "
         "convert it, for example with `iconv -f latin1 -t utf-8`."
     )

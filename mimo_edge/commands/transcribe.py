@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..engine import OnText
-from ..errors import MimoEdgeError
+from ..errors import BadInputError, MimoEdgeError
 from ..model import MimoAudio
 from ..tasks import Overrides
 from .console import Console, answer_record, describe
@@ -54,7 +54,7 @@ def transcribe(audio: tuple[str, ...], instruction: str | None, **values: Any) -
     else:
         _record_all(console, audio, faults)
     if faults:
-        raise MimoEdgeError(_summary(audio, faults))
+        raise BadInputError(_summary(audio, faults))
 
 
 def _transcribe_all(

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..errors import MimoEdgeError
+from ..errors import DeviceError
 from .portaudio import NoSoundError, library
 
 __all__ = ["DeviceInfo", "Direction", "choose_device", "list_devices"]
@@ -92,8 +92,8 @@ def choose_device(wanted: str | int | None, direction: Direction) -> DeviceInfo:
     choices = "; ".join(str(device) for device in (found or usable))
     what = f"{_NAMES[direction]} {wanted!r}"
     if found:
-        raise MimoEdgeError(f"{what} fits several devices, give the number of one: {choices}.")
-    raise MimoEdgeError(f"there is no {what}; choose from {choices}.")
+        raise DeviceError(f"{what} fits several devices, give the number of one: {choices}.")
+    raise DeviceError(f"there is no {what}; choose from {choices}.")
 
 
 def _matches(wanted: str, devices: list[DeviceInfo]) -> list[DeviceInfo]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar
 
-from ..errors import MimoEdgeError
+from ..errors import DeviceError, MimoEdgeError
 from . import portaudio
 from .choice import DeviceInfo, Direction, choose_device, list_devices
 from .portaudio import DeviceLost
@@ -198,7 +198,7 @@ def _sentences(sounddevice: Any, device: DeviceInfo) -> Iterator[None]:
         # (sentence, code, (host API, its code, its sentence)), where known
         host = error.args[2][2] if len(error.args) > 2 else ""
         reason = f"{error.args[0]}, {host}" if host else error.args[0]
-        raise MimoEdgeError(
+        raise DeviceError(
             f"the device {device} does not open ({reason}); close programs that use it, allow "
             "access to it, or choose another one (--list-devices)."
         ) from error

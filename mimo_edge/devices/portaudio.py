@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from ..errors import MimoEdgeError
+from ..errors import DeviceError
 
 __all__ = [
     "DeviceLost",
@@ -45,11 +45,11 @@ _closing: list[threading.Thread] = []
 """What waits for a sound system that does not answer; so would everything else."""
 
 
-class NoSoundError(MimoEdgeError):
+class NoSoundError(DeviceError):
     """This system has no microphone or no speaker to offer; programs can do without."""
 
 
-class DeviceLost(MimoEdgeError):
+class DeviceLost(DeviceError):
     """A microphone or speaker that worked is gone; `reopen()` may succeed later."""
 
 
@@ -138,7 +138,7 @@ def restart() -> None:
             sounddevice._terminate()
             sounddevice._initialize()
         except sounddevice.PortAudioError as error:
-            raise MimoEdgeError(
+            raise DeviceError(
                 f"PortAudio does not start again ({error}); end the program and start it anew."
             ) from error
         for stream in streams:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..bundle.manifest import Manifest
 from ..engine import Engine
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError
 from ..prompt import prompts
 from ..stages.damage import DamagedWeightsError
 from ..stages.runtime_options import RuntimeOptions
@@ -33,7 +33,7 @@ def check_bundle(folder: Path, manifest: Manifest, *, threads: int = 0) -> str:
     try:
         return _run(engine)
     except DamagedWeightsError as error:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"the converted model does not compute ({error.fault}): its checkpoint is damaged; "
             "download it again."
         ) from error

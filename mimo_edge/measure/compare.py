@@ -23,7 +23,7 @@ from ..commands.console import print_table
 from ..commands.inputs import check_recordings
 from ..commands.options import console_from, output_options, threads_option
 from ..engine import Engine
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from ..prompt import prompts
 from ..prompt.positions import to_patches
 from ..stages.runtime_options import RuntimeOptions
@@ -137,13 +137,13 @@ def _check_bundles(reference: Path, bundles: Sequence[Path]) -> None:
         if precision not in _EXACT_PRECISIONS
     ]
     if rounded:
-        raise MimoEdgeError(
+        raise BadInputError(
             f"{reference} is rounded itself: {', '.join(rounded)}; a reference holds everything "
             "in float32, convert the checkpoint with the recipe 'reference'."
         )
     for path in bundles:
         if _contents(load_manifest(path)) != _contents(manifest):
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{path} and {reference} are not made of the same checkpoint; convert both "
                 "from one."
             )

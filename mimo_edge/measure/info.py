@@ -16,7 +16,7 @@ from ..bundle.files import file_sha256, load_manifest
 from ..bundle.manifest import Manifest
 from ..commands.console import one_line, print_table
 from ..commands.options import console_from, output_options
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError
 from ..stages.machine_needs import memory_verdict, size_of_bundle, speed_verdict
 from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
 from .machine import Machine, look_at_machine
@@ -206,7 +206,7 @@ def _print_released(released: list[dict[str, Any]]) -> None:
 def _verify(path: Path, manifest: Manifest) -> None:
     for file in manifest.files:
         if file_sha256(path / file.name) != file.sha256:
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{path / file.name} has another hash than the manifest lists: it is damaged; "
                 "copy it again or convert again."
             )

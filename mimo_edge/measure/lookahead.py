@@ -23,7 +23,7 @@ from ..commands.console import print_table
 from ..commands.inputs import check_recordings
 from ..commands.options import console_from, output_options, threads_option
 from ..engine import Engine
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from ..generation.sound import push_sizes
 from ..stages.audio_tokenizer import DecoderStream
 from ..stages.runtime_options import RuntimeOptions
@@ -123,7 +123,7 @@ def measure_lookahead(
         MimoEdgeError: a recording cannot be read, or a number has no meaning.
     """
     if push < 1 or runs < 1:
-        raise MimoEdgeError(f"--push is {push} and --runs is {runs}; give 1 or more.")
+        raise BadInputError(f"--push is {push} and --runs is {runs}; give 1 or more.")
     tokenizer, channels = engine.audio_tokenizer, engine.manifest.patch.channels
     recordings = []
     for clip in clips:

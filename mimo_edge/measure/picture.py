@@ -13,7 +13,7 @@ from ..atomic import atomic_output, check_output
 from ..audio import read_at
 from ..commands.console import one_line
 from ..commands.inputs import check_recordings
-from ..errors import MimoEdgeError
+from ..errors import BadInputError, MissingPackageError
 
 __all__ = ["picture", "spectrogram"]
 
@@ -46,7 +46,7 @@ _COLOURS = np.array(
 def picture(recordings: tuple[str, ...], output: Path) -> None:
     """Draw the spectrograms of RECORDINGS, up to 8 kHz, one pixel per 10 ms."""
     if output.suffix != ".png":
-        raise MimoEdgeError(f"{output}: pictures are written as .png; give such a name.")
+        raise BadInputError(f"{output}: pictures are written as .png; give such a name.")
     check_output(output)
     check_recordings(recordings)
     heard = [read_at(path, _RATE, longest_s=_LONGEST_S) for path in recordings]
@@ -77,7 +77,7 @@ def _stack(rows: list[tuple[str, NDArray[np.uint8]]]) -> Any:
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
-        raise MimoEdgeError(
+        raise MissingPackageError(
             "drawing needs Pillow; install it with `pip install 'mimo-edge[picture]'`."
         ) from error
     labels = [

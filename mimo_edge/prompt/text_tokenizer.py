@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 
 __all__ = [
     "Detokenizer",
@@ -39,7 +39,7 @@ def check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         near = text[max(0, error.start - 20) : error.start + 20]
-        raise MimoEdgeError(f"there is a byte that is not UTF-8 in {near!r}; mend the text.") from (
+        raise BadInputError(f"there is a byte that is not UTF-8 in {near!r}; mend the text.") from (
             error
         )
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..audio.mel_stream import log_mel_segments
 from ..bundle.manifest import AudioConfig, Manifest
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError, BadInputError
 from ..system.spare_cores import SpareCores
 from .damage import check_codes, check_numbers
 from .graphs import Graph
@@ -137,7 +137,7 @@ class AudioTokenizer:
     def _checked(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The codebooks that are decoded, each code within its own."""
         if codes.ndim != 2 or codes.shape[1] < self.channels or codes.dtype.kind not in "iu":
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the codes are {codes.dtype.name} of shape {codes.shape}; this model decodes "
                 f"integers [steps, {self.channels}]."
             )
@@ -146,7 +146,7 @@ class AudioTokenizer:
         wrong = np.argwhere((codes < 0) | (codes >= sizes))
         if len(wrong):
             step, channel = wrong[0]
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"code {codes[step, channel]} at step {step} of codebook {channel} is outside "
                 f"0…{sizes[channel] - 1}; the codes are of another model."
             )
@@ -176,7 +176,7 @@ class DecoderStream:
         lookahead: int | None = None,
     ) -> None:
         if lookahead is not None and lookahead < 0:
-            raise MimoEdgeError(f"the lookahead is {lookahead} mel frames; give 0 or more.")
+            raise BadInputError(f"the lookahead is {lookahead} mel frames; give 0 or more.")
         self._decoder = decoder
         self._vocoder = vocoder
         self._config = config
@@ -271,7 +271,7 @@ def _check_frames(mel: NDArray[np.float32], steps: int, config: AudioConfig) -> 
     check_numbers("audio decoder", mel)
     expected = steps * config.decode_stride
     if len(mel) != expected:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"the audio decoder makes {len(mel)} mel frames of {steps} steps instead of "
             f"{expected}: the bundle is damaged; copy it again or convert again."
         )
@@ -282,7 +282,7 @@ def _check_samples(waveform: NDArray[np.float32], frames: int, config: AudioConf
     check_numbers("vocoder", waveform)
     expected = frames * config.hop_length
     if len(waveform) != expected:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"the vocoder makes {len(waveform)} samples of {frames} mel frames instead of "
             f"{expected}: the bundle is damaged; copy it again or convert again."
         )

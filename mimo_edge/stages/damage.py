@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError
 
 __all__ = ["DamagedWeightsError", "check_codes", "check_numbers", "check_scores"]
 
 
-class DamagedWeightsError(MimoEdgeError):
+class DamagedWeightsError(BadBundleError):
     """A stage computes what no sound weights can."""
 
     def __init__(self, stage: str, fault: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import llama_cpp
 
-from ..errors import MimoEdgeError
+from ..errors import DeviceError
 from .runtime_options import RuntimeOptions
 
 __all__ = ["gpu_layers"]
@@ -20,7 +20,7 @@ def gpu_layers(options: RuntimeOptions) -> int:
     if options.device == "cpu":
         return 0
     if options.device == "gpu" and not supported:
-        raise MimoEdgeError(
+        raise DeviceError(
             "a GPU is asked for, but this llama.cpp was built for the CPU only; reinstall "
             "llama-cpp-python with CMAKE_ARGS=-DGGML_VULKAN=ON (or -DGGML_METAL=ON)."
         )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..bundle.graph_check import check_graph
 from ..bundle.manifest import Manifest
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError, MimoEdgeError
 from ..system.memory import is_memory_fault, no_memory
 from .native import Native
 
@@ -156,7 +156,7 @@ class Graph:
         """onnxruntime does not mind a result of another shape than the graph declares."""
         declared = self._shapes[name]
         if not _fits(shape, declared):
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{self._path} computes {name!r} {list(shape)} instead of {list(declared)}: it is "
                 "damaged; copy the bundle again or convert again."
             )
@@ -172,16 +172,16 @@ class Graph:
             expected = {tensor["name"]: tensor for tensor in _expand(declared, dimensions)}
             actual = {value.name: value for value in found}
             for name in actual.keys() - expected.keys():
-                raise MimoEdgeError(f"{path} has an unknown {side} {name!r}; convert again.")
+                raise BadBundleError(f"{path} has an unknown {side} {name!r}; convert again.")
             for name, tensor in expected.items():
                 if name not in actual:
                     if tensor.get("optional"):
                         continue
-                    raise MimoEdgeError(f"{path} has no {side} {name!r}; convert again.")
+                    raise BadBundleError(f"{path} has no {side} {name!r}; convert again.")
                 value = actual[name]
                 shape = [dimensions.get(dim, dim) for dim in tensor["shape"]]
                 if value.type != _DTYPES[tensor["dtype"]] or not _fits(value.shape, shape):
-                    raise MimoEdgeError(
+                    raise BadBundleError(
                         f"{path}: {side} {name!r} is {value.type} {value.shape} instead of "
                         f"{tensor['dtype']} {shape}: the graph is of another bundle."
                     )
@@ -274,7 +274,7 @@ def _sentence(fault: str, error: Exception) -> MimoEdgeError:
     reason = _reason(error)
     if is_memory_fault(error):
         return no_memory(fault)
-    return MimoEdgeError(f"{fault} ({reason}); copy the bundle again or convert again.")
+    return BadBundleError(f"{fault} ({reason}); copy the bundle again or convert again.")
 
 
 def _reason(error: Exception) -> str:

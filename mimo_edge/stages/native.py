@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, NoReturn, TypeVar
 
-from ..errors import MimoEdgeError
+from ..errors import WrongUseError
 
 __all__ = ["Native", "check_process"]
 
@@ -57,7 +57,7 @@ class Native(Generic[T]):
         held = self._held
         held.check()
         if held.is_mine():
-            raise MimoEdgeError(
+            raise WrongUseError(
                 "the model is used from within a call of it, by a signal's or a log's handler; "
                 "let that only take a note, and use the model afterwards."
             )
@@ -88,7 +88,7 @@ class Native(Generic[T]):
 
     def __reduce__(self) -> NoReturn:
         """Refuse copies, which would free the same object twice."""
-        raise MimoEdgeError(
+        raise WrongUseError(
             "a loaded model cannot be copied or sent to another process; load it there."
         )
 
@@ -102,7 +102,7 @@ def check_process() -> None:
         MimoEdgeError: this is such a process.
     """
     if _process.forked:
-        raise MimoEdgeError(
+        raise WrongUseError(
             "this process was forked from one that had loaded a model, which cannot run here; "
             'start it with multiprocessing\'s "spawn" and load the model in it.'
         )
@@ -133,7 +133,7 @@ class _Held(Generic[T]):
         if self._owner is not None:
             self._owner.check()
         if self.closed or self._value is None:
-            raise MimoEdgeError(self._sentence)
+            raise WrongUseError(self._sentence)
         return self._value
 
     def is_mine(self) -> bool:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 from ..bundle.default_bundle import demo_bundle
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 
 __all__ = ["check_repacked", "native_complaint"]
 
@@ -45,7 +45,7 @@ def check_repacked() -> None:
         MimoEdgeError: what happened, and how to build llama.cpp without the fault.
     """
     if complaint := native_complaint(repack=True):
-        raise MimoEdgeError(
+        raise BadInputError(
             f"weights cannot be repacked with this llama.cpp ({complaint}); leave them as they "
             f"are, or {_REBUILD}."
         )

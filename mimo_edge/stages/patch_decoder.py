@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..bundle.manifest import CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE, Manifest, PatchConfig
 from ..bundle.untrusted_arrays import UnusableArrayError, map_matrix
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError
 from .damage import check_numbers
 from .graphs import Graph
 from .sampling import SamplerOptions, sample
@@ -122,10 +122,10 @@ def _matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     try:
         return map_matrix(path, shape)
     except OSError as error:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} does not load ({error.strerror or error}); copy the bundle again."
         ) from error
     except UnusableArrayError as error:
-        raise MimoEdgeError(
+        raise BadBundleError(
             f"{path} does not load: {error}; it is damaged, or it is of another bundle."
         ) from error

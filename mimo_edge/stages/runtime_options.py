@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..bundle.manifest import BackboneConfig
-from ..errors import MimoEdgeError
+from ..errors import BadInputError, DoesNotFitError
 
 __all__ = ["DEFAULT_CONTEXT", "RuntimeOptions"]
 
@@ -42,16 +42,16 @@ class RuntimeOptions:
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
         if not 0 <= self.threads <= _MOST_THREADS:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the number of threads is {self.threads}; give 0 (all fast cores) to "
                 f"{_MOST_THREADS}."
             )
         if self.context is not None and self.context < _LEAST_CONTEXT:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the context is {self.context} positions; give at least {_LEAST_CONTEXT}."
             )
         if self.gpu_layers < -1:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the number of layers on the GPU is {self.gpu_layers}; give -1 (all) or more."
             )
 
@@ -64,7 +64,7 @@ class RuntimeOptions:
         if self.context is None:
             return min(DEFAULT_CONTEXT, backbone.max_positions)
         if self.context > backbone.max_positions:
-            raise MimoEdgeError(
+            raise DoesNotFitError(
                 f"a context of {self.context} positions is more than this model knows; "
                 f"give at most {backbone.max_positions}."
             )

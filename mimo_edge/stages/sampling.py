@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 
 __all__ = ["GREEDY", "SamplerOptions", "candidates", "sample"]
 
@@ -38,13 +38,13 @@ class SamplerOptions:
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
         if not 0 <= self.temperature < math.inf:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"temperature is {self.temperature}; it must be 0 (take the most likely) or more."
             )
         if not 0 < self.top_p <= 1:
-            raise MimoEdgeError(f"top-p is {self.top_p}; it must be above 0 and at most 1.")
+            raise BadInputError(f"top-p is {self.top_p}; it must be above 0 and at most 1.")
         if self.top_k is not None and self.top_k < 0:
-            raise MimoEdgeError(f"top-k is {self.top_k}; it must be positive, or 0 for all.")
+            raise BadInputError(f"top-k is {self.top_k}; it must be positive, or 0 for all.")
 
     @property
     def takes_best(self) -> bool:

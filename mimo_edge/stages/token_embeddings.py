@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..bundle.manifest import BackboneConfig
 from ..bundle.number_types import row_bytes
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError
 
 __all__ = ["TokenEmbeddings"]
 
@@ -39,7 +39,7 @@ class TokenEmbeddings:
                 shape=(config.vocab_size, row_bytes(config)),
             )
         except (OSError, ValueError) as error:  # it became shorter after it was checked
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{path} does not load ({error}); copy the bundle again."
             ) from error
 

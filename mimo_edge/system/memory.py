@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from ..errors import MimoEdgeError
+from ..errors import NoMemoryError
 from .control_groups import groups_of, read_text
 
 __all__ = ["check_memory", "is_memory_fault", "no_memory"]
@@ -43,7 +43,7 @@ def check_memory(what: str, used: float, *, mapped: float = 0) -> None:
     """
     for need, free in ((used, _memory_left()), (used + mapped, _addresses_left())):
         if free is not None and need > free:
-            raise MimoEdgeError(
+            raise NoMemoryError(
                 f"there is not enough memory for {what}: it takes about {need / 1e6:.0f} MB and "
                 f"{max(0, free) / 1e6:.0f} MB are free; {_REMEDY}."
             )
@@ -56,9 +56,9 @@ def is_memory_fault(error: Exception | str) -> bool:
     return any(word in str(error) for word in _WORDS)
 
 
-def no_memory(fault: str) -> MimoEdgeError:
+def no_memory(fault: str) -> NoMemoryError:
     """The error that says that `fault` is for want of memory."""
-    return MimoEdgeError(f"{fault}: there is not enough memory; {_REMEDY}.")
+    return NoMemoryError(f"{fault}: there is not enough memory; {_REMEDY}.")
 
 
 def _memory_left() -> float:
