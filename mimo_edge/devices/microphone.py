@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import queue
 import time
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from .device_stream import BLOCK_S, DeviceStream
 __all__ = ["Block", "Microphone"]
 
 _POLL_S = 0.1
-_FLOOR_DB = -120.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,23 +31,12 @@ class Block:
     end: float
     """When the last sample was."""
 
-    @property
-    def peak_db(self) -> float:
-        """The loudest sample in dBFS, from -120 (or less) to 0, the loudest there can be."""
-        return _decibels(float(np.abs(self.samples).max(initial=0.0)))
-
-    @property
-    def rms_db(self) -> float:
-        """The root mean square in dBFS."""
-        square = np.mean(np.square(self.samples, dtype=np.float64)) if len(self.samples) else 0.0
-        return _decibels(math.sqrt(square))
-
 
 class Microphone(DeviceStream):
     """Mono sound of one input device as blocks of `BLOCK_S` at `rate`, whatever the device's rate.
 
     PortAudio's callback puts what came into a queue of `buffer_s` seconds and never waits: when
-    nobody reads, the oldest is dropped and counted. `read` is for one thread.
+    nobody reads, the oldest is dropped. `read` is for one thread.
     """
 
     direction = "input"
@@ -69,12 +56,7 @@ class Microphone(DeviceStream):
             MimoEdgeError: sounddevice or PortAudio is missing, there is no such device, or it
                 does not open.
         """
-        self.block_samples = round(BLOCK_S * rate)
-        """Length of every block that `read` returns."""
-        self.dropped_blocks = 0
-        """Blocks of the device that nobody read in time."""
-        self.overflows = 0
-        """How often the device itself lost sound, because this program was too slow."""
+        self._block_samples = round(BLOCK_S * rate)
         self.digital_silence_s = 0.0
         """Seconds of samples that are exactly 0, up to now: a muted microphone, or one that the
         system does not let this program hear."""
@@ -93,7 +75,7 @@ class Microphone(DeviceStream):
             DeviceLost: the device is gone; `reopen()` may bring it back.
         """
         until = time.monotonic() + timeout
-        while len(self._rest) < self.block_samples:
+        while len(self._rest) < self._block_samples:
             self.check()
             left = until - time.monotonic()
             if self._closed or left <= 0:
@@ -117,7 +99,7 @@ class Microphone(DeviceStream):
         self._rest_end = end - delay
 
     def _cut(self) -> Block:
-        samples, self._rest = np.split(self._rest, [self.block_samples])
+        samples, self._rest = np.split(self._rest, [self._block_samples])
         if samples.any():
             self.digital_silence_s = 0.0
         else:
@@ -139,8 +121,6 @@ class Microphone(DeviceStream):
     def _heard(self, data: NDArray[np.float32], frames: int, when: Any, status: Any) -> None:
         """PortAudio's callback, in its thread: `data` is float32 [frames, channels]."""
         now = self._sign_of_life = time.monotonic()
-        if status.input_overflow:
-            self.overflows += 1
         # Of devices that do not know it, 0 or another clock.
         age = when.currentTime - when.inputBufferAdcTime
         begin = now - age if 0 <= age < 1 else now - frames / self.device_rate
@@ -154,19 +134,9 @@ class Microphone(DeviceStream):
             try:
                 return self._queue.put_nowait(entry)
             except queue.Full:
-                self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        try:
-            self._queue.get_nowait()
-            self.dropped_blocks += 1
-        except queue.Empty:  # read meanwhile
-            pass
+                with contextlib.suppress(queue.Empty):  # read meanwhile
+                    self._queue.get_nowait()
 
     def _finished(self, stream: Any) -> None:
         super()._finished(stream)
         self._put(None)
-
-
-def _decibels(amplitude: float) -> float:
-    return max(_FLOOR_DB, 20 * math.log10(amplitude)) if amplitude > 0 else _FLOOR_DB

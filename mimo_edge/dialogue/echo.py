@@ -21,8 +21,6 @@ __all__ = ["EchoCanceller"]
 
 _FRAMES_PER_SECOND = 100  # the canceller works on 10 ms at a time
 _INT16 = 32767
-_LONGEST_DELAY_S = 0.5
-"""WebRTC refuses more; Bluetooth headphones need no canceller anyway."""
 
 
 class EchoCanceller:
@@ -32,25 +30,16 @@ class EchoCanceller:
     what is played no later than its echo is captured, silence included.
     """
 
-    def __init__(self, rate: int, *, delay_s: float = 0.0) -> None:
+    def __init__(self, rate: int) -> None:
         """Make a canceller for sound of `rate` Hz.
 
-        `delay_s` is the time from `played` to `captured` of its echo, a hint to start from. It
-        finds the delay by itself; too long a hint lets most of the first second's echo
-        through, too short a one little of it.
-
         Raises:
-            MimoEdgeError: its package is not installed, or a value is out of range.
+            MimoEdgeError: its package is not installed, or the rate is not possible.
         """
         if rate < 8000 or rate % _FRAMES_PER_SECOND:
             raise MimoEdgeError(
                 f"echo cancellation at {rate} Hz is not possible; give a multiple of "
                 f"{_FRAMES_PER_SECOND} Hz from 8000 Hz on."
-            )
-        if not 0 <= delay_s <= _LONGEST_DELAY_S:
-            raise MimoEdgeError(
-                f"the echo's delay is {delay_s:g} s; give 0 to {_LONGEST_DELAY_S:g} s, or use "
-                "headphones."
             )
         try:
             from livekit import rtc
@@ -64,7 +53,6 @@ class EchoCanceller:
         # the model hears.
         self._module = rtc.AudioProcessingModule(echo_cancellation=True)
         self._rate = rate
-        self._delay_ms = round(1000 * delay_s)
         self._frame = rate // _FRAMES_PER_SECOND
         self._far = np.zeros(0, dtype=np.float32)
         self._near = np.zeros(0, dtype=np.float32)
@@ -88,7 +76,10 @@ class EchoCanceller:
             out = np.empty(frames.shape, dtype=np.float32)
             for index, frame in enumerate(frames):
                 packed = self._pack(frame)
-                self._module.set_stream_delay_ms(self._delay_ms)
+                # WebRTC wants to be told a delay before every frame and finds the true one by
+                # itself. 0 is the safe hint: one that is too long lets most of the first
+                # second's echo through, one that is too short little of it.
+                self._module.set_stream_delay_ms(0)
                 self._module.process_stream(packed)
                 out[index] = np.frombuffer(packed.data, dtype=np.int16)
             return out.reshape(-1) / np.float32(_INT16)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,11 +54,11 @@ class PushToTalk:
         now = self._tape.end
         events: list[TurnEvent] = []
         if self._model_speaks:
-            events.append(BargeIn(start=now, at=now))
+            events.append(BargeIn())
             self._floor = now
         self._start = max(self._floor, now - self._samples(self.settings.pre_roll_s))
         self._pressed = now
-        return [*events, TurnStarted(start=self._start)]
+        return [*events, TurnStarted()]
 
     def feed(self, block: NDArray[np.float32]) -> list[TurnEvent]:
         """Record the next samples, float32 [n], mono; any n. Only a full turn is an event."""
@@ -70,7 +68,7 @@ class PushToTalk:
             self._tape.forget_before(max(self._floor, keep))
             return []
         longest = self._start + self._samples(self.settings.max_turn_s)
-        return [self._finish(longest, "length")] if self._tape.end >= longest else []
+        return [self._finish(longest)] if self._tape.end >= longest else []
 
     def release(self) -> list[TurnEvent]:
         """The key went up: the turn is over, or dropped if the key was only touched."""
@@ -78,19 +76,18 @@ class PushToTalk:
             return []
         if self._tape.end - self._pressed < self._samples(self.settings.min_speech_s):
             self._start = None
-            return [TurnDropped(at=self._tape.end)]
-        return [self._finish(self._tape.end, "key")]
+            return [TurnDropped()]
+        return [self._finish(self._tape.end)]
 
     def reset(self) -> None:
         """Drop the turn in progress and the sound before this moment; nothing is reported."""
         self._tape.skip(0)
         self._floor, self._start = self._tape.end, None
 
-    def _finish(self, end: int, reason: Literal["length", "key"]) -> TurnFinished:
+    def _finish(self, end: int) -> TurnFinished:
         assert self._start is not None
-        turn = TurnFinished(
-            samples=self._tape.read(self._start, end), start=self._start, end=end, reason=reason
-        )
+        samples = self._tape.read(self._start, end)
+        turn = TurnFinished(samples=samples, start=self._start, end=end)
         self._floor, self._start = end, None
         return turn
 

@@ -101,36 +101,24 @@ class TurnSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BargeIn:
-    """The user speaks over the model: stop playing. `TurnStarted` follows."""
-
-    start: int
-    """Position where the voice began."""
-    at: int
-    """Position where it was certain."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class BargeInSuspected:
     """The user may be speaking over the model: hold the answer until `BargeIn` or
-    `BargeInDismissed`."""
-
-    at: int
+    `BargeInDismissed` follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BargeInDismissed:
-    """It was a cough or a knock: go on with the answer."""
+    """What held the answer was a cough or a knock: go on with the answer."""
 
-    at: int
+
+@dataclass(frozen=True, kw_only=True)
+class BargeIn:
+    """The user speaks over the model: stop playing. `TurnStarted` follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TurnStarted:
     """The user speaks."""
-
-    start: int
-    """Position of the first sample of the turn, pre-roll included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,34 +127,28 @@ class PauseStarted:
 
     samples: NDArray[np.float32]
     """[n] the turn so far. If `TurnFinished` is the next event, its samples are the same."""
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechResumed:
     """The user went on: throw away what was prepared at the pause."""
 
-    at: int
-
 
 @dataclass(frozen=True, kw_only=True)
 class TurnFinished:
-    """The turn is over."""
+    """The user's turn is over: silence, a full turn or a released key ended it."""
 
     samples: NDArray[np.float32]
     """[end - start], pre-roll included, trailing silence cut to a short rest."""
     start: int
+    """Position of the first of the samples."""
     end: int
-    reason: Literal["silence", "length", "key"]
-    """The user fell silent; the longest turn was reached; the key was released."""
+    """Position after the last of the samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TurnDropped:
-    """The key was only touched: the turn that started was none."""
-
-    at: int
+    """The key was only touched: the turn that had started was none."""
 
 
 TurnEvent = (

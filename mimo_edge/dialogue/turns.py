@@ -72,8 +72,6 @@ class TurnTaker:
         self._state: Literal["idle", "maybe", "speech", "pause"] = "idle"
         self._start = 0
         """First sample of the turn, or of what may become one."""
-        self._voice_start = 0
-        """The same without the pre-roll."""
         self._voiced = 0
         """Samples of the chunks that were speech."""
         self._quiet_since: int | None = None
@@ -167,13 +165,12 @@ class TurnTaker:
         if self._state == "idle":
             self._state, self._voiced = "maybe", 0
             self._start = max(self._floor, began - self._samples(self.settings.pre_roll_s))
-            self._voice_start = began
         if not self._may_be_echo():
             self._voiced += samples
         self._quiet_since = None
         if self._state == "pause":
             self._state = "speech"
-            return [SpeechResumed(at=began)]
+            return [SpeechResumed()]
         if self._state == "maybe":
             return self._perhaps_start(interrupting)
         return []
@@ -183,10 +180,7 @@ class TurnTaker:
         if self._voiced < self._samples(self._needed_s(interrupting)):
             return self._perhaps_hold() if interrupting else []
         self._state, self._suspected_at = "speech", None
-        events: list[TurnEvent] = [TurnStarted(start=self._start)]
-        if interrupting:
-            events.insert(0, BargeIn(start=self._voice_start, at=self._now))
-        return events
+        return [BargeIn(), TurnStarted()] if interrupting else [TurnStarted()]
 
     def _needed_s(self, interrupting: bool) -> float:
         """Seconds of voice that make a turn."""
@@ -204,7 +198,7 @@ class TurnTaker:
         self._suspected_at = self._now
         if self._barge_in == "aec":
             self._voiced = 0
-        return [BargeInSuspected(at=self._now)]
+        return [BargeInSuspected()]
 
     def _may_be_echo(self) -> bool:
         """Whether the answer, which is held, is still in the room."""
@@ -219,16 +213,14 @@ class TurnTaker:
             self._quiet_since = self._now - samples
         quiet = self._now - self._quiet_since
         if self._state == "pause" and quiet >= self._samples(self.settings.end_silence_s):
-            return [self._finish(self._speech_end(), "silence")]
+            return [self._finish(self._speech_end())]
         if self._state != "pause" and quiet >= self._samples(self.settings.pause_s):
             if self._state == "maybe":  # a click
                 held, self._suspected_at = self._suspected_at is not None, None
                 self._state, self._quiet_since = "idle", None
-                return [BargeInDismissed(at=self._now)] if held else []
+                return [BargeInDismissed()] if held else []
             self._state = "pause"
-            end = self._speech_end()
-            samples_so_far = self._tape.read(self._start, end)
-            return [PauseStarted(samples=samples_so_far, start=self._start, end=end)]
+            return [PauseStarted(samples=self._tape.read(self._start, self._speech_end()))]
         return []
 
     def _speech_end(self) -> int:
@@ -240,13 +232,12 @@ class TurnTaker:
         longest = self._start + self._samples(self.settings.max_turn_s)
         if self._state in ("speech", "pause") and self._now >= longest:
             silent = self._state == "pause"
-            return [self._finish(self._speech_end() if silent else longest, "length")]
+            return [self._finish(self._speech_end() if silent else longest)]
         return []
 
-    def _finish(self, end: int, reason: Literal["silence", "length"]) -> TurnFinished:
-        turn = TurnFinished(
-            samples=self._tape.read(self._start, end), start=self._start, end=end, reason=reason
-        )
+    def _finish(self, end: int) -> TurnFinished:
+        samples = self._tape.read(self._start, end)
+        turn = TurnFinished(samples=samples, start=self._start, end=end)
         self._floor = end
         self._state, self._quiet_since = "idle", None
         return turn

@@ -78,6 +78,10 @@ def listen(microphone: Microphone, seconds: float) -> Iterator[Block]:
             yield block
 
 
+def decibels(amplitude: float) -> float:
+    return float(20 * np.log10(amplitude))
+
+
 def hear_said(server: SoundServer, microphone: Microphone) -> None:
     """Say something, and expect the microphone to hear it, at the right time."""
     speaking = threading.Timer(0.3, server.say, [sweep()])
@@ -88,8 +92,8 @@ def hear_said(server: SoundServer, microphone: Microphone) -> None:
     place, alike = find(sweep(), np.concatenate([block.samples for block in blocks]))
     assert alike > 0.98
     loud = blocks[(place + RATE // 2) // BLOCK]
-    assert loud.peak_db == pytest.approx(-10.5, abs=1)
-    assert loud.rms_db == pytest.approx(-13.5, abs=1)
+    assert decibels(np.abs(loud.samples).max()) == pytest.approx(-10.5, abs=1)
+    assert decibels(np.sqrt(np.mean(loud.samples**2))) == pytest.approx(-13.5, abs=1)
     # No gaps: the times of the blocks are those of the samples.
     begins = [block.at - number * BLOCK_S for number, block in enumerate(blocks)]
     assert max(begins) - min(begins) < 0.15
@@ -100,7 +104,6 @@ def test_what_is_said_is_heard(server: SoundServer) -> None:
     with Microphone() as microphone:
         assert microphone.device_rate == RATE
         hear_said(server, microphone)
-        assert microphone.dropped_blocks == 0
 
 
 def test_what_is_said_is_heard_at_another_rate(server: SoundServer, one_rate: int) -> None:
@@ -113,7 +116,7 @@ def test_nothing_said_is_digital_silence(server: SoundServer) -> None:
     with Microphone() as microphone:
         blocks = list(listen(microphone, 0.5))
         assert microphone.digital_silence_s == pytest.approx(BLOCK_S * len(blocks))
-        assert blocks[-1].peak_db == blocks[-1].rms_db == -120.0
+        assert not blocks[-1].samples.any()
 
 
 def test_who_does_not_read_loses_the_oldest(server: SoundServer) -> None:
@@ -121,7 +124,6 @@ def test_who_does_not_read_loses_the_oldest(server: SoundServer) -> None:
         time.sleep(1.0)
         first = microphone.read()
         assert first is not None
-        assert microphone.dropped_blocks > 10
         assert time.monotonic() - first.at < 0.5
 
 
