@@ -78,7 +78,7 @@ def look_up_repository(model: str, *, kind: Kind, revision: str | None) -> Prosp
     Raises:
         MimoEdgeError: no access, no such revision, or no checkpoint.
     """
-    what = f"--{kind} {model}"
+    what = f"the {kind} {model}"
     with explained(what, revision):
         check_token()
         info = _ask(model, revision)
@@ -123,7 +123,7 @@ def download(model: str, *, kind: Kind, revision: str | None, offline: bool) -> 
     Raises:
         MimoEdgeError: no access, no connection, no room, or files that arrive damaged each time.
     """
-    what = f"--{kind} {model}"
+    what = f"the {kind} {model}"
     with explained(what, revision):
         check_token()
         damaged: list[Path] = []

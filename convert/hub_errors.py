@@ -67,7 +67,7 @@ def _token() -> str | None:
 
 @contextmanager
 def explained(what: str, revision: str | None) -> Iterator[None]:
-    """Turn every failure into a MimoEdgeError; `what` is the option and its value.
+    """Turn every failure into a MimoEdgeError; `what` names the checkpoint.
 
     Every one, because what a network or a server that is no hub does to the libraries is theirs:
     KeyError and AssertionError were seen, too.

@@ -82,7 +82,7 @@ def find_checkpoint(
 
     Raises:
         MimoEdgeError: neither a folder nor a repository, no access, no connection,
-            no room; the message names `--model` or `--tokenizer`.
+            no room.
     """
     if folder := _folder(model, kind, revision):
         return Origin.of_folder(folder)
@@ -97,18 +97,18 @@ def _folder(model: str, kind: Kind, revision: str | None) -> Path | None:
     if folder := _existing_folder(model, kind):
         if revision is not None:
             raise BadInputError(
-                f"--{kind} {model} is a folder and has no revision {revision!r}; leave the "
+                f"the {kind} {model} is a folder and has no revision {revision!r}; leave the "
                 "revision out, or give the id of a repository."
             )
         return folder
     if not _HUB_ID.fullmatch(model):
         raise BadInputError(
-            f"--{kind} {model!r} is neither a folder nor the id of a repository (owner/name); "
+            f"the {kind} {model!r} is neither a folder nor the id of a repository (owner/name); "
             "check the path."
         )
     if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
         raise BadInputError(
-            f"{revision!r} is no revision of --{kind} {model}; give a branch, a tag or a commit."
+            f"{revision!r} is no revision of the {kind} {model}; give a branch, a tag or a commit."
         )
     _check_endpoint()
     try:
@@ -145,7 +145,7 @@ def _existing_folder(model: str, kind: Kind) -> Path | None:
         if model and path.is_dir():
             return path
         if model and path.exists():
-            raise BadInputError(f"--{kind} {model} is a file; give the folder it is in.")
+            raise BadInputError(f"the {kind} {model} is a file; give the folder it is in.")
     except (OSError, RuntimeError, ValueError):  # too long for a name, or ~ of nobody
         return None
     return None

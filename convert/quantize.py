@@ -138,7 +138,8 @@ def _failure(out: Path, status: int, log: list[str]) -> MimoEdgeError:
         return no_memory()
     return MimoEdgeError(
         f"llama.cpp's quantizer {_ended(status)} while writing {out}"
-        f" ({log[-1] if log else 'it said nothing'}); run with -v to see its whole log."
+        f" ({log[-1] if log else 'it said nothing'}); its whole log says more.",
+        about="log",
     )
 
 

@@ -146,7 +146,10 @@ def _check_contents(out: Path, *, force: bool) -> None:
             "somewhere else, or choose another folder."
         )
     if not force:
-        raise OutputError(f"{out} is a bundle already; give --force to replace it.")
+        raise OutputError(
+            f"{out} is a bundle already; choose another folder, or have it replaced.",
+            about="replace",
+        )
 
 
 def _remove_partial(out: Path) -> None:

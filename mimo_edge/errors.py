@@ -26,6 +26,15 @@ class MimoEdgeError(Exception):
     other exception type is a bug and keeps its traceback.
     """
 
+    about: str | None = None
+    """What the remedy turns on, where users of a program may know it by another name than those
+    of the library: the command line adds the option's (`commands/remedies.py`)."""
+
+    def __init__(self, sentence: str, *, about: str | None = None) -> None:
+        super().__init__(sentence)
+        if about is not None:
+            self.about = about
+
 
 class BadInputError(MimoEdgeError):
     """What was given cannot be used: a recording, a text, a number, a name, a saved session."""
@@ -68,3 +77,5 @@ class MissingPackageError(MimoEdgeError):
 
 class NotTrainedError(MimoEdgeError):
     """The checkpoint is known not to do what it was asked for; see `trained_tasks`."""
+
+    about = "anyway"

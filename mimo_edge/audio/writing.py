@@ -65,6 +65,7 @@ def check_audio_name(path: Path) -> tuple[str, str]:
     if kind is None:
         raise BadInputError(
             f"{path}: cannot tell the format from {path.suffix or 'a name without an ending'!r}; "
-            f"use one of {' '.join(_OUTPUT_FORMATS)}."
+            f"use one of {' '.join(_OUTPUT_FORMATS)}.",
+            about="ending",
         )
     return kind

@@ -39,6 +39,7 @@ from ..dialogue.turns import TurnTaker
 from ..errors import MimoEdgeError
 from ..model import MimoAudio
 from ..session import Session
+from .remedies import with_option
 from .view import View
 
 __all__ = ["LiveSettings", "talk"]
@@ -262,7 +263,7 @@ class _Loop:
     ) -> None:
         """Try again every second until both devices are back, or the user ends it."""
         conversation.pause(time.monotonic())
-        self._view.show(Notice(text=str(error)))
+        self._view.show(Notice(text=with_option(error)))
         devices: list[DeviceStream] = [microphone]
         if self._speaker is not None:
             devices.append(self._speaker)

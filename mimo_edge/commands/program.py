@@ -13,6 +13,7 @@ import click
 from ..errors import MimoEdgeError
 from . import signals, standard_streams
 from .console import printable, say_fault
+from .remedies import with_option
 
 __all__ = ["run_command"]
 
@@ -49,7 +50,7 @@ def _run(command: click.Command, argv: list[str] | None) -> tuple[int, str | Non
         signals.unwind()
         status = command.main(args=argv, standalone_mode=False)
     except MimoEdgeError as error:
-        return 1, str(error)
+        return 1, with_option(error)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)

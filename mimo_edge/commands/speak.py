@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..engine import Answer, OnSound
-from ..errors import BadInputError, MimoEdgeError, NotTrainedError
+from ..errors import BadInputError, MimoEdgeError
 from ..model import MimoAudio
 from ..trained_tasks import is_known
 from .console import Console, answer_record, describe
@@ -56,7 +56,7 @@ def speak(text: str, play: bool, **values: Any) -> None:
     if text == "-":
         text = read_text()
     with model_from(console, values, "speak") as model, _speaker(model, play) as on_sound:
-        with console.busy("speaking"), _naming_the_flag():
+        with console.busy("speaking"):
             answer = model.speak(text, overrides=overrides, on_sound=on_sound, **values)
         _give(console, model, answer, output, task="speak", played=play)
 
@@ -90,7 +90,7 @@ def few_shot(
     check_recordings([*(path for example in examples for path in example[:2]), audio])
     console, overrides = console_from(values), overrides_from(values)
     with model_from(console, values) as model, _speaker(model, play) as on_sound:
-        with console.busy("speaking"), _naming_the_flag():
+        with console.busy("speaking"):
             answer = model.few_shot(
                 instruction,
                 examples,
@@ -114,7 +114,7 @@ def continue_(audio: str, play: bool, anyway: bool, **values: Any) -> None:
     check_recordings([audio])
     console, overrides = console_from(values), overrides_from(values)
     with model_from(console, values) as model, _speaker(model, play) as on_sound:
-        with console.busy("speaking"), _naming_the_flag():
+        with console.busy("speaking"):
             answer = model.continue_speech(
                 audio, anyway=anyway, overrides=overrides, on_sound=on_sound
             )
@@ -144,16 +144,6 @@ def _output_from(values: dict[str, Any], play: bool) -> tuple[SpeechOutput | Non
             ) from error
         play = True
     return output, play
-
-
-@contextlib.contextmanager
-def _naming_the_flag() -> Iterator[None]:
-    try:
-        yield
-    except NotTrainedError as error:
-        raise MimoEdgeError(
-            f"{str(error).rstrip('.')} (--anyway tries it all the same)."
-        ) from error
 
 
 @contextlib.contextmanager

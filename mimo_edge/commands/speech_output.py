@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..atomic import check_output
 from ..audio import AUDIO_ENDINGS, check_audio_name, encode_audio, write_audio
-from ..errors import BadInputError, MimoEdgeError
+from ..errors import BadInputError
 from .options import decorate
 
 __all__ = ["SpeechOutput", "speech_output_options"]
@@ -39,7 +39,7 @@ class SpeechOutput:
         if name != "-":
             path = Path(name)
             if form is None:
-                _check_name(path)
+                check_audio_name(path)
             check_output(path)
             return cls(path=path, ending=f".{form}" if form else path.suffix)
         if as_json:
@@ -63,13 +63,6 @@ class SpeechOutput:
     def __str__(self) -> str:
         """As in messages."""
         return str(self.path) if self.path is not None else "standard output"
-
-
-def _check_name(path: Path) -> None:
-    try:
-        check_audio_name(path)
-    except MimoEdgeError as error:
-        raise BadInputError(f"{str(error).rstrip('.')}, or give --format.") from error
 
 
 def speech_output_options(*, required: bool) -> Callable[[Any], Any]:

@@ -22,6 +22,7 @@ from .options import (
     overrides_from,
     sampling_options,
 )
+from .remedies import with_option
 from .text_input import read_lines
 
 __all__ = ["text"]
@@ -61,7 +62,7 @@ def text(messages: tuple[str, ...], system: str | None, think: bool, **values: A
                 try:
                     _say(console, session, line)
                 except MimoEdgeError as error:  # the next line may do
-                    console.complain(str(error))
+                    console.complain(with_option(error))
 
 
 def _say(console: Console, session: Session, line: str) -> None:

@@ -23,6 +23,7 @@ from .options import (
     overrides_from,
     sampling_options,
 )
+from .remedies import with_option
 
 __all__ = ["transcribe"]
 
@@ -73,7 +74,7 @@ def _transcribe_all(
                 _transcribe(console, model, path, instruction, overrides, f"{label_of(path)}: ")
                 continue
             except MimoEdgeError as error:
-                name, sentence = label_of(path), str(error)
+                name, sentence = label_of(path), with_option(error)
                 faults[path] = sentence if name in sentence else f"{name}: {sentence}"
                 console.complain(faults[path])
         console.record(task="transcribe", input=path, error=faults[path])

@@ -65,7 +65,8 @@ class DeviceStream(abc.ABC):
         if self._lost is not None:
             raise DeviceLost(
                 f"the device {self.device.name!r} {self._lost}; connect it again, or choose "
-                "another one (--list-devices)."
+                "another one.",
+                about="device",
             )
 
     def reopen(self) -> None:
@@ -200,5 +201,6 @@ def _sentences(sounddevice: Any, device: DeviceInfo) -> Iterator[None]:
         reason = f"{error.args[0]}, {host}" if host else error.args[0]
         raise DeviceError(
             f"the device {device} does not open ({reason}); close programs that use it, allow "
-            "access to it, or choose another one (--list-devices)."
+            "access to it, or choose another one.",
+            about="device",
         ) from error

@@ -123,7 +123,7 @@ def measure_lookahead(
         MimoEdgeError: a recording cannot be read, or a number has no meaning.
     """
     if push < 1 or runs < 1:
-        raise BadInputError(f"--push is {push} and --runs is {runs}; give 1 or more.")
+        raise BadInputError(f"push is {push} and runs is {runs}; give 1 or more.")
     tokenizer, channels = engine.audio_tokenizer, engine.manifest.patch.channels
     recordings = []
     for clip in clips:

@@ -100,7 +100,9 @@ def _main() -> int:
         _evaluate(repack=sys.argv[1] == "repacked")
         return 0
     complaints = [native_complaint(repack=repack) for repack in (False, True)]
-    for way, complaint in zip(("llama.cpp", "llama.cpp with --repack"), complaints, strict=True):
+    for way, complaint in zip(
+        ("llama.cpp", "llama.cpp with repacked weights"), complaints, strict=True
+    ):
         if complaint:
             sys.stderr.write(f"{way} does not run on this processor: {complaint}; {_REBUILD}\n")
     return int(any(complaints))

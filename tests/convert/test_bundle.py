@@ -81,7 +81,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_existing_bundle_stays_without_force(made: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(made, tmp_path / "b"))
     before = contents(out)
-    with pytest.raises(MimoEdgeError, match=r"is a bundle already; give --force to replace it\.$"):
+    with pytest.raises(
+        MimoEdgeError, match=r"is a bundle already; choose another folder, or have it replaced\.$"
+    ):
         make(out, "reference")
     assert contents(out) == before
     make(out, "reference", force=True)

@@ -273,9 +273,9 @@ def test_revisions(hub: Hub, tmp_path: Path) -> None:
         assert same_files(hub, path)
     assert Path(download(hub, home)[1]).name == COMMIT
     text = refusal(hub, home, revision="v9")
-    assert f"--model {MODEL} has no revision 'v9' on {hub.url}; give a branch" in text
+    assert f"the model {MODEL} has no revision 'v9' on {hub.url}; give a branch" in text
     for odd in ("../../x", "a b", "-\n"):
-        assert "is no revision of --model" in refusal(hub, home, revision=odd)
+        assert "is no revision of the model" in refusal(hub, home, revision=odd)
     with pytest.raises(MimoEdgeError, match="is a folder and has no revision 'v1'"):
         find_checkpoint(str(tmp_path), kind="model", revision="v1")
 
@@ -283,7 +283,7 @@ def test_revisions(hub: Hub, tmp_path: Path) -> None:
 def test_repositories_that_cannot_be_had(hub: Hub, tmp_path: Path) -> None:
     home = tmp_path / "home"
     text = refusal(hub, home, model="owner/typo")
-    assert text.startswith("--model owner/typo is neither a folder here nor a repository on")
+    assert text.startswith("the model owner/typo is neither a folder here nor a repository on")
     hub.refused[MODEL] = (403, "GatedRepo")
     assert "is gated; accept its terms" in refusal(hub, home)
     hub.refused[MODEL] = (401, "RepoNotFound")

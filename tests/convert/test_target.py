@@ -145,7 +145,7 @@ def test_bundles_of_other_versions_and_damaged_ones_are_replaced(
     else:
         size = {"cut off": 500, "empty": 0, "zeros": 0}[damage]
         manifest.write_bytes(manifest.read_bytes()[:size] + bytes(999 * (damage == "zeros")))
-    refused(out, "is a bundle already; give --force to replace it", force=False)
+    refused(out, "is a bundle already; choose another folder, or have it replaced", force=False)
     replace(out, "new")
     assert load_manifest(out).name == "new"
 
