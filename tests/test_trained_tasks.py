@@ -25,8 +25,8 @@ def demo(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def named(manifest: Manifest, name: str, hidden_size: int = 4096, layers: int = 36) -> Manifest:
-    size = {"hidden_size": hidden_size, "layers": layers}
-    return replace(manifest, name=name, backbone=replace(manifest.backbone, **size))
+    backbone = replace(manifest.backbone, hidden_size=hidden_size, layers=layers)
+    return replace(manifest, name=name, backbone=backbone)
 
 
 def test_the_demo_model_refuses_what_it_never_learned(

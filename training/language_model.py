@@ -220,7 +220,8 @@ class Trainer:
     ) -> tuple[Tensor, ...]:
         """(text loss, weighted code loss, CTC loss, loss of the words said, code loss per
         codebook)."""
-        model, seen = self.model, []
+        model = self.model
+        seen: list[Tensor] = []
         past = self.own_past(text, codes, learn) if self.own and self.step % 2 else codes
         hidden = model.model(model.embed(text, self.disturb(past)), seen=seen)[:, :-1]
         if self.step < self.heads_alone:

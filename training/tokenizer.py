@@ -242,8 +242,9 @@ class Trainer:
         decay = 0.5 + 0.5 * math.cos(math.pi * min(1.0, self.step / self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * warm * max(decay, 0.02)
+        side: dict[str, Tensor] = {}
         if self.decoder_only:
-            chosen, side = self.disturbed(heard), {}
+            chosen = self.disturbed(heard)
         else:
             chosen, side = self.encoded(heard, labels)
         made = self.model.decoder(chosen)[:, : clean.shape[1]]
@@ -293,8 +294,8 @@ def main() -> None:
         if trainer.step % 50 == 0:
             figures = "  ".join(f"{key} {value / count:.3f}" for key, value in mean.items())
             books = trainer.model.encoder.quantizer.vq.layers
-            sizes = [book.codebook.cluster_size for book in books]
-            use = [size / size.sum().clamp(min=1) for size in sizes]
+            counts = [book.codebook.cluster_size for book in books]
+            use = [size / size.sum().clamp(min=1) for size in counts]
             alive = [round(float(torch.special.entr(share).sum().exp())) for share in use]
             pace = (time.monotonic() - began) / count
             log.info("step %d  %s  perplexity %s  %.2f s", trainer.step, figures, alive, pace)

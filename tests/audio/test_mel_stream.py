@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def speech(engine: Engine, clips: dict[str, Path]) -> np.ndarray:
 
 def blocks(samples: np.ndarray, rng: np.random.Generator, largest: int) -> list[np.ndarray]:
     """Random cuts, empty pieces among them."""
-    cuts = []
+    cuts: list[int] = []
     while sum(cuts) < len(samples):
         cuts.append(int(rng.integers(0, largest)))
     return np.split(samples, np.cumsum(cuts)[:-1])
@@ -52,7 +53,12 @@ def test_segments_are_those_of_the_whole(engine: Engine, speech: np.ndarray, len
 
 def test_other_windows(engine: Engine, speech: np.ndarray) -> None:
     """A hop that is longer than half a window, and a window that is shorter than the FFT."""
-    for changes in ({"hop_length": 600}, {"window_size": 400}, {"n_fft": 512, "window_size": 512}):
+    others: list[dict[str, Any]] = [
+        {"hop_length": 600},
+        {"window_size": 400},
+        {"n_fft": 512, "window_size": 512},
+    ]
+    for changes in others:
         config = replace(engine.manifest.audio, **changes)
         stream, rng = StreamingLogMel(config), np.random.default_rng(0)
         mel = [stream.push(block) for block in blocks(speech, rng, 1000)]
@@ -105,11 +111,14 @@ def test_a_listener_computes_each_frame_once(
     engine: Engine, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a turn that grows, only what is new; of another one, all."""
-    computed = []
+    computed: list[int] = []
     push = StreamingLogMel.push
-    monkeypatch.setattr(
-        StreamingLogMel, "push", lambda self, new: (computed.append(len(new)), push(self, new))[1]
-    )
+
+    def counted(self: StreamingLogMel, new: np.ndarray) -> np.ndarray:
+        computed.append(len(new))
+        return push(self, new)
+
+    monkeypatch.setattr(StreamingLogMel, "push", counted)
     listener = Listener(engine)
     listener.hear(speech[:10_000])
     listener.hear(speech[:15_000])

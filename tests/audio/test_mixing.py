@@ -24,7 +24,8 @@ def config(model: MimoAudio) -> AudioConfig:
 
 @pytest.fixture(scope="module")
 def speech(clips: dict[str, Path]) -> np.ndarray:
-    return soundfile.read(clips["voice"], dtype="float32")[0]
+    samples: np.ndarray = soundfile.read(clips["voice"], dtype="float32")[0]
+    return samples
 
 
 def mixed(channels: np.ndarray, block: int) -> np.ndarray:

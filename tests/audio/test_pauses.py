@@ -31,7 +31,8 @@ def detector(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def question(name: str = "sum") -> np.ndarray:
-    return soundfile.read(DATA / "demo" / f"{name}.flac", dtype="float32")[0]
+    samples: np.ndarray = soundfile.read(DATA / "demo" / f"{name}.flac", dtype="float32")[0]
+    return samples
 
 
 def silence(seconds: float) -> np.ndarray:

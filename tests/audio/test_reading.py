@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,10 @@ def tone(seconds: float, rate: int, channels: int = 1) -> np.ndarray:
     return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
 
 
+Make = Callable[[Path], Path]
+"""Writes a recording to a path, which it returns."""
+
+
 def write(path: Path, samples: np.ndarray, rate: int, **options: str) -> Path:
     soundfile.write(path, samples, rate, **options)
     return path
@@ -45,7 +50,12 @@ def infinite(path: Path) -> Path:
     return write(path, samples, RATE, subtype="FLOAT")
 
 
-def content(data: bytes) -> object:
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def content(data: bytes) -> Make:
     def make(path: Path) -> Path:
         path.write_bytes(data)
         return path
@@ -53,7 +63,7 @@ def content(data: bytes) -> object:
     return make
 
 
-BAD = {
+BAD: dict[str, tuple[Make, str]] = {
     "0 bytes": (content(b""), "is empty (0 bytes)"),
     "text": (content(b"This is not a sound file.\n" * 20), "is not a sound file"),
     "header alone": (content(b"RIFF\x24\x00\x00\x00WAVE"), "is not a sound file"),
@@ -63,7 +73,7 @@ BAD = {
     "NaN": (not_a_number, "NaN or infinite"),
     "infinity": (infinite, "NaN or infinite"),
     "missing": (lambda path: path, "is not a file"),
-    "a folder": (lambda path: path.mkdir() or path, "is not a file"),
+    "a folder": (folder, "is not a file"),
 }
 
 

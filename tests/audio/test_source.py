@@ -7,6 +7,7 @@ import os
 import threading
 import zipfile
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ def test_open_files_and_bytes(model: MimoAudio, clips: dict[str, Path], tmp_path
     config = model.manifest.audio
     expected = read_audio(clips["short"], config)
     data = clips["short"].read_bytes()
+    content: Any
     for content in (data, bytearray(data), io.BytesIO(data)):
         np.testing.assert_array_equal(read_audio(content, config), expected)
     with clips["short"].open("rb") as file:
@@ -47,7 +49,7 @@ def test_open_files_and_bytes(model: MimoAudio, clips: dict[str, Path], tmp_path
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.wav", data)
     with zipfile.ZipFile(tmp_path / "a.zip") as archive, archive.open("a.wav") as member:
-        np.testing.assert_array_equal(read_audio(member, config), expected)
+        np.testing.assert_array_equal(read_audio(cast(BinaryIO, member), config), expected)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ LOSSLESS = {"wav", "flac"}
 
 @pytest.fixture(scope="module")
 def voice(clips: dict[str, Path]) -> np.ndarray:
-    return soundfile.read(clips["voice"], dtype="float32")[0]
+    samples: np.ndarray = soundfile.read(clips["voice"], dtype="float32")[0]
+    return samples
 
 
 def similarity(found: np.ndarray, expected: np.ndarray) -> float:

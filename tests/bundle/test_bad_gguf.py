@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def bundle(default_bundle: Path, tmp_path: Path) -> Path:
 def refused(
     bundle: Path,
     manifest: Manifest,
-    values: dict[str, bytes | None] | None = None,
+    values: Mapping[str, bytes | None] | None = None,
     change: Callable[[list[TensorLine]], object] | None = None,
 ) -> str:
     """What loading says of a backbone with these changes that the manifest describes."""
@@ -86,8 +86,8 @@ def test_metadata_that_does_not_fit(original: Path, manifest: Manifest) -> None:
             text = refused(original, manifest, {name: value})
             assert name in text or (name.endswith("feed_forward_length") and "ffn" in text)
     for name in ("qwen2.rope.freq_base", "qwen2.attention.layer_norm_rms_epsilon"):
-        for value in (math.nan, math.inf, -1.0, 1e30):
-            assert name in refused(original, manifest, {name: scalar_value("FLOAT32", value)})
+        for number in (math.nan, math.inf, -1.0, 1e30):
+            assert name in refused(original, manifest, {name: scalar_value("FLOAT32", number)})
 
 
 def test_another_architecture_or_tokenizer(original: Path, manifest: Manifest) -> None:

@@ -16,7 +16,7 @@ from mimo_edge.bundle.manifest import CHECKSUM_KEY, MANIFEST_FILE, checksum
 from mimo_edge.errors import MimoEdgeError
 
 HUGE = (0, -1, 10**18, 10**21)
-NO_NUMBER = ("4", None, True, 1.5, [], {}, [4])
+NO_NUMBER: tuple[object, ...] = ("4", None, True, 1.5, [], {}, [4])
 NAMES = ("", "\x1b[2Jx", "a\nb", "\ud800", "x" * 300, 5, None)
 WRONG: dict[str, tuple[Any, ...]] = {
     "name": NAMES,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -63,11 +64,12 @@ def test_files_that_hold_no_codes(model: MimoAudio, tmp_path: Path) -> None:
     for data in (b"", b"text", b"PK\x03\x04"):
         path.write_bytes(data)
         refused()
-    for save in (
+    saves: tuple[Callable[[BinaryIO], None], ...] = (
         lambda file: np.save(file, np.zeros((3, 8))),
         lambda file: np.savez(file, other=np.zeros(3)),
         lambda file: np.savez(file, codes=np.array([{}], dtype=object)),
-    ):
+    )
+    for save in saves:
         with path.open("wb") as file:
             save(file)
         refused()
@@ -82,6 +84,7 @@ def test_codes_outside_their_codebook(model: MimoAudio, codes: np.ndarray, wrong
 
 
 def test_codes_of_another_shape(model: MimoAudio, codes: np.ndarray) -> None:
+    shape: Any
     for shape in (codes[:, :4], codes[:, 0:0], codes[0], codes[None], codes.astype(np.float32)):
         with pytest.raises(MimoEdgeError, match="this model decodes"):
             model.decode(shape)
@@ -116,7 +119,7 @@ def test_samples_of_files(tmp_path: Path, size: int) -> None:
     "values",
     [{"threads": -1}, {"threads": 513}, {"context": 15}, {"context": -1}, {"gpu_layers": -2}],
 )
-def test_options_without_a_meaning(values: dict[str, int]) -> None:
+def test_options_without_a_meaning(values: dict[str, Any]) -> None:
     with pytest.raises(MimoEdgeError, match=r"\bgive\b"):
         RuntimeOptions(**values)
 

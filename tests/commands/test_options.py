@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -17,8 +18,11 @@ from tests.tools.command_line import Command, Result
 BASE = ("--threads", "1", "--max-new-tokens", "16")
 
 
+Say = Callable[..., tuple[str, bytes]]
+
+
 @pytest.fixture
-def say(command: Command, tmp_path: Path) -> Callable[..., tuple[str, bytes]]:
+def say(command: Command, tmp_path: Path) -> Say:
     """Text and sound of a short answer under further options."""
 
     def run(*options: object) -> tuple[str, bytes]:
@@ -31,7 +35,7 @@ def say(command: Command, tmp_path: Path) -> Callable[..., tuple[str, bytes]]:
     return run
 
 
-def test_the_seed(say: Callable[..., tuple[str, bytes]]) -> None:
+def test_the_seed(say: Say) -> None:
     first, again, other = say("--seed", 1), say("--seed", 1), say("--seed", 5)
     assert first == again
     assert first != other
@@ -41,7 +45,7 @@ def test_the_seed(say: Callable[..., tuple[str, bytes]]) -> None:
     "option",
     [("--temperature", 1), ("--temperature", 0.001), ("--top-p", 0.05), ("--top-k", 1)],
 )
-def test_samplers_of_the_text(say: Callable[..., tuple[str, bytes]], option: tuple) -> None:
+def test_samplers_of_the_text(say: Say, option: tuple[object, ...]) -> None:
     seeds = range(1, 7)  # with one of them the text may end before it could differ
     assert any(say("--seed", seed)[0] != say("--seed", seed, *option)[0] for seed in seeds)
 
@@ -50,18 +54,18 @@ def test_samplers_of_the_text(say: Callable[..., tuple[str, bytes]], option: tup
     "option",
     [("--code-temperature", 5), ("--code-top-p", 0.05), ("--code-top-k", 1)],
 )
-def test_samplers_of_the_sound(say: Callable[..., tuple[str, bytes]], option: tuple) -> None:
+def test_samplers_of_the_sound(say: Say, option: tuple[object, ...]) -> None:
     """The first patch comes at the same place: the text before it does not change."""
     plain, changed = say("--seed", 1), say("--seed", 1, *option)
     assert plain[1] != changed[1]
 
 
 @pytest.mark.parametrize("option", ["--top-k", "--code-top-k"])
-def test_top_k_0_keeps_all(say: Callable[..., tuple[str, bytes]], option: str) -> None:
+def test_top_k_0_keeps_all(say: Say, option: str) -> None:
     assert say("--seed", 1) == say("--seed", 1, option, 0)
 
 
-def test_top_k_1_needs_no_seed(say: Callable[..., tuple[str, bytes]]) -> None:
+def test_top_k_1_needs_no_seed(say: Say) -> None:
     best = ("--top-k", 1, "--code-top-k", 1)
     assert say("--seed", 1, *best) == say("--seed", 2, *best)
 
@@ -76,15 +80,16 @@ def test_temperature_0_takes_the_likeliest_text(command: Command, temperature: s
         assert given.status == 0 and given.out == best
 
 
-def test_the_number_of_threads_changes_nothing(say: Callable[..., tuple[str, bytes]]) -> None:
+def test_the_number_of_threads_changes_nothing(say: Say) -> None:
     assert say("--seed", 1, "--threads", 2)[0] == say("--seed", 1)[0]
 
 
-def record(result: Result) -> dict[str, object]:
+def record(result: Result) -> dict[str, Any]:
     """The only line on standard output; nothing on standard error."""
     assert result.status == 0 and not result.err, result.err
     (line,) = result.out.splitlines()
-    return json.loads(line)
+    found: dict[str, Any] = json.loads(line)
+    return found
 
 
 def test_json(command: Command, clips: dict[str, Path], tmp_path: Path) -> None:

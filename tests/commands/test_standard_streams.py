@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,11 @@ FULL = Path("/dev/full")
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
 
 
+Shell = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
 @pytest.fixture
-def shell(default_bundle: Path, clips: dict[str, Path], tmp_path: Path):
+def shell(default_bundle: Path, clips: dict[str, Path], tmp_path: Path) -> Shell:
     """A command line of a shell, in an empty folder: `mimo` is the program, `$CLIP` a recording."""
 
     def run(line: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
@@ -64,7 +68,7 @@ def sentence(done: subprocess.CompletedProcess[bytes]) -> str:
         "--help",
     ],
 )
-def test_results_that_cannot_be_printed(shell, arguments: str) -> None:
+def test_results_that_cannot_be_printed(shell: Shell, arguments: str) -> None:
     """One sentence, and an exit status that a script notices."""
     redirections = {">&-": "Bad file descriptor"}
     if FULL.exists():
@@ -77,7 +81,7 @@ def test_results_that_cannot_be_printed(shell, arguments: str) -> None:
 
 
 @posix
-def test_the_file_is_there_when_only_printing_failed(shell, tmp_path: Path) -> None:
+def test_the_file_is_there_when_only_printing_failed(shell: Shell, tmp_path: Path) -> None:
     done = shell("mimo speak Hello. -o a.wav $QUICK --max-new-tokens 40 >&-")
     assert done.returncode == 1 and b"a.wav: " in done.stderr
     assert soundfile.info(tmp_path / "a.wav").frames > 0
@@ -88,7 +92,7 @@ def test_the_file_is_there_when_only_printing_failed(shell, tmp_path: Path) -> N
 
 
 @posix
-def test_notes_that_cannot_be_printed(shell) -> None:
+def test_notes_that_cannot_be_printed(shell: Shell) -> None:
     plain = shell("mimo text Hello. -v $QUICK 2>/dev/null")
     assert plain.returncode == 0 and plain.stdout
     for redirection in ("2>&-", "2>/dev/full") if FULL.exists() else ("2>&-",):
@@ -98,7 +102,7 @@ def test_notes_that_cannot_be_printed(shell) -> None:
 
 
 @posix
-def test_a_closed_standard_input(shell) -> None:
+def test_a_closed_standard_input(shell: Shell) -> None:
     """It matters to those alone who read it."""
     assert shell("mimo text Hello. $QUICK <&-").returncode == 0
     for arguments in ("text", "speak - -o a.wav"):
@@ -108,7 +112,7 @@ def test_a_closed_standard_input(shell) -> None:
 
 @posix
 @pytest.mark.parametrize("encoding", ["cp1252", "koi8-r"])
-def test_a_console_that_lacks_characters(shell, encoding: str) -> None:
+def test_a_console_that_lacks_characters(shell: Shell, encoding: str) -> None:
     """Random weights under a high temperature say anything."""
     line = "mimo text Hello. --threads 1 --temperature 1e6 --seed 3 --max-new-tokens 60"
     done = shell(line, PYTHONIOENCODING=encoding)
@@ -152,7 +156,7 @@ def test_what_is_no_text(command: Command, tmp_path: Path, data: bytes) -> None:
 
 
 @posix
-def test_a_declared_encoding_of_standard_input(shell) -> None:
+def test_a_declared_encoding_of_standard_input(shell: Shell) -> None:
     """Who says that it is Latin-1 is believed."""
     done = shell(r"printf 'caf\351' | mimo text $QUICK", PYTHONIOENCODING="latin-1")
     given = shell("mimo text café $QUICK")
@@ -194,7 +198,7 @@ def test_a_pipe_that_another_program_made_non_blocking(tmp_path: Path) -> None:
 
 
 @posix
-def test_files_that_are_opened_do_not_become_a_closed_stream(shell, tmp_path: Path) -> None:
+def test_files_that_are_opened_do_not_become_a_closed_stream(shell: Shell, tmp_path: Path) -> None:
     """Otherwise a file would get the number 1, and what native code prints."""
     script = (
         "import os; from mimo_edge.commands import standard_streams; standard_streams.prepare()\n"
@@ -206,7 +210,7 @@ def test_files_that_are_opened_do_not_become_a_closed_stream(shell, tmp_path: Pa
 
 @posix
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full")
-def test_a_thread_that_draws(shell) -> None:
+def test_a_thread_that_draws(shell: Shell) -> None:
     """It does not end in a traceback, and the program still learns that its output is lost."""
     script = """
 import sys, threading, click

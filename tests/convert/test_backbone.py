@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,16 @@ def random_model(folder: Path, dtype: str = "BF16", scale: float = 0.02, **chang
     copy_language_model(folder, weights=False)
     raw = json.loads((folder / "config.json").read_text()) | changes
     config = LanguageModelConfig.parse(raw, folder / "config.json")
+    casts: dict[str, Callable[..., Any]] = {
+        "BF16": bfloat16_bits,
+        "F16": np.float16,
+        "F32": np.float32,
+    }
     generator = np.random.default_rng(0)
     tensors = {}
     for name, shape in expected_backbone_tensors(config).items():
         values = scale * generator.standard_normal(shape, dtype=np.float32)
-        cast = {"BF16": bfloat16_bits, "F16": np.float16, "F32": np.float32}[dtype]
-        tensors[name] = (dtype, cast(values))
+        tensors[name] = (dtype, casts[dtype](values))
     return write_checkpoint(folder, tensors, config=raw)
 
 
@@ -211,8 +215,9 @@ def test_importance_matrix_changes_the_weights(inputs: Inputs, tmp_path: Path) -
     names = imatrix_names(inputs[1])
     written = []
     for file, legacy in (("none", None), ("m.dat", True), ("m.gguf", False)):
-        imatrix = None if legacy is None else tmp_path / file
-        if imatrix:
+        imatrix = None
+        if legacy is not None:
+            imatrix = tmp_path / file
             write_imatrix(imatrix, random_sums(names), legacy=legacy)
         out = tmp_path / f"{file}.out"
         write_backbone(*inputs, out, type="q4_0", imatrix=imatrix, name="tiny", threads=1)

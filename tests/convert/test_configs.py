@@ -154,7 +154,7 @@ def test_a_value_that_no_model_has(parse: Any, changes: dict[str, Any], expected
 @pytest.mark.parametrize("schema", CONFIGS, ids=lambda schema: schema.__name__)
 def test_any_value_of_any_key_is_taken_or_refused_in_a_sentence(schema: Any) -> None:
     right = read(CONFIGS[schema])
-    values = (
+    values: tuple[object, ...] = (
         0,
         -1,
         1,

@@ -161,7 +161,7 @@ def test_a_worker_that_cannot_start_is_told(source: Path, monkeypatch: pytest.Mo
 
 def test_a_worker_without_memory_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource", reason="Windows has no such limit")
-    start = subprocess.Popen
+    start: Any = subprocess.Popen
 
     def limited(*args: Any, **options: Any) -> Any:
         def limit() -> None:
@@ -188,7 +188,7 @@ def test_a_worker_that_is_killed_is_told(
 ) -> None:
     """In the middle of its work, as the system does when memory runs out."""
     workers: list[Any] = []
-    start = subprocess.Popen
+    start: Any = subprocess.Popen
 
     def kept(*args: Any, **options: Any) -> Any:
         workers.append(start(*args, **options))

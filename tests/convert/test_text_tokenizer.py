@@ -1,6 +1,7 @@
 """The text tokenizer: ids as the reference has them, everything doubtful refused."""
 
 import json
+import operator
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,8 +253,6 @@ def test_added_tokens_of_other_files_that_no_tokenizer_has(folder: Path) -> None
     (folder / "added_tokens.json").write_text('{"<x>": -1}')
     assert "added_tokens.json lists its added tokens in no known way" in message(folder)
     for decoder in ({"x": {"content": "<x>"}}, {"-1": {"content": "<x>"}}, [1], {"1": 5}):
-        edit(
-            folder / "tokenizer_config.json",
-            lambda raw, decoder=decoder: raw.update(added_tokens_decoder=decoder),
-        )
+        added = {"added_tokens_decoder": decoder}
+        edit(folder / "tokenizer_config.json", operator.methodcaller("update", added))
         assert "tokenizer_config.json lists its added tokens in no known way" in message(folder)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def speech(name: str) -> np.ndarray:
-    samples = soundfile.read(DEMO / f"{name}.flac", dtype="float32")[0]
+    samples: np.ndarray = soundfile.read(DEMO / f"{name}.flac", dtype="float32")[0]
     return samples[np.flatnonzero(np.abs(samples) > 0.02)[0] :]
 
 

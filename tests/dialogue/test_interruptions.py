@@ -15,7 +15,7 @@ def test_barge_in_stops_the_sound_at_once_and_cuts_the_answer() -> None:
     talk = Talk()
     talk.run(1.0, voice=True)
     talk.run(2.5)
-    assert talk.conversation.state == "speaking"
+    assert state(talk) == "speaking"
     began = talk.now
     talk.run(1.0, voice=True)
     silent = np.flatnonzero(np.abs(talk.sound())[::-1] > 0)[0] / RATE
@@ -46,7 +46,7 @@ def test_an_answer_that_is_cut_within_its_first_word_ends_too() -> None:
     """Who listens to the events hears of it, and the question counts."""
     talk = Talk(first_word=0.4)
     talk.run(1.0, voice=True)
-    while talk.conversation.state != "speaking":
+    while state(talk) != "speaking":
         talk.run(STEP)
     talk.run(1.0, voice=True)
     talk.run(6.0)
@@ -61,7 +61,7 @@ def test_an_answer_that_is_cut_before_it_reached_the_ear_leaves_its_question_ope
     talk = Talk()
     talk.conversation.output_latency = 0.4
     talk.run(1.0, voice=True)
-    while talk.conversation.state != "speaking":
+    while state(talk) != "speaking":
         talk.run(STEP)
     talk.run(1.0, voice=True)
     talk.run(6.0)
@@ -101,12 +101,17 @@ def test_who_goes_on_before_the_answer_is_heard_asks_one_question() -> None:
     talk = Talk(delay=1.0)
     talk.run(1.0, voice=True)
     talk.run(0.9)  # the turn is over, the model is thinking
-    assert talk.conversation.state == "thinking"
+    assert state(talk) == "thinking"
     talk.run(1.0, voice=True)
     talk.run(8.0)
     first, last = (call for call in talk.model.calls if call[0] == "answer")
     assert last[2] > first[2] + 0.9 * RATE
     assert [event.turn for event in talk.of(AnswerHeard)] == [2]
+
+
+def state(talk: Talk) -> str:
+    """Of the conversation; as a call, because it changes between two of them."""
+    return talk.conversation.state
 
 
 def test_ctrl_c_ends_the_turn() -> None:
@@ -118,11 +123,11 @@ def test_ctrl_c_ends_the_turn() -> None:
     assert not talk.of(QuestionHeard)
     talk.run(1.0, voice=True)
     talk.run(2.0)
-    assert talk.conversation.state == "speaking"
+    assert state(talk) == "speaking"
     assert talk.conversation.interrupt(talk.now)
     talk.run(2.0)
     assert talk.of(AnswerHeard)[0].interrupted
-    assert talk.conversation.state == "listening"
+    assert state(talk) == "listening"
 
 
 def test_a_question_that_failed_is_not_asked_again_with_the_next() -> None:
@@ -130,10 +135,10 @@ def test_a_question_that_failed_is_not_asked_again_with_the_next() -> None:
     talk = Talk(delay=1.0, fails=True)
     talk.run(1.0, voice=True)
     talk.run(0.9)
-    assert talk.conversation.state == "thinking"
+    assert state(talk) == "thinking"
     talk.run(1.0, voice=True)
     talk.run(2.5)
-    assert talk.conversation.state == "listening"
+    assert state(talk) == "listening"
     talk.model.fails = False
     talk.run(1.0, voice=True)
     talk.run(8.0)
@@ -147,14 +152,14 @@ def test_a_question_that_failed_is_not_asked_again_with_the_next() -> None:
 def test_a_question_that_fails_while_the_user_goes_on_is_told_and_dropped() -> None:
     talk = Talk(delay=30.0, fails=True)
     talk.run(1.0, voice=True)
-    while talk.conversation.state != "thinking":
+    while state(talk) != "thinking":
         talk.run(STEP)
     while not [call for call in talk.model.calls if call[0] == "stop"]:
         talk.run(STEP, voice=True)
     talk.conversation.model_event(Failed(turn=1, sentence="it does not fit."), talk.now)
     talk.run(1.5, voice=True)
     assert talk.of(Notice) == [Notice(text="it does not fit.")]
-    assert talk.conversation.state == "hearing"
+    assert state(talk) == "hearing"
     talk.model.delay = 0.2
     talk.model.fails = False
     talk.run(8.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,8 +13,11 @@ from mimo_edge.dialogue.conversation import Conversation
 from mimo_edge.dialogue.events import LiveEvent, StateChanged
 from mimo_edge.dialogue.model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
 from mimo_edge.dialogue.playback import Playback
+from mimo_edge.dialogue.turn_events import BargeInMode
 from mimo_edge.dialogue.turns import TurnTaker
 from mimo_edge.generation.events import TurnStats
+
+T = TypeVar("T")
 
 RATE = 24_000
 STEP = 0.02
@@ -62,7 +65,7 @@ class ScriptedModel:
     words: tuple[str, str] = ("two and ", "two is four")
     first_word: float = 0.0
     """Seconds of sound before anything was said."""
-    calls: list[tuple] = field(default_factory=list)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
     heard: list[np.ndarray] = field(default_factory=list)
     asked: list[np.ndarray] = field(default_factory=list)
 
@@ -100,7 +103,7 @@ class ScriptedModel:
 class Talk:
     """Both sides, twenty milliseconds at a time."""
 
-    def __init__(self, *, barge_in: str = "headphones", **model: Any) -> None:
+    def __init__(self, *, barge_in: BargeInMode = "headphones", **model: Any) -> None:
         self.now = 100.0
         self.events: list[tuple[float, LiveEvent]] = []
         self.due: list[tuple[float, int, ModelEvent]] = []
@@ -130,7 +133,7 @@ class Talk:
             self.heard.append(self.playback.pull(len(block)))
             self.conversation.tick(self.now)
 
-    def of(self, kind: type) -> list:
+    def of(self, kind: type[T]) -> list[T]:
         return [event for _, event in self.events if isinstance(event, kind)]
 
     def at(self, kind: type) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from mimo_edge.audio import read_audio
 from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.generation.events import AudioChunk, TurnEnd
+from mimo_edge.generation.events import AudioChunk, Event, TurnEnd
 from mimo_edge.generation.sound import SoundOptions, SoundThread
 from mimo_edge.model import MimoAudio
 from mimo_edge.prompt import prompts
@@ -78,7 +79,7 @@ def test_the_thread_gives_what_the_decoder_does(
     waves = []
     for _ in range(2):
         sound = threaded(engine, SoundOptions(lookahead=lookahead))
-        chunks = []
+        chunks: list[Wave] = []
         for patch in some:
             sound.push(patch)
             chunks += sound.ready()
@@ -159,10 +160,16 @@ def test_more_lookahead_than_the_vocoder_has_is_as_good_as_all(
     np.testing.assert_array_equal(np.concatenate(more), np.concatenate(every))
 
 
-def answer(model: MimoAudio, sound: SoundOptions | bool, **extra: object) -> list[object]:
+def answer(model: MimoAudio, sound: SoundOptions | bool, **extra: Any) -> list[Event]:
     options = Overrides(max_new_tokens=60, seed=5)
     speech = task("speak", prompts.speak("The weather is nice today."), options)
-    return list(model.stream(speech, sound=sound, **extra))  # type: ignore[arg-type]
+    return list(model.stream(speech, sound=sound, **extra))
+
+
+def end_of(events: list[Event]) -> TurnEnd:
+    end = events[-1]
+    assert isinstance(end, TurnEnd)
+    return end
 
 
 @pytest.mark.usefixtures("threads")
@@ -172,9 +179,8 @@ def test_sound_changes_no_token(reference_model: MimoAudio) -> None:
     plain = answer(reference_model, sound=False)
     events = answer(reference_model, sound=SoundOptions(lookahead=16))
     called = answer(reference_model, sound=SoundOptions(lookahead=16, on_samples=heard.append))
-    ends = [list_of[-1] for list_of in (plain, events, called)]
+    ends = [end_of(list_of) for list_of in (plain, events, called)]
     for end in ends:
-        assert isinstance(end, TurnEnd)
         np.testing.assert_array_equal(end.text_ids, ends[0].text_ids)
         np.testing.assert_array_equal(end.codes, ends[0].codes)
     chunks = [event.samples for event in events if isinstance(event, AudioChunk)]

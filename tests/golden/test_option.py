@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def copy_of(golden: Golden, folder: Path, **changes: np.ndarray) -> Path:
     shutil.copytree(golden.model, folder / "checkpoint" / "b")
     shutil.copytree(golden.tokenizer, folder / "checkpoint" / "a")
     shutil.copyfile(golden.folder / "golden.json", folder / "golden.json")
-    np.savez(folder / "golden.npz", **{name: golden[name] for name in KEPT} | changes)
+    arrays: dict[str, Any] = {name: golden[name] for name in KEPT} | changes
+    np.savez(folder / "golden.npz", **arrays)
     return folder
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from mimo_edge.measure import machine
@@ -25,7 +26,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def pretend(memory: float, speed: float, *, gpu: bool = False) -> None:
         size = SimpleNamespace(total=int(memory * 1e9), available=int(memory * 1e9))
-        monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: size)
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: size)
         monkeypatch.setattr(machine, "measure_bandwidth", lambda threads: speed * 1e9)
         monkeypatch.setattr(machine, "gpu_layers", lambda options: -1 if gpu else 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,7 +138,7 @@ def test_common_prefix(layout: Layout) -> None:
     assert len(concatenate([whole, whole])) == 2 * len(whole)
 
 
-def spoken_text(text: str, **options: object) -> str:
+def spoken_text(text: str, **options: Any) -> str:
     """The request of a speech prompt, as one string."""
     pieces = speak(text, **options)
     texts = ["".join(piece.parts) for piece in pieces if isinstance(piece, TextPiece)]

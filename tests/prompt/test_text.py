@@ -56,9 +56,13 @@ def test_templates_hold_control_tokens(tokenizer: TextTokenizer) -> None:
 
 def test_neighbouring_text_is_tokenized_as_one(plain: TextTokenizer) -> None:
     calls: list[str] = []
-    vocabulary = Bytes()
-    vocabulary.tokenize = lambda text: calls.append(text) or [0]  # type: ignore[method-assign]
-    tokenizer = TextTokenizer(vocabulary, plain.special_tokens)
+
+    class Recorded(Bytes):
+        def tokenize(self, text: str) -> list[int]:
+            calls.append(text)
+            return [0]
+
+    tokenizer = TextTokenizer(Recorded(), plain.special_tokens)
     tokenizer.encode_piece((Template("<|im_start|>user\n"), "a", "b", Template("c<|im_end|>\nd")))
     assert calls == ["user\nabc", "\nd"]
 

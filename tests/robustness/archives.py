@@ -84,11 +84,15 @@ def _mutate(rng: Random, data: bytes) -> tuple[bytes, str]:
 
 
 def _zipped(
-    arrays: dict[str, NDArray[Any]], *, methods: Mapping[str, int] | None = None, **raw: bytes
+    arrays: dict[str, NDArray[Any]],
+    *,
+    methods: Mapping[str, int] | None = None,
+    raw: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """An archive of arrays, and of members that are none; the same bytes at any time of day."""
     file = io.BytesIO()
-    members = {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()} | raw
+    members = {f"{name}.npy": npy_bytes(array) for name, array in arrays.items()}
+    members |= raw or {}
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
             # Without a date of its own a member gets the time at which it was written.
@@ -111,8 +115,8 @@ def _odd_member(rng: Random, arrays: dict[str, NDArray[Any]], name: str) -> tupl
     }
     what = rng.choice(list(odd))
     if rng.random() < 0.2:  # beside them, under a name that nobody asks for
-        return _zipped(arrays, junk=odd[what]), f"{what} as well"
-    return _zipped(rest, **{f"{name}.npy": odd[what]}), f"{name}: {what}"
+        return _zipped(arrays, raw={"junk": odd[what]}), f"{what} as well"
+    return _zipped(rest, raw={f"{name}.npy": odd[what]}), f"{name}: {what}"
 
 
 def _zip_field(rng: Random, data: bytes) -> tuple[bytes, str]:

@@ -143,7 +143,8 @@ def _shards(rng: Random, folder: Path, world: World, name: str, source: Path) ->
     """The weights in two files, with an index that is wrong somewhere."""
     data = (source / _WEIGHTS).read_bytes()
     header, tensors = _header(data), data[_header_size(data) :]
-    files, weight_map = {}, {}
+    files: dict[str, bytes] = {}
+    weight_map: dict[str, str] = {}
     keys = [key for key in header if key != "__metadata__"]
     for number in range(2):
         part: dict[str, Any] = {}

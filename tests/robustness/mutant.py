@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TypedDict
 
 __all__ = ["Kind", "Mutant", "World", "link_folder", "run_bundle"]
 
@@ -61,7 +62,14 @@ def link_folder(source: Path, target: Path, *without: str) -> None:
                 shutil.copyfile(path, target / path.name)
 
 
-def run_bundle(rng: Random, world: World, file: str) -> dict[str, tuple[str, ...]]:
+class Run(TypedDict):
+    """What a command over a bundle adds to a mutant."""
+
+    arguments: tuple[str, ...]
+    may_make: tuple[str, ...]
+
+
+def run_bundle(rng: Random, world: World, file: str) -> Run:
     """A command that uses a file of the folder `bundle`: its `arguments` and `may_make`."""
     clip, on = str(world.clip), ("--model", "bundle", *QUICK)
     hears = (("transcribe", clip, *on), ("encode", clip, "-o", "x.npz", *on[:4]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -58,17 +59,19 @@ def _attribute(rng: Random, model: onnx.ModelProto) -> str:
     if rng.random() < 0.15:
         node.attribute.remove(attribute)
         return f"{where} removed"
-    value = rng.choice(_NUMBERS)
+    number = rng.choice(_NUMBERS)
+    value: float | str = number
     if attribute.type == onnx.AttributeProto.INT:
-        attribute.i = value
+        attribute.i = number
     elif attribute.type == onnx.AttributeProto.INTS and attribute.ints:
-        attribute.ints[rng.randrange(len(attribute.ints))] = value
+        attribute.ints[rng.randrange(len(attribute.ints))] = number
     elif attribute.type == onnx.AttributeProto.FLOAT:
         attribute.f = value = rng.choice([0.0, np.nan, np.inf, -1.0, 1e30])
     elif attribute.type == onnx.AttributeProto.STRING:
         attribute.s, value = b"x\xff", "x"
     else:
-        attribute.type = value = rng.randrange(1, 15)
+        value = rng.randrange(1, 15)
+        attribute.type = cast(Any, value)
     return f"{where} = {value}"
 
 

@@ -69,7 +69,7 @@ def killed_at_any_moment(
 def test_convert(forks: Forks, world: World, tmp_path: Path, existing: bool) -> None:
     out = tmp_path / "out"
     checkpoints = ("--model", str(world.model), "--tokenizer", str(world.tokenizer))
-    arguments = ("convert", *checkpoints, "--out", "out", "--threads", "1")
+    arguments: tuple[str, ...] = ("convert", *checkpoints, "--out", "out", "--threads", "1")
     if existing:
         arguments += ("--force",)
     well(forks, (*arguments, "--force"), tmp_path)

@@ -36,7 +36,7 @@ is said too late: inputs that would need too much are refused for what they ask 
 
 def snapshot(folder: Path) -> Snapshot:
     """What lies in a folder."""
-    found = {}
+    found: Snapshot = {}
     for path in folder.rglob("*"):
         status = path.lstat()
         # A folder's own time changes with its temporary files, which are gone again.

@@ -56,7 +56,7 @@ def test_a_missing_part_is_refused(reference_model: MimoAudio, saved: Path, miss
 
 def test_a_head_that_nobody_wrote(reference_model: MimoAudio, saved: Path) -> None:
     """Each value of a wrong type or range is a sentence that names it."""
-    wrong = {
+    wrong: dict[str, list[object]] = {
         "turns": [-1, 10**9, 10**30, 1.5, True, None, float("nan")],
         "system": [7, ["Be kind."], "\ud800"],
         "reply": ["shout", None, 3],

@@ -27,7 +27,7 @@ from mimo_edge.generation.events import TextDelta, TurnEnd
 from mimo_edge.generation.sound import SoundOptions
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
-from mimo_edge.stages import audio_tokenizer, backbone_sequence, graphs, patch_decoder
+from mimo_edge.stages import audio_tokenizer, backbone_sequence, graphs, patch_decoder, sampling
 from mimo_edge.tasks import Overrides
 
 Ask = Callable[[Session, Path], object]
@@ -246,7 +246,8 @@ def test_a_failed_turn_drops_no_turn_before_it(
     with begin(reference_model) as session:
         session.turns *= 60
         kept = list(session.turns)
-        monkeypatch.setattr(generate, "sample", Unlucky(generate.sample, 1, MemoryError(), False))
+        unlucky = Unlucky(sampling.sample, 1, MemoryError(), False)
+        monkeypatch.setattr("mimo_edge.generation.generate.sample", unlucky)
         with pytest.raises(MemoryError):
             session.ask(clips["tiny"])
         assert [*map(id, session.turns)] == [*map(id, kept)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -113,7 +113,8 @@ def test_other_options_of_the_cache(
     reference_bundle: Path, clips: dict[str, Path], saved: Path
 ) -> None:
     """A smaller context, and another number type: evaluated again where it must be."""
-    for context, kv_type in ((512, "f32"), (1024, "f16")):
+    others: tuple[tuple[int, Literal["f32", "f16"]], ...] = (512, "f32"), (1024, "f16")
+    for context, kv_type in others:
         options = RuntimeOptions(
             threads=1, context=context, kv_type=kv_type, flash_attention=False, device="cpu"
         )
@@ -152,7 +153,7 @@ def test_over_the_command_line(
     session, both, apart = tmp_path / "s.npz", tmp_path / "both", tmp_path / "apart"
     apart.mkdir()
     (apart / "transcript.jsonl").write_text("of another conversation\n" * 3)
-    options = ("--ctx", "1024", "--json", *QUICK)
+    options: tuple[object, ...] = ("--ctx", "1024", "--json", *QUICK)
     first, second = clips["question"], clips["short"]
     once = command("chat", "--input", first, "--input", second, "--output", both, *options)
     expected = [json.loads(line) for line in once.out.splitlines()]

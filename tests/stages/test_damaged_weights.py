@@ -113,6 +113,7 @@ def test_codes_of_something_else(codes: Any, words: str, model: MimoAudio) -> No
 
 def test_codes_of_any_integers(model: MimoAudio) -> None:
     codes = np.ones((4, 8), dtype=np.int64)
+    same: Any
     for same in (codes, codes.astype(np.uint8), codes.tolist(), codes.T.copy().T):
         np.testing.assert_array_equal(model.decode(same), model.decode(codes))
 
@@ -132,6 +133,7 @@ def test_patches_of_something_else(model: MimoAudio) -> None:
 def test_what_a_listener_cannot_hear(model: MimoAudio) -> None:
     second = np.sin(np.arange(24000, dtype=np.float32))
     listener = model.listener()
+    wrong: Any
     for wrong in (second[None], (second * 30000).astype(np.int16), np.full(24000, np.nan)):
         with pytest.raises(MimoEdgeError, match="what is heard"):
             listener.hear(wrong)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ def reference(
     removed[-1] = False
     scores[order[removed]] = -np.inf
     weights = np.exp(scores - scores.max())
-    return weights / weights.sum()
+    likely: np.ndarray = weights / weights.sum()
+    return likely
 
 
 def spread(ids: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
@@ -165,7 +167,7 @@ def test_the_released_vocabulary_is_quick() -> None:
         ({"top_k": -1}, "top-k is -1"),
     ],
 )
-def test_values_without_a_meaning(values: dict[str, float], complaint: str) -> None:
+def test_values_without_a_meaning(values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(MimoEdgeError, match=complaint):
         SamplerOptions(**values)
 

@@ -76,6 +76,7 @@ def test_what_is_free(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Of the machine and of the container, less what only files take there."""
     monkeypatch.setattr("mimo_edge.system.control_groups._CGROUPS", tmp_path)
     monkeypatch.setattr("mimo_edge.system.control_groups._OWN_CGROUPS", tmp_path / "own")
+    files: tuple[tuple[str, str], ...]
     free = 50e9 if what != "available" else 700e6
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     if what == "v2":

@@ -56,7 +56,7 @@ def write_checkpoint(
     folder: Path,
     tensors: Tensors,
     *,
-    config: dict | None = None,
+    config: dict[str, Any] | None = None,
     shards: int = 1,
 ) -> Path:
     """A checkpoint folder; with more than one shard also the index."""
@@ -65,7 +65,7 @@ def write_checkpoint(
     if shards == 1:
         write_safetensors(folder / "model.safetensors", tensors)
         return folder
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for shard in range(shards):
         file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
         names = list(tensors)[shard::shards]
