@@ -1,6 +1,9 @@
-"""Graph `patch_decoder`: one step of the delayed code decoder (report, section 4).
+"""Graph `patch_decoder`: steps of the delayed code decoder (report, section 4).
 
-    x [1, 1, local_dim] + cache ─ layers ─ logits of all codebooks side by side + cache
+    x [batch, positions, local_dim] + cache ─ layers ─ logits of all codebooks side by side + cache
+
+Each row of the batch is the patch of another answer. All rows have as many positions in the
+cache, because every patch takes the same steps.
 
 The input of a patch's first step is the projected hidden state of the backbone, that of
 the others a sum of code embeddings. Both are small products, which the runtime takes from
@@ -26,23 +29,25 @@ __all__ = ["build_patch_decoder", "decoder_input_tables"]
 def build_patch_decoder(
     weights: Weights, config: LanguageModelConfig, precision: Precision
 ) -> GraphBuilder:
-    """`x`, `past` → `logits`, `present`; the cache is [layers, 2, heads, steps, head_dim]."""
+    """The graph of a checkpoint; its inputs and outputs are in `onnx/patch_decoder.json`."""
     graph = GraphBuilder("patch_decoder")
     heads = config.local_attn_heads
     head_dim = config.local_dim // heads
     layers = config.local_layers
-    x = graph.input("x", "float", [1, 1, config.local_dim])
-    past = graph.input("past", "float", [layers, 2, heads, "steps", head_dim])
-    rope = rope_tables(graph, graph.dim(past, 3), head_dim, config.rope_theta)
+    x = graph.input("x", "float", ["batch", "positions", config.local_dim])
+    past = graph.input("past", "float", [layers, 2, "batch", heads, "steps", head_dim])
+    here = graph.op("Add", graph.range(graph.dim(x, 1)), graph.dim(past, 4))
+    rope = rope_tables(graph, here, head_dim, config.rope_theta)
     caches = [
         graph.split(cache, [1, 1], axis=1) for cache in graph.split(past, [1] * layers, axis=0)
     ]
     grown: list[ir.Value] = []
+    leading = graph.constant([0, 1])
 
     def attend(layer: int, q: ir.Value, k: ir.Value, v: ir.Value) -> ir.Value:
-        key, value = (graph.op("Squeeze", part, graph.constant([0])) for part in caches[layer])
+        key, value = (graph.op("Squeeze", part, leading) for part in caches[layer])
         out, *present = cached_attention(graph, (q, k, v), heads, (key, value))
-        grown.append(graph.concat(present, 0))
+        grown.append(graph.concat([graph.op("Unsqueeze", part, leading) for part in present], 1))
         return out
 
     x = qwen2_layers(
@@ -57,14 +62,15 @@ def build_patch_decoder(
         precision,
         attend,
     )
-    x = graph.reshape(x, [1, config.local_dim])
+    # Nobody draws from the logits of the positions before the last.
+    x = graph.op("Gather", x, graph.constant(-1), axis=1)
     names = [f"local_transformer_lm_heads.{c}.weight" for c in range(config.audio_channels)]
     # Coarse code heads lose the end of speech first: they stay float32.
     logits = linear(graph, weights, x, names, "fp32")
-    graph.output(logits, "logits", "float", [1, sum(config.speech_vocab_sizes)])
-    unsqueezed = [graph.op("Unsqueeze", cache, graph.constant([0])) for cache in grown]
-    present = graph.concat(unsqueezed, 0)
-    graph.output(present, "present", "float", [layers, 2, heads, "steps_after", head_dim])
+    graph.output(logits, "logits", "float", ["batch", sum(config.speech_vocab_sizes)])
+    present = graph.concat(grown, 0)
+    after: list[int | str] = [layers, 2, "batch", heads, "steps_after", head_dim]
+    graph.output(present, "present", "float", after)
     return graph
 
 

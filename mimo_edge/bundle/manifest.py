@@ -34,7 +34,7 @@ __all__ = [
     "checksum",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST_FILE = "manifest.json"
 BACKBONE_FILE = "backbone.gguf"
 CODE_EMBEDDINGS_FILE = "code_embeddings.npy"

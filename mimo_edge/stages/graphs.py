@@ -120,12 +120,12 @@ class Graph:
         state.values = dict(zip(state.next_names, result[1:], strict=True))
         return np.asarray(result[0].numpy())
 
-    def fresh_state(self, feeds: Sequence[str]) -> GraphState:
-        """Zeros for every input but `feeds`; dimensions that are not fixed become empty."""
+    def fresh_state(self, feeds: Sequence[str], **sizes: int) -> GraphState:
+        """Zeros for every input but `feeds`; free dimensions get their `sizes`, or are empty."""
         values = {}
         for name, value in self.inputs.items():
             if name not in feeds:
-                shape = [dim if isinstance(dim, int) else 0 for dim in value.shape]
+                shape = [dim if isinstance(dim, int) else sizes.get(dim, 0) for dim in value.shape]
                 array = np.zeros(shape, dtype=_NUMPY[value.type])
                 values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
         return GraphState(values)

@@ -11,7 +11,7 @@ Report, section 4 ("delayed generation"); reference: `local_forward`. Codebook r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,9 @@ from .graphs import Graph
 from .sampling import SamplerOptions, sample
 
 __all__ = ["PatchDecoder"]
+
+_Choose = Callable[[int, int, int, NDArray[np.float32]], int]
+"""(row, channel, time, logits of the codebook) → code."""
 
 
 class PatchDecoder:
@@ -64,17 +67,40 @@ class PatchDecoder:
         self, hidden: NDArray[np.float32], options: SamplerOptions, rng: np.random.Generator
     ) -> NDArray[np.int64]:
         """Hidden state float32 [hidden], after the final norm → codes int64 [group, channels]."""
-        return self.decode_from(self._hidden_downcast @ hidden, options, rng)
+        codes: NDArray[np.int64] = self.decode_all(hidden[None], [options], [rng])[0]
+        return codes
+
+    def decode_all(
+        self,
+        hidden: NDArray[np.float32],
+        options: Sequence[SamplerOptions],
+        rngs: Sequence[np.random.Generator],
+    ) -> NDArray[np.int64]:
+        """The next patches of several answers: codes int64 [batch, group, channels].
+
+        `hidden` is float32 [batch, hidden], after the final norm, at least one row. Each row has
+        its own options and its own generator, which is asked in the same order in any company.
+
+        What a row's logits have to do with the rows beside it depends on the recipe:
+
+        - fp32: nothing, every bit is the same alone and in any batch.
+        - w4: nothing either, where it was measured (x86-64 with AVX-512).
+        - w8: one row is summed in another order than several. The last bits then differ, and
+          where the kernel rounds activations to 8 bits that grows to the size of the recipe's
+          own error (1 to 2% of the largest logit). Two rows and more give the same.
+        - int8: activations of all rows are rounded with one scale, so that each row depends on
+          the others, by as much as the recipe's own error.
+        """
+        # Row by row: the product of a matrix and the product of its rows round differently.
+        first = np.stack([self._hidden_downcast @ state for state in hidden])
+        return self._sample(first, options, rngs)
 
     def decode_from(
         self, x: NDArray[np.float32], options: SamplerOptions, rng: np.random.Generator
     ) -> NDArray[np.int64]:
-        """The same from the input of step 0, float32 [local_dim]."""
-
-        def draw(channel: int, _: int, logits: NDArray[np.float32]) -> int:
-            return sample(logits, options, rng, never=(self._config.empty_ids[channel],))
-
-        return self._run(x, draw)
+        """Input of step 0, float32 [local_dim] → codes int64 [group, channels]."""
+        codes: NDArray[np.int64] = self._sample(x[None], [options], [rng])[0]
+        return codes
 
     def logits_along(
         self, hidden: NDArray[np.float32], codes: NDArray[np.int64]
@@ -85,32 +111,50 @@ class PatchDecoder:
         """
         seen: list[NDArray[np.float32]] = []
 
-        def follow(channel: int, time: int, logits: NDArray[np.float32]) -> int:
+        def follow(_: int, channel: int, time: int, logits: NDArray[np.float32]) -> int:
             seen.append(logits.copy())
             return int(codes[time, channel])
 
-        self._run(self._hidden_downcast @ hidden, follow)
+        self._run((self._hidden_downcast @ hidden)[None], follow)
         return seen
 
-    def _run(
-        self, x: NDArray[np.float32], choose: Callable[[int, int, NDArray[np.float32]], int]
+    def _sample(
+        self,
+        x: NDArray[np.float32],
+        options: Sequence[SamplerOptions],
+        rngs: Sequence[np.random.Generator],
     ) -> NDArray[np.int64]:
-        """All steps of a patch; `choose` makes a code of (channel, time, logits)."""
+        never = [(empty,) for empty in self._config.empty_ids]
+
+        def draw(row: int, channel: int, _: int, logits: NDArray[np.float32]) -> int:
+            return sample(logits, options[row], rngs[row], never=never[channel])
+
+        return self._run(x, draw)
+
+    def _run(self, x: NDArray[np.float32], choose: _Choose) -> NDArray[np.int64]:
+        """Codes [batch, group, channels] of patches whose step 0 has the input `x` [batch, dim]."""
         config = self._config
-        codes = np.empty((config.group_size, config.channels), dtype=np.int64)
-        state = self._graph.fresh_state(["x"])
+        codes = np.empty((len(x), config.group_size, config.channels), dtype=np.int64)
+        state = self._graph.fresh_state(["x"], batch=len(x))
         for step in range(config.decode_steps):
-            feeds = {"x": np.ascontiguousarray(x, dtype=np.float32).reshape(1, 1, -1)}
-            logits = self._graph.run_stateful(feeds, state, "logits")[0]
+            feeds = {"x": np.ascontiguousarray(x[:, None], dtype=np.float32)}
+            logits = self._graph.run_stateful(feeds, state, "logits")
             check_numbers("patch decoder", logits)
-            rows = []
-            for channel, delay in enumerate(config.delays):
-                if delay <= step < delay + config.group_size:
+            written = [  # codebooks that have a code at this step, and the time it is of
+                (channel, step - delay)
+                for channel, delay in enumerate(config.delays)
+                if delay <= step < delay + config.group_size
+            ]
+            following = []
+            for row, patch in enumerate(codes):
+                chosen = []
+                for channel, time in written:
                     start, end = self._offsets[channel : channel + 2]
-                    code = choose(channel, step - delay, logits[start:end])
-                    codes[step - delay, channel] = code
-                    rows.append(start + code)
-            x = self._code_embeddings[rows].sum(axis=0)
+                    code = choose(row, channel, time, logits[row, start:end])
+                    patch[time, channel] = code
+                    chosen.append(start + code)
+                following.append(self._code_embeddings[chosen].sum(axis=0))
+            x = np.stack(following)
         return codes
 
     def close(self) -> None:

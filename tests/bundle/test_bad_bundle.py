@@ -154,7 +154,7 @@ def test_a_truncated_file_that_the_manifest_describes(
 
 
 def set_version(raw: dict[str, Any]) -> None:
-    raw["schema_version"] = 2
+    raw["schema_version"] = 1
 
 
 def add_key(raw: dict[str, Any]) -> None:
@@ -196,7 +196,7 @@ def no_checksum(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (set_version, "has schema version 2 and this mimo_edge reads 1"),
+        (set_version, "has schema version 1 and this mimo_edge reads 2"),
         (add_key, "audio.loudness"),
         (drop_key, "patch.delays"),
         (wrong_type, "backbone.hidden_size"),

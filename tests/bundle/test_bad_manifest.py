@@ -143,7 +143,7 @@ def test_json_that_programs_read_differently(bundle: Path) -> None:
         "[" * 1_000_000,
         '{"a":' * 100_000,
         '{"schema_version": ' + "9" * 10_000 + "}",
-        text.replace('"schema_version": 1', f'"schema_version": "{"x" * 10_000}"'),
+        text.replace('"schema_version": 2', f'"schema_version": "{"x" * 10_000}"'),
     ):
         assert other != text
         path.write_text(other, "utf-8")

@@ -139,7 +139,7 @@ def test_bundles_of_other_versions_and_damaged_ones_are_replaced(
     out = fill(tmp_path / "b")
     manifest = out / MANIFEST_FILE
     if damage in ("older", "newer"):
-        write_manifest(out, lambda v: v.update(schema_version=0 if damage == "older" else 9))
+        write_manifest(out, lambda v: v.update(schema_version=1 if damage == "older" else 9))
     elif damage == "edited":
         write_manifest(out, lambda v: v["audio"].update(sample_rate=1), fits=False)
     else:

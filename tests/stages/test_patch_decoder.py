@@ -1,0 +1,90 @@
+"""The patches of several answers decoded in one pass: each is the patch of its answer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mimo_edge.bundle.files import load_manifest
+from mimo_edge.engine import Engine
+from mimo_edge.stages.graphs import Graph
+from mimo_edge.stages.patch_decoder import PatchDecoder
+from mimo_edge.stages.sampling import GREEDY, SamplerOptions
+
+OPTIONS = (SamplerOptions(temperature=0.9, top_p=0.95), GREEDY, SamplerOptions(top_k=20))
+
+
+def states(rows: int, width: int) -> NDArray[np.float32]:
+    return np.random.default_rng(rows).standard_normal((rows, width), dtype=np.float32)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 8])
+def test_codes_are_the_same_alone_and_beside_others(engine: Engine, rows: int) -> None:
+    """Float32; each row with its own options and its own generator."""
+    hidden = states(rows, engine.manifest.backbone.hidden_size)
+    options = [OPTIONS[row % len(OPTIONS)] for row in range(rows)]
+    rngs = [np.random.default_rng(100 + row) for row in range(rows)]
+    together = engine.patch_decoder.decode_all(hidden, options, rngs)
+    for row in range(rows):
+        rng = np.random.default_rng(100 + row)
+        alone = engine.patch_decoder.decode(hidden[row], options[row], rng)
+        np.testing.assert_array_equal(together[row], alone)
+        assert rng.random() == rngs[row].random(), "the generators have drawn as often"
+
+
+def test_logits_are_the_same_alone_and_beside_others(reference_bundle: Path) -> None:
+    """Float32: to the last bit, in every step."""
+    manifest = load_manifest(reference_bundle)
+    dim = manifest.patch.local_dim
+    with Graph.load(reference_bundle, "patch_decoder", manifest, threads=2) as graph:
+        x = np.random.default_rng(1).standard_normal((6, 8, 1, dim), dtype=np.float32)
+        for rows in (2, 3, 4, 8):
+            both = graph.fresh_state(["x"], batch=rows)
+            single = [graph.fresh_state(["x"], batch=1) for _ in range(rows)]
+            for step in x[:, :rows]:
+                found = graph.run_stateful({"x": step}, both, "logits")
+                for row, state in enumerate(single):
+                    alone = graph.run_stateful({"x": step[row, None]}, state, "logits")
+                    np.testing.assert_array_equal(found[row, None], alone)
+
+
+@pytest.mark.parametrize("ends", [(7,), (1, 7), (3, 5, 7)])
+def test_several_steps_at_once_see_only_those_before(
+    reference_bundle: Path, ends: tuple[int, ...]
+) -> None:
+    """Steps that are taken together give what they give one by one."""
+    manifest = load_manifest(reference_bundle)
+    dim = manifest.patch.local_dim
+    with Graph.load(reference_bundle, "patch_decoder", manifest, threads=1) as graph:
+        x = np.random.default_rng(2).standard_normal((2, ends[-1], dim), dtype=np.float32)
+        slow = logits_at(graph, x, range(1, ends[-1] + 1))
+        for end, found in logits_at(graph, x, ends).items():
+            np.testing.assert_allclose(found, slow[end], rtol=0, atol=1e-5 * np.abs(found).max())
+
+
+def logits_at(
+    graph: Graph, x: NDArray[np.float32], ends: Iterable[int]
+) -> dict[int, NDArray[np.float32]]:
+    """Logits after so many steps of `x` [batch, steps, dim], which are taken from end to end."""
+    state, start, found = graph.fresh_state(["x"], batch=len(x)), 0, {}
+    for end in ends:
+        feeds = {"x": np.ascontiguousarray(x[:, start:end])}
+        found[end], start = graph.run_stateful(feeds, state, "logits"), end
+    return found
+
+
+def test_quantized_rows_do_not_mix(default_bundle: Path) -> None:
+    """Whatever the kernels round, a row is decoded from its own state."""
+    manifest = load_manifest(default_bundle)
+    hidden = states(3, manifest.backbone.hidden_size)
+    decoder = PatchDecoder.load(default_bundle, manifest, threads=1)
+    try:
+        orders, rngs = ([0, 1, 2], [2, 0, 1]), [np.random.default_rng(0)] * 3
+        found = [decoder.decode_all(hidden[order], [GREEDY] * 3, rngs) for order in orders]
+    finally:
+        decoder.close()
+    np.testing.assert_array_equal(found[0][orders[1]], found[1])
