@@ -87,7 +87,7 @@ class _Loop:
         self._model, self._session, self._settings, self._view = model, session, settings, view
         self._rate = rate = model.sample_rate
         self._inbox: queue.SimpleQueue[ModelEvent] = queue.SimpleQueue()
-        self._playback = Playback(rate)
+        self._playback = Playback(rate, latency=self._latency)
         self._echo = EchoCanceller(rate) if settings.barge_in == "aec" else None
         self._push_to_talk = PushToTalk(rate, settings.turns) if settings.push_to_talk else None
         self._recording: Recording | None = None
@@ -163,7 +163,6 @@ class _Loop:
                     self._speaker.check()
                     if self._speaker.hurried and not conversation.busy:
                         self._calm(self._speaker)
-                    conversation.output_latency = self._speaker.latency
             except DeviceLost as error:
                 self._wait_for_devices(conversation, microphone, error)
                 continue
@@ -191,14 +190,16 @@ class _Loop:
         """The model's thread."""
         return self._model.transcribe(samples).text
 
+    def _latency(self) -> float:
+        return self._speaker.latency if self._speaker is not None else 0.0
+
     def _pull(self, count: int) -> NDArray[np.float32]:
         """The speaker's thread: what is to be played next."""
         samples = self._playback.pull(count)
         if self._echo is not None:
             self._echo.played(samples)
         if self._recording is not None and samples.any():
-            latency = self._speaker.latency if self._speaker is not None else 0.0
-            self._recording.write("assistant", samples, time.monotonic() + latency)
+            self._recording.write("assistant", samples, time.monotonic() + self._latency())
         return samples
 
     def _emit(self, event: LiveEvent) -> None:

@@ -1,23 +1,21 @@
 """One spoken conversation as pure logic: who speaks, what is prepared, what was heard.
 
-    microphone blocks → TurnTaker ─→ Conversation ─→ model: prepare, answer, stop
-    answer's text and sound ───────→              ─→ Playback, LiveEvents
+    microphone blocks → TurnPort ─→ Conversation ─→ ModelPort: prepare, answer, stop
+    answer's text and sound ──────→              ─→ OutputPort, live events
 
-No thread, no device and no clock of its own: `loop.py` calls it from one thread and passes
+No thread, no device and no clock of its own: whoever runs it calls it from one thread and passes
 the time, tests play both sides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .events import (
     AnswerText,
-    Level,
     LiveEvent,
     LiveState,
     Notice,
@@ -25,8 +23,9 @@ from .events import (
     QuestionText,
     StateChanged,
 )
-from .model_events import Ended, Failed, Kept, ModelEvent, Ready, Said, Sound, Text
-from .playback import Playback
+from .level import LevelMeter
+from .model_events import Ended, Failed, ModelEvent, Ready, Sound, Text, Transcribed, Truncated
+from .ports import ModelPort, OutputPort, TurnPort
 from .running_answer import RunningAnswer
 from .turn_events import (
     BargeIn,
@@ -40,49 +39,11 @@ from .turn_events import (
     TurnStarted,
 )
 
-__all__ = ["Conversation", "ModelPort", "Turns"]
+__all__ = ["Conversation"]
 
-_LEVEL_EVERY_S = 0.1
 _HEAR_EVERY_S = 0.5
-_QUIETEST_DBFS = -90.0
-
-
-class ModelPort(Protocol):
-    """The model's side. Every call returns at once; the events come back later, in order."""
-
-    def hear(self, samples: NDArray[np.float32]) -> None:
-        """The question, which goes on, surely begins with these samples."""
-
-    def prepare(self, samples: NDArray[np.float32]) -> None:
-        """The user may be done: make ready to answer these samples."""
-
-    def forget(self) -> None:
-        """The user went on: stop preparing."""
-
-    def answer(self, turn: int, samples: NDArray[np.float32]) -> None:
-        """Answer: `Text` and `Sound` events, then `Ended` or `Failed`."""
-
-    def stop(self, turn: int, heard: int) -> None:
-        """End the answer, keep what `heard` samples of its sound said: a `Kept` event."""
-
-
-class Turns(Protocol):
-    """What `TurnTaker` and `PushToTalk` have in common."""
-
-    def feed(self, block: NDArray[np.float32]) -> list[TurnEvent]:
-        """Hear the next samples."""
-
-    def certain(self) -> NDArray[np.float32]:
-        """What of the turn in progress will be in it, however it ends."""
-
-    def answer_started(self) -> None:
-        """The model's voice is heard from now on."""
-
-    def answer_ended(self) -> None:
-        """It is heard no more."""
-
-    def reset(self) -> None:
-        """Drop the turn in progress."""
+"""How often the model gets a question that goes on: often enough that little is left to compute at
+its end, seldom enough that the copies of the sound so far cost nothing."""
 
 
 class Conversation:
@@ -90,8 +51,8 @@ class Conversation:
 
     def __init__(
         self,
-        turns: Turns,
-        playback: Playback,
+        turns: TurnPort,
+        output: OutputPort,
         model: ModelPort,
         emit: Callable[[LiveEvent], None],
         *,
@@ -106,23 +67,20 @@ class Conversation:
         `speaks`: whether answers have sound.
         """
         self.state: LiveState = "starting"
-        self.output_latency = 0.0
-        """Seconds between `Playback.pull` and the ear."""
-        self._turns, self._playback, self._model, self._emit = turns, playback, model, emit
+        self._turns, self._output, self._model, self._emit = turns, output, model, emit
         self._rate, self._began, self._speaks = rate, began, speaks
         self._resident_bytes = resident_bytes
         self._turn = first_turn - 1
         self._answer: RunningAnswer | None = None
-        self._held_at: float | None = None
-        """Since when the answer is held because the user may be speaking over it."""
         self._stopped: dict[int, RunningAnswer] = {}
-        """Interrupted answers whose rest is not yet cut."""
+        """Interrupted answers that the model has not truncated yet, by turn."""
         self._unanswered = np.zeros(0, dtype=np.float32)
         """What the user said before going on, while nothing of an answer was heard."""
         self._position = 0
         """Microphone samples so far."""
-        self._level_at = self._heard_at = began
-        self._told_slow = False
+        self._meter = LevelMeter(began)
+        self._passed_on_at = began
+        """When the model last got the question in progress."""
 
     @property
     def busy(self) -> bool:
@@ -132,10 +90,11 @@ class Conversation:
     def hear(self, block: NDArray[np.float32], now: float) -> None:
         """The next microphone samples, float32 [n], the last of which came at `now`."""
         self._position += len(block)
-        self._show_level(block, now)
+        if level := self._meter.feed(block, now):
+            self._emit(level)
         self.turn_events(self._turns.feed(block), now)
-        if self.state == "hearing" and now - self._heard_at > _HEAR_EVERY_S:
-            self._heard_at = now
+        if self.state == "hearing" and now - self._passed_on_at > _HEAR_EVERY_S:
+            self._passed_on_at = now
             if len(certain := self._turns.certain()):
                 self._model.hear(self._question(certain))
 
@@ -149,44 +108,31 @@ class Conversation:
         if isinstance(event, Ready):
             if self.state == "starting":
                 self._set("listening")
-            return
-        if isinstance(event, Kept):
-            self._kept(event, now)
-            return
-        if isinstance(event, Said):
+        elif isinstance(event, Truncated):
+            self._truncated(event)
+        elif isinstance(event, Transcribed):
             self._emit(QuestionText(turn=event.turn, text=event.text))
-            return
-        if isinstance(event, Failed):
-            self._failed(event)
-            return
-        answer = self._answer
-        if answer is None or event.turn != answer.turn:
-            return  # of an answer that was interrupted
-        if isinstance(event, Text):
-            answer.text.append(event.text)
-            self._emit(AnswerText(turn=answer.turn, text=event.text))
-        elif isinstance(event, Sound):
-            self._playback.push(event.samples, now)
-        elif isinstance(event, Ended):
-            answer.ended = event
-            self._playback.finish()
-        self.tick(now)
+        elif isinstance(event, Failed):
+            self._failed(event, now)
+        elif self._answer is not None and event.turn == self._answer.turn:
+            self._answer_event(self._answer, event, now)
+        # Anything else is of an answer that was interrupted: its generation ends a little later.
 
     def tick(self, now: float) -> None:
-        """Time has passed: see what the speaker did."""
+        """Time has passed: see what the output did."""
         answer = self._answer
         if answer is None:
             return
-        state = self._playback.state
+        state = self._output.state
         if state == "playing" and answer.first_sound is None:
-            answer.first_sound = now + self.output_latency
+            answer.first_sound = now + self._output.latency
             self._unanswered = self._unanswered[:0]
             self._turns.answer_started()
             self._set("speaking")
         elif state == "waiting":
-            self._tell_slow()
+            self._tell_slow(answer)
         elif state == "idle" and answer.ended is not None:
-            self._finish(answer, now)
+            self._finish(answer, answer.ended, now)
 
     def interrupt(self, now: float) -> bool:
         """Ctrl-C: end the turn in progress, whoever's it is; False if there was none."""
@@ -194,7 +140,7 @@ class Conversation:
             return False
         self._turns.reset()
         if self._answer is not None:
-            self._stop_answer(now)
+            self._stop_answer(self._answer, now)
         self._unanswered = self._unanswered[:0]
         self._model.forget()
         self._set("listening")
@@ -212,11 +158,9 @@ class Conversation:
 
     def _turn_event(self, event: TurnEvent, now: float) -> None:
         if isinstance(event, BargeInSuspected):
-            self._held_at = now
-            self._playback.hold()
+            self._output.hold(now)
         elif isinstance(event, BargeInDismissed):
-            self._held_at = None
-            self._playback.release()
+            self._output.release()
         elif isinstance(event, BargeIn):
             if self._answer is not None:
                 self._speak_over(self._answer, now)
@@ -233,6 +177,17 @@ class Conversation:
         elif isinstance(event, TurnDropped):
             self._set(self._state_of_answer())
 
+    def _answer_event(self, answer: RunningAnswer, event: Text | Sound | Ended, now: float) -> None:
+        if isinstance(event, Text):
+            answer.text.append(event.text)
+            self._emit(AnswerText(turn=answer.turn, text=event.text))
+        elif isinstance(event, Sound):
+            self._output.push(event.samples, now)
+        else:
+            answer.ended = event
+            self._output.finish()
+        self.tick(now)
+
     def _state_of_answer(self) -> LiveState:
         if self._answer is None:
             return "listening"
@@ -242,18 +197,9 @@ class Conversation:
         """What is to be answered: what was said before an answer was heard counts as well."""
         return np.concatenate([self._unanswered, samples])
 
-    def _speak_over(self, answer: RunningAnswer, now: float) -> None:
-        """The user speaks again: before anything of the answer was heard, or read, both parts are
-        one question, else it is interrupted.
-        """
-        self._stop_answer(now)
-        noticed = answer.heard_samples if self._speaks else answer.text
-        if not noticed:
-            self._unanswered = answer.question
-
     def _ask(self, event: TurnFinished, now: float) -> None:
         if self._answer is not None:  # the answer before is still heard, push to talk
-            self._stop_answer(now)
+            self._stop_answer(self._answer, now)
         self._turn += 1
         question = self._question(event.samples)
         ago = (self._position - event.end) / self._rate
@@ -261,35 +207,58 @@ class Conversation:
         start = end - (event.end - event.start) / self._rate
         self._emit(QuestionHeard(turn=self._turn, start=start - self._began, end=end - self._began))
         self._answer = RunningAnswer(turn=self._turn, question=question, asked=end)
-        self._told_slow = False
-        self._playback.begin()
+        self._output.begin()
         self._model.answer(self._turn, question)
         self._set("thinking")
 
-    def _stop_answer(self, now: float) -> None:
+    def _speak_over(self, answer: RunningAnswer, now: float) -> None:
+        """The user speaks again: before anything of the answer was heard, or read, both parts are
+        one question, else it is interrupted.
+        """
+        self._stop_answer(answer, now)
+        noticed = answer.heard_samples if self._speaks else answer.text
+        if not noticed:
+            self._unanswered = answer.question
+
+    def _stop_answer(self, answer: RunningAnswer, now: float) -> None:
         """Stop playing at once, the model as soon as it notices, and forget what was not heard."""
-        answer = self._answer
-        assert answer is not None
-        played = self._playback.played if answer.first_sound is not None else 0
-        on_its_way = self.output_latency
-        if self._held_at is not None:
-            on_its_way = max(0.0, on_its_way - (now - self._held_at))
-        answer.heard_samples = max(0, played - round(on_its_way * self._rate))
+        heard = self._end_output(answer, now)
+        # An answer whose first sound was not noticed yet was not heard, a few samples or not:
+        # the state never was "speaking".
+        answer.heard_samples = 0 if answer.first_sound is None else heard
         answer.last_sound = now
-        answer.underruns = self._playback.underruns
-        self._end_playing()
         self._stopped[answer.turn] = answer
-        self._answer = None
         self._model.stop(answer.turn, answer.heard_samples)
 
-    def _kept(self, event: Kept, now: float) -> None:
+    def _finish(self, answer: RunningAnswer, ended: Ended, now: float) -> None:
+        """All of the answer was heard, or it had no sound."""
+        spoken = answer.first_sound is not None
+        answer.last_sound = now + self._output.latency if spoken else now
+        self._end_output(answer, now)
+        self._unanswered = self._unanswered[:0]
+        self._emit(answer.heard(self._began, interrupted=False))
+        self._emit(answer.report(ended, self._resident_bytes()))
+        if self.state != "hearing":
+            self._set("listening")
+
+    def _end_output(self, answer: RunningAnswer, now: float) -> int:
+        """The answer sounds no longer; returns how many of its samples were heard."""
+        answer.underruns = self._output.underruns
+        heard = self._output.stop(now)
+        self._turns.answer_ended()
+        self._answer = None
+        return heard
+
+    def _truncated(self, event: Truncated) -> None:
+        """The model knows what was heard of an interrupted answer; now it can be told."""
         answer = self._stopped.pop(event.turn, None)
         if answer is None or not (event.text or answer.heard_samples):
             return  # nothing of it was heard: the turn never was
         self._emit(answer.heard(self._began, interrupted=True, text=event.text))
-        self._report(answer, event.ended)
+        if event.ended is not None:
+            self._emit(answer.report(event.ended, self._resident_bytes()))
 
-    def _failed(self, event: Failed) -> None:
+    def _failed(self, event: Failed, now: float) -> None:
         """The question cannot be answered: it is gone, or whatever is said next would fail too.
 
         So it is, too, if the user has gone on meanwhile; what is said now is a question by itself.
@@ -297,8 +266,7 @@ class Conversation:
         answer = self._answer
         if answer is not None and answer.turn == event.turn:
             self._unanswered = self._unanswered[:0]
-            self._end_playing()
-            self._answer = None
+            self._end_output(answer, now)
             if self.state != "hearing":
                 self._set("listening")
         else:
@@ -308,49 +276,18 @@ class Conversation:
             self._unanswered = self._unanswered[:0]
         self._emit(Notice(text=event.sentence))
 
-    def _finish(self, answer: RunningAnswer, now: float) -> None:
-        """All of the answer was heard, or it had no sound."""
-        assert answer.ended is not None
-        spoken = answer.first_sound is not None
-        answer.last_sound = now + self.output_latency if spoken else now
-        answer.underruns = self._playback.underruns
-        self._end_playing()
-        self._answer = None
-        self._unanswered = self._unanswered[:0]
-        self._emit(answer.heard(self._began, interrupted=False))
-        self._report(answer, answer.ended)
-        if self.state != "hearing":
-            self._set("listening")
-
-    def _end_playing(self) -> None:
-        self._held_at = None
-        self._playback.stop()
-        self._turns.answer_ended()
-
-    def _report(self, answer: RunningAnswer, ended: Ended | None) -> None:
-        if ended is not None:
-            self._emit(answer.report(ended, self._resident_bytes()))
-
-    def _tell_slow(self) -> None:
+    def _tell_slow(self, answer: RunningAnswer) -> None:
         """Say once per answer why nothing is heard yet, on a machine that is too slow."""
-        factor, wait = self._playback.slower_than_real_time, self._playback.wait
-        if factor is None or wait is None or self._told_slow:
+        wait = self._output.wait
+        if wait is None or answer.told_slow:
             return
-        self._told_slow = True
+        answer.told_slow = True
         self._emit(
             Notice(
-                text=f"this machine needs {factor:.1f} s for a second of speech; "
-                f"the answer waits about {wait:.0f} s so that it plays without gaps."
+                text=f"this machine needs {wait.factor:.1f} s for a second of speech; "
+                f"the answer waits about {wait.seconds:.0f} s so that it plays without gaps."
             )
         )
-
-    def _show_level(self, block: NDArray[np.float32], now: float) -> None:
-        if now - self._level_at < _LEVEL_EVERY_S or not len(block):
-            return
-        self._level_at = now
-        power = float(np.mean(np.square(block, dtype=np.float64)))
-        dbfs = max(_QUIETEST_DBFS, 10 * np.log10(power)) if power else _QUIETEST_DBFS
-        self._emit(Level(dbfs=float(dbfs)))
 
     def _set(self, state: LiveState) -> None:
         if state != self.state:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..generation.events import StopReason, TurnStats
 
-__all__ = ["Ended", "Failed", "Kept", "ModelEvent", "Ready", "Said", "Sound", "Text"]
+__all__ = ["Ended", "Failed", "ModelEvent", "Ready", "Sound", "Text", "Transcribed", "Truncated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class Truncated:
     """An interrupted answer was cut to what was heard."""
 
     turn: int
@@ -54,7 +54,7 @@ class Kept:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
+class Transcribed:
     """The question in words, after it was answered."""
 
     turn: int
@@ -69,4 +69,4 @@ class Failed:
     sentence: str
 
 
-ModelEvent = Ready | Text | Sound | Ended | Kept | Said | Failed
+ModelEvent = Ready | Text | Sound | Ended | Truncated | Transcribed | Failed

@@ -21,7 +21,7 @@ from ..generation.events import TextDelta, TurnEnd
 from ..generation.sound import SoundOptions
 from ..listener import Listener
 from ..session import Prepared, Session
-from .model_events import Ended, Failed, Kept, ModelEvent, Ready, Said, Sound, Text
+from .model_events import Ended, Failed, ModelEvent, Ready, Sound, Text, Transcribed, Truncated
 
 __all__ = ["ModelWorker"]
 
@@ -54,7 +54,7 @@ class _Stop:
 
 
 class ModelWorker:
-    """A `conversation.ModelPort` over a session; a context manager, the session stays open.
+    """A `ports.ModelPort` over a session; a context manager, the session stays open.
 
     `post` is called from the thread with every event; it must return soon.
     """
@@ -191,7 +191,7 @@ class ModelWorker:
             return
         if self._write_down is not None and not job.cancel.is_set():
             with contextlib.suppress(MimoEdgeError):
-                self._post(Said(turn=job.turn, text=self._write_down(job.samples)))
+                self._post(Transcribed(turn=job.turn, text=self._write_down(job.samples)))
         if job.ended is not None and job.ended.reason != "cancelled":
             # The answer is still heard: time to make room, if the context needs it.
             with contextlib.suppress(MimoEdgeError):
@@ -204,7 +204,7 @@ class ModelWorker:
                 text = self._session.keep_heard(job.heard)
             else:  # of an answer that was not heard at all, the question goes as well
                 del self._session.turns[-1:]
-        self._post(Kept(turn=job.answer.turn, text=text, ended=job.answer.ended))
+        self._post(Truncated(turn=job.answer.turn, text=text, ended=job.answer.ended))
 
 
 def _same(a: Samples, b: Samples) -> bool:

@@ -1,27 +1,24 @@
 """The sound of an answer between the generator that makes it and the speaker that plays it.
 
 Playing starts when the measured rate of generation says that it will not run dry. On a machine
-slower than real time that means waiting, which is said (`slower_than_real_time`), rather than
-gaps within words.
+slower than real time that means waiting, which can be told (`wait`), rather than gaps within words.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MimoEdgeError
 from .pace import Pace
+from .ports import OutputState, Wait
 
-__all__ = ["Playback", "PlaybackSettings", "PlaybackState"]
-
-PlaybackState = Literal["idle", "waiting", "playing"]
-"""No answer, or all of it was played; sound is collected, silence is played; sound is played."""
+__all__ = ["Playback", "PlaybackSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +49,23 @@ class PlaybackSettings:
 
 
 class Playback:
-    """One answer after another: `begin`, `push` its pieces, `finish` it, or `stop`.
+    """The `OutputPort` for a speaker of this machine, which pulls what it is to play.
 
+    One answer after another: `begin`, `push` its pieces, `finish` it, or `stop`.
     A generating thread may push while the sound system's callback pulls: a lock is held for a
     few microseconds, never while anything waits. Times are seconds of one clock that never
     goes back, such as `time.monotonic()`.
     """
 
-    def __init__(self, rate: int, settings: PlaybackSettings | None = None) -> None:
-        """Play sound of `rate` Hz."""
+    def __init__(
+        self,
+        rate: int,
+        settings: PlaybackSettings | None = None,
+        *,
+        latency: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Play sound of `rate` Hz; `latency` tells the seconds from `pull` to the ear."""
+        self._latency = latency
         self.settings = settings or PlaybackSettings()
         self._rate = rate
         self._pace = Pace(
@@ -77,8 +82,8 @@ class Playback:
         """The last samples of what ended, faded; played before anything else."""
         self._faded_in = 0
         """Samples since the sound began or resumed, up to the length of the fade."""
-        self._state: PlaybackState = "idle"
-        self._held = False
+        self._state: OutputState = "idle"
+        self._held_at: float | None = None
         self._complete = False
         self._played = 0
         self._underruns = 0
@@ -113,29 +118,40 @@ class Playback:
             self._pace.finish()
             self._state = "playing" if self._ready else "idle"
 
-    def stop(self) -> None:
-        """Fade out now and drop the rest; `played` tells how far it came."""
-        with self._lock:
-            self._break_off()
+    def stop(self, now: float) -> int:
+        """Fade out now and drop the rest; return how many samples reached the ear until now.
 
-    def hold(self) -> None:
+        What was pulled within the last `latency` seconds is on its way there; while the answer
+        is held nothing follows it, and what is on its way arrives.
+        """
+        on_its_way = self._latency()
+        with self._lock:
+            if self._held_at is not None:
+                on_its_way = max(0.0, on_its_way - (now - self._held_at))
+            heard = max(0, self._played - round(on_its_way * self._rate))
+            self._break_off()
+        return heard
+
+    def hold(self, now: float) -> None:
         """Fade out now and play silence until `release`; nothing is lost. `stop` ends it too."""
         with self._lock:
-            if self._state == "playing" and not self._held:
+            if self._state == "idle" or self._held_at is not None:
+                return
+            if self._state == "playing":
                 self._fade_out()
-            self._held = self._state != "idle"
+            self._held_at = now
 
     def release(self) -> None:
         """Go on where `hold` faded out."""
         with self._lock:
-            self._held = False
+            self._held_at = None
 
     def pull(self, count: int) -> NDArray[np.float32]:
         """The next `count` samples for the speaker: float32 [count], silence where none are."""
         out = np.zeros(count, dtype=np.float32)
         with self._lock:
             done = self._play_ending(out)
-            if self._state == "playing" and not self._held:
+            if self._state == "playing" and self._held_at is None:
                 sure = min(count - done, max(0, self._ready - self._fade))
                 out[done : done + sure] = self._take(sure)
                 done += sure
@@ -145,9 +161,14 @@ class Playback:
         return out
 
     @property
-    def state(self) -> PlaybackState:
-        """See `PlaybackState`."""
+    def state(self) -> OutputState:
+        """Whether an answer's sound is collected ("waiting") or pulled; see `OutputState`."""
         return self._state
+
+    @property
+    def latency(self) -> float:
+        """Seconds from pulling a sample to hearing it."""
+        return self._latency()
 
     @property
     def played(self) -> int:
@@ -163,24 +184,15 @@ class Playback:
         return self._underruns
 
     @property
-    def factor(self) -> float | None:
-        """Seconds of generation per second of sound; None: nothing was measured yet."""
+    def wait(self) -> Wait | None:
+        """From the last `push` until playing is expected to start, if generation is slower than
+        real time; None: it is not, or that is not known yet."""
         with self._lock:
-            return self._pace.factor
-
-    @property
-    def slower_than_real_time(self) -> float | None:
-        """The real-time factor if it is above 1, else None: a reason to tell why one waits."""
-        factor = self.factor
-        return factor if factor is not None and factor > 1 else None
-
-    @property
-    def wait(self) -> float | None:
-        """Seconds from the last `push` until playing is expected to start; None: not known."""
-        with self._lock:
-            if self._state != "waiting":
+            factor = self._pace.factor
+            if self._state != "waiting" or factor is None or factor <= 1:
                 return None
-            return self._pace.wait(self._ready / self._rate, self.settings.cushion_s)
+            seconds = self._pace.wait(self._ready / self._rate, self.settings.cushion_s)
+            return None if seconds is None else Wait(seconds=seconds, factor=factor)
 
     def _start_if_safe(self) -> None:
         needed = self._pace.head_start(self.settings.cushion_s)
@@ -198,12 +210,12 @@ class Playback:
 
     def _break_off(self) -> None:
         """Leave nothing but a fade of what plays."""
-        if self._state == "playing" and not self._held:
+        if self._state == "playing" and self._held_at is None:
             self._fade_out()
         if self._state != "idle" and not self._complete:
             self._pace.stop()
         self._pieces.clear()
-        self._ready, self._held = 0, False
+        self._ready, self._held_at = 0, None
         self._state = "idle"
 
     def _fade_out(self) -> None:

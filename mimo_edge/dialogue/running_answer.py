@@ -31,6 +31,8 @@ class RunningAnswer:
     heard_samples: int = 0
     """Of its sound, when it was interrupted."""
     underruns: int = 0
+    told_slow: bool = False
+    """Whether the user knows why it does not sound yet."""
 
     def heard(self, began: float, *, interrupted: bool, text: str | None = None) -> AnswerHeard:
         """What the user heard of it; `text` where that is not all. `began` is time zero."""

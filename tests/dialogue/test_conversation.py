@@ -13,12 +13,14 @@ from mimo_edge.dialogue.events import (
     QuestionHeard,
     TurnReport,
 )
+from mimo_edge.dialogue.playback import PlaybackSettings
 
-from .two_sides import RATE, Talk
+from .remote_client import RemoteOutput
+from .two_sides import RATE, STEP, Output, Talk
 
 
-def test_a_question_is_answered() -> None:
-    talk = Talk()
+def test_a_question_is_answered(output: Output) -> None:
+    talk = Talk(output)
     talk.run(1.0)
     talk.run(1.2, voice=True)
     talk.run(6.0)
@@ -32,22 +34,21 @@ def test_a_question_is_answered() -> None:
     assert np.abs(talk.sound()).sum() == pytest.approx(0.3 * 3.2 * RATE, rel=0.01)
 
 
-def test_what_a_turn_took_is_reported() -> None:
-    talk = Talk()
+def test_what_a_turn_took_is_reported(output: Output) -> None:
+    talk = Talk(output)
     talk.run(1.0, voice=True)
     talk.run(6.0)
     (report,) = talk.of(TurnReport)
     # 0.55 s of silence beyond the rest decide that the turn is over, then the model's delay.
-    assert report.first_sound_seconds is not None
-    assert 0.7 < report.first_sound_seconds < 1.2
+    assert report.first_sound_seconds is not None and 0.7 < report.first_sound_seconds < 1.2
     assert report.real_time_factor == pytest.approx(1.0 / 1.92)
     assert report.patches_per_second == pytest.approx(12)
     assert (report.evaluated_positions, report.cached_positions) == (10, 30)
     assert report.prepared_positions == 8 and report.underruns == 0
 
 
-def test_two_turns() -> None:
-    talk = Talk(barge_in="off")
+def test_two_turns(output: Output) -> None:
+    talk = Talk(output, barge_in="off")
     for _ in range(2):
         talk.run(1.0, voice=True)
         talk.run(6.0)
@@ -55,8 +56,10 @@ def test_two_turns() -> None:
     assert [event.turn for event in talk.of(AnswerHeard)] == [1, 2]
 
 
-def test_the_answer_is_prepared_at_the_pause_and_thrown_away_if_speech_goes_on() -> None:
-    talk = Talk()
+def test_what_was_prepared_at_the_pause_is_thrown_away_if_speech_goes_on(
+    output: Output,
+) -> None:
+    talk = Talk(output)
     talk.run(1.0, voice=True)
     talk.run(0.4)
     talk.run(1.0, voice=True)
@@ -78,9 +81,18 @@ def test_the_question_is_heard_while_it_is_spoken() -> None:
     assert len(talk.model.heard[4]) > 1.8 * RATE
 
 
+def test_a_client_gets_the_sound_as_fast_as_it_is_made() -> None:
+    talk = Talk("socket")
+    talk.run(1.0, voice=True)
+    while not talk.of(AnswerText)[1:]:  # the last word, all of the sound was made before it
+        talk.run(STEP)
+    assert talk.states[-1] == "speaking"
+    assert isinstance(talk.port, RemoteOutput) and talk.port.sent == round(3.2 * RATE)
+    assert talk.port.reported < 1.2 * RATE
+
+
 def test_a_slow_machine_says_so_and_plays_without_gaps() -> None:
-    talk = Talk(factor=2.0)
-    talk.playback._pace._expected = 3.2
+    talk = Talk(factor=2.0, settings=PlaybackSettings(expected_answer_s=3.2))
     talk.run(1.0, voice=True)
     talk.run(12.0)
     (notice,) = talk.of(Notice)
@@ -92,8 +104,8 @@ def test_a_slow_machine_says_so_and_plays_without_gaps() -> None:
     assert sound[-1] - sound[0] < 3.25 * RATE
 
 
-def test_a_question_that_fails_does_not_end_the_conversation() -> None:
-    talk = Talk(fails=True)
+def test_a_question_that_fails_does_not_end_the_conversation(output: Output) -> None:
+    talk = Talk(output, fails=True)
     talk.run(1.0, voice=True)
     talk.run(2.0)
     assert talk.of(Notice)[0].text == "it does not fit."
@@ -121,8 +133,8 @@ def test_thoughts_are_not_part_of_the_answer() -> None:
     assert (answer.thinking, answer.text) == ("two twos", "four")
 
 
-def test_a_lost_device_pauses_and_the_conversation_goes_on() -> None:
-    talk = Talk()
+def test_a_lost_device_pauses_and_the_conversation_goes_on(output: Output) -> None:
+    talk = Talk(output)
     talk.run(1.0, voice=True)
     talk.conversation.pause(talk.now)
     talk.run(1.0)

@@ -85,7 +85,7 @@ class Room:
         now = (start + BLOCK) / RATE
         for event in self.turns.feed(self.canceller.captured(heard)):
             if isinstance(event, BargeInSuspected):
-                self.playback.hold()
+                self.playback.hold(now)
                 self.held += 1
                 self.silent_since = now + LATENCY / RATE
             elif isinstance(event, BargeInDismissed):

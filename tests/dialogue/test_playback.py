@@ -50,9 +50,10 @@ def simulate(player: Playback, times: list[float], piece_s: float = 0.8) -> Hear
                 following = next(arrivals)
             else:
                 player.finish()
-        if player.state == "waiting" and player.wait is not None and heard.first_wait is None:
-            heard.first_wait = now, player.wait
-            heard.factor_while_waiting = player.slower_than_real_time
+        wait = player.wait
+        if wait is not None and heard.first_wait is None:
+            heard.first_wait = now, wait.seconds
+            heard.factor_while_waiting = wait.factor
         blocks.append(player.pull(BLOCK))
         if heard.start is None and blocks[-1].any():
             heard.start = now
@@ -78,8 +79,7 @@ def test_a_fast_machine_starts_with_its_second_piece() -> None:
     heard = simulate(player, steady(10, 0.8, 0.4))
     assert heard.start == pytest.approx(0.5 + 0.32, abs=0.03)
     assert (player.underruns, gaps(heard.sound)) == (0, 0)
-    assert player.slower_than_real_time is None
-    assert player.factor == pytest.approx(0.4)
+    assert heard.first_wait is None
 
 
 def test_a_known_rate_starts_with_the_first_piece() -> None:
@@ -165,7 +165,7 @@ def test_stop_fades_out_and_counts_what_was_heard() -> None:
     player.begin()
     player.push(np.ones(1000, dtype=np.float32), 0.0)
     before = player.pull(100)
-    player.stop()
+    player.stop(0.2)
     player.push(np.ones(1000, dtype=np.float32), 0.1)  # the generator has not noticed yet
     after = player.pull(100)
     assert (player.state, player.played) == ("idle", 100 + FADE)
@@ -178,8 +178,8 @@ def test_hold_fades_out_and_goes_on_where_it_was() -> None:
     player.begin()
     player.push(np.ones(1000, dtype=np.float32), 0.0)
     out = [player.pull(100)]
-    player.hold()
-    player.hold()
+    player.hold(0.1)
+    player.hold(0.1)
     out.append(player.pull(300))
     assert not out[-1][FADE:].any() and player.played == 100 + FADE
     player.finish()
@@ -196,9 +196,9 @@ def test_stop_while_held_is_silent() -> None:
     player.begin()
     player.push(np.ones(1000, dtype=np.float32), 0.0)
     player.pull(100)
-    player.hold()
+    player.hold(0.1)
     player.pull(100)
-    player.stop()
+    player.stop(0.2)
     assert not player.pull(100).any()
     player.begin()
     player.push(np.ones(1000, dtype=np.float32), 0.0)
@@ -213,7 +213,7 @@ def test_a_new_answer_ends_the_one_before() -> None:
         assert player.played == 0
         player.push(np.ones(1000, dtype=np.float32), 0.0)
         out += [player.pull(3), player.pull(100)]
-    player.stop()
+    player.stop(0.2)
     assert largest_step(np.concatenate([*out, player.pull(100)])) <= 1 / FADE + 1e-6
 
 
@@ -222,7 +222,7 @@ def test_stop_while_waiting_is_silent() -> None:
     player.begin()
     player.push(np.ones(1000, dtype=np.float32), 0.0)
     assert player.state == "waiting"
-    player.stop()
+    player.stop(0.2)
     assert not player.pull(1000).any()
     assert player.played == 0
 

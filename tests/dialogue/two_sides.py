@@ -1,23 +1,26 @@
-"""Both sides of a live conversation on a simulated clock: real turn-taking and playback."""
+"""Both sides of a live conversation on a simulated clock: real turn-taking and outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from mimo_edge.audio.voice_activity import VoiceChunk
 from mimo_edge.dialogue.conversation import Conversation
 from mimo_edge.dialogue.events import LiveEvent, StateChanged
-from mimo_edge.dialogue.model_events import Ended, Failed, Kept, ModelEvent, Ready, Sound, Text
-from mimo_edge.dialogue.playback import Playback
+from mimo_edge.dialogue.model_events import Ended, Failed, ModelEvent, Ready, Sound, Text, Truncated
+from mimo_edge.dialogue.playback import Playback, PlaybackSettings
+from mimo_edge.dialogue.ports import OutputPort
 from mimo_edge.dialogue.turn_events import BargeInMode
 from mimo_edge.dialogue.turns import TurnTaker
 from mimo_edge.generation.events import TurnStats
 
-T = TypeVar("T")
+from .remote_client import RemoteClient, RemoteOutput
+
+Kind = TypeVar("Kind")
 
 RATE = 24_000
 STEP = 0.02
@@ -32,6 +35,10 @@ STATS = TurnStats(
     patch_seconds=0.5,
     audio_seconds=1.92,
 )
+
+
+Output = Literal["speaker", "socket"]
+"""Who plays the answers: a speaker of this machine, or a client that reports what it played."""
 
 
 class LoudIsVoice:
@@ -97,21 +104,38 @@ class ScriptedModel:
         self.calls.append(("stop", turn, heard))
         ended = Ended(turn=turn, reason="cancelled", stats=STATS)
         said = "two and" if heard > self.first_word * RATE else ""
-        self.later(0.05, Kept(turn=turn, text=said, ended=ended))
+        self.later(0.05, Truncated(turn=turn, text=said, ended=ended))
 
 
 class Talk:
     """Both sides, twenty milliseconds at a time."""
 
-    def __init__(self, *, barge_in: BargeInMode = "headphones", **model: Any) -> None:
+    def __init__(
+        self,
+        output: Output = "speaker",
+        *,
+        barge_in: BargeInMode = "headphones",
+        latency: float = 0.0,
+        settings: PlaybackSettings | None = None,
+        lag: int = 0,
+        **model: Any,
+    ) -> None:
+        """`lag`: steps after which a client's reports arrive."""
         self.now = 100.0
         self.events: list[tuple[float, LiveEvent]] = []
         self.due: list[tuple[float, int, ModelEvent]] = []
         self.model = ScriptedModel(self.later, **model)
-        self.playback = Playback(RATE)
         turns = TurnTaker(LoudIsVoice(), RATE, barge_in=barge_in)
+        if output == "speaker":
+            playback = Playback(RATE, settings, latency=lambda: latency)
+            self.port: OutputPort = playback
+            self.play: Callable[[int], np.ndarray] = playback.pull
+        else:
+            remote = RemoteOutput(RATE)
+            self.port = remote
+            self.play = RemoteClient(remote, RATE, lag).play
         self.conversation = Conversation(
-            turns, self.playback, self.model, self.emit, rate=RATE, began=self.now
+            turns, self.port, self.model, self.emit, rate=RATE, began=self.now
         )
         self.heard: list[np.ndarray] = []
         self.conversation.model_event(Ready(), self.now)
@@ -130,14 +154,11 @@ class Talk:
             for item in sorted(item for item in self.due if item[0] <= self.now):
                 self.due.remove(item)
                 self.conversation.model_event(item[2], self.now)
-            self.heard.append(self.playback.pull(len(block)))
+            self.heard.append(self.play(len(block)))
             self.conversation.tick(self.now)
 
-    def of(self, kind: type[T]) -> list[T]:
+    def of(self, kind: type[Kind]) -> list[Kind]:
         return [event for _, event in self.events if isinstance(event, kind)]
-
-    def at(self, kind: type) -> list[float]:
-        return [now for now, event in self.events if isinstance(event, kind)]
 
     @property
     def states(self) -> list[str]:
