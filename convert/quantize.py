@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mimo_edge.errors import MimoEdgeError, OutputError
+from mimo_edge.installation import CONVERTER, IMPORT_ROOT
 
 from .memory import no_memory
 
@@ -84,7 +85,7 @@ def _run(
     total, done = sum(tensor_bytes.values()), 0
     log: deque[str] = deque(maxlen=_LINES_KEPT)
     process = subprocess.Popen(
-        [sys.executable, "-m", f"{__package__}.quantize_worker"],
+        [sys.executable, "-m", f"{CONVERTER}.quantize_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -121,8 +122,7 @@ def _run(
 
 def _environment() -> dict[str, str]:
     """The worker imports this package from where it was imported here."""
-    root = Path(__file__).parents[len((__package__ or "").split("."))]
-    paths = [str(root), os.environ.get("PYTHONPATH", "")]
+    paths = [str(IMPORT_ROOT), os.environ.get("PYTHONPATH", "")]
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 

@@ -6,16 +6,13 @@ import os
 from pathlib import Path
 
 from ..errors import BadInputError
+from ..installation import DEMO_MODEL
 from .manifest import MANIFEST_FILE
 
 __all__ = ["MODEL_VARIABLE", "demo_bundle", "find_bundle"]
 
 MODEL_VARIABLE = "MIMO_EDGE_MODEL"
 """Environment variable that names the folder of a bundle."""
-_DEMO_FOLDERS = (
-    Path(__file__).parents[1] / "models" / "demo",  # in an installed wheel
-    Path(__file__).parents[2] / "models" / "demo",  # in a checkout
-)
 
 
 def find_bundle(bundle: str | Path | None = None) -> Path:
@@ -44,4 +41,4 @@ def find_bundle(bundle: str | Path | None = None) -> Path:
 
 def demo_bundle() -> Path | None:
     """The folder of the demo model; None if this installation has none."""
-    return next((folder for folder in _DEMO_FOLDERS if (folder / MANIFEST_FILE).is_file()), None)
+    return DEMO_MODEL if (DEMO_MODEL / MANIFEST_FILE).is_file() else None

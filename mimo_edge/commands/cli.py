@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +10,7 @@ import click
 
 from ..audio import codes_file
 from ..errors import MissingPackageError
+from ..installation import CONVERTER
 from ..measure.bench import bench
 from ..measure.compare import compare
 from ..measure.info import info
@@ -105,9 +105,8 @@ class _ConvertCommand(click.Command):
     """`mimo-edge convert`, loaded only when it is used: it needs more packages."""
 
     def _real(self) -> click.Command:
-        packaged = find_spec("mimo_edge.convert") is not None
         try:
-            module = importlib.import_module("mimo_edge.convert.cli" if packaged else "convert.cli")
+            module = importlib.import_module(f"{CONVERTER}.cli")
         except ModuleNotFoundError as error:
             raise MissingPackageError(
                 f"converting needs the package {error.name}; install all that it needs with "

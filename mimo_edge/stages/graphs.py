@@ -10,7 +10,6 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from ..bundle.graph_check import check_graph
 from ..bundle.manifest import Manifest
 from ..errors import BadBundleError, MimoEdgeError
+from ..installation import CONTRACTS
 from ..system.memory import is_memory_fault, no_memory
 from .native import Native
 
@@ -222,12 +222,8 @@ def _next_name(name: str) -> str:
 
 
 def _contract(name: str) -> dict[str, Any]:
-    """From the installed package, or in a checkout from the folder `onnx/`."""
-    packaged = resources.files("mimo_edge") / "contracts" / f"{name}.json"
-    if packaged.is_file():
-        return dict(json.loads(packaged.read_text(encoding="utf-8")))
-    checkout = Path(__file__).parents[2] / "onnx" / f"{name}.json"
-    return dict(json.loads(checkout.read_text(encoding="utf-8")))
+    """What a graph has to be like; see `onnx/README.md`."""
+    return dict(json.loads((CONTRACTS / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def _dimensions(manifest: Manifest) -> dict[str, int]:

@@ -281,5 +281,5 @@ def test_no_bundle_at_all(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("MIMO_EDGE_MODEL")
-    monkeypatch.setattr("mimo_edge.bundle.default_bundle._DEMO_FOLDERS", (tmp_path,))
+    monkeypatch.setattr("mimo_edge.bundle.default_bundle.DEMO_MODEL", tmp_path)
     assert "give the folder of a bundle" in command("text", "Hello.").sentence

@@ -154,7 +154,7 @@ def test_a_refusal_of_the_quantizer_is_told(source: Path) -> None:
 
 
 def test_a_worker_that_cannot_start_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantize, "__package__", "convert_elsewhere")
+    monkeypatch.setattr(quantize, "CONVERTER", "convert_elsewhere")
     with pytest.raises(MimoEdgeError, match="convert_elsewhere"):
         small_quantize(source)
 
