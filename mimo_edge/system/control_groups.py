@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-__all__ = ["groups_of", "read_text"]
+__all__ = ["ROOT", "groups_of", "read_text"]
 
-_CGROUPS = Path("/sys/fs/cgroup")
-_OWN_CGROUPS = Path("/proc/self/cgroup")
+ROOT = Path("/")
+"""Under which the kernel's files lie; tests give another folder."""
 
 
-def groups_of(controller: str) -> list[tuple[int, Path]]:
+def groups_of(controller: str, root: Path = ROOT) -> list[tuple[int, Path]]:
     """(version 1 or 2, folder) of every group whose limits of `controller` may hold; maybe none.
 
     A limit of a group above holds as well. In a container the path may be the host's, of which
     only the root is seen there.
     """
     found: list[tuple[int, Path]] = []
-    for line in read_text(_OWN_CGROUPS).splitlines():
+    tree = root / "sys/fs/cgroup"
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if line.startswith("0::"):
-            version, roots = 2, [_CGROUPS, _CGROUPS / "unified"]
+            version, roots = 2, [tree, tree / "unified"]
         elif controller in controllers.split(","):
-            version, roots = 1, [_CGROUPS / controller, _CGROUPS / controllers]
+            version, roots = 1, [tree / controller, tree / controllers]
         else:
             continue
         own = PurePosixPath("/", path)
         groups = [str(group).lstrip("/") for group in (own, *own.parents)]
-        found += [(version, root / group) for root in roots for group in groups]
+        found += [(version, mounted / group) for mounted in roots for group in groups]
     return list(dict.fromkeys(found))
 
 

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from .control_groups import groups_of, read_text
+from .control_groups import ROOT, groups_of, read_text
 
 __all__ = ["allowed_cpus", "fast_cores", "logical_processors", "usable_cores"]
-
-_SYSTEM = Path("/sys/devices")
 
 
 def allowed_cpus() -> set[int] | None:
@@ -26,32 +24,32 @@ def logical_processors() -> int:
     return len(allowed_cpus() or ()) or os.cpu_count() or 1
 
 
-def usable_cores() -> int:
-    """Physical cores that this process may use, at least 1.
+def usable_cores(root: Path = ROOT) -> int:
+    """Physical cores that this process may use, at least 1; `root`: of the kernel's files.
 
     The second thread of a core reads no faster, and waits for the first where all wait.
     """
     if sys.platform == "linux":
-        return _within_quota(_physical(os.sched_getaffinity(0)))
+        return _within_quota(_physical(os.sched_getaffinity(0), root), root)
     return psutil.cpu_count(logical=False) or os.cpu_count() or 1
 
 
-def fast_cores() -> int:
+def fast_cores(root: Path = ROOT) -> int:
     """Cores without a hybrid processor's slow ones, for which the fast ones would wait.
 
     Which those are Linux tells of Intel's processors and macOS of Apple's; of others all count.
     """
     if sys.platform == "linux":
         allowed = os.sched_getaffinity(0)
-        fast = _cpu_list(_SYSTEM / "cpu_core" / "cpus") & allowed or allowed
-        return _within_quota(_physical(fast))
+        fast = _cpu_list(root / "sys/devices/cpu_core/cpus") & allowed or allowed
+        return _within_quota(_physical(fast, root), root)
     performance = _apple_performance_cores() if sys.platform == "darwin" else 0
-    return performance or usable_cores()
+    return performance or usable_cores(root)
 
 
-def _physical(cpus: set[int]) -> int:
+def _physical(cpus: set[int], root: Path) -> int:
     """Different cores among logical processors; where Linux does not tell, each is one."""
-    topology = _SYSTEM / "system" / "cpu"
+    topology = root / "sys/devices/system/cpu"
     siblings = (_cpu_list(topology / f"cpu{n}" / "topology" / "core_cpus_list") for n in cpus)
     return len({frozenset(found or {n}) for n, found in zip(cpus, siblings, strict=True)})
 
@@ -75,21 +73,21 @@ def _apple_performance_cores() -> int:
         return 0
 
 
-def _within_quota(cores: int) -> int:
+def _within_quota(cores: int, root: Path) -> int:
     """No more than a container's quota of processor time gives.
 
     Threads beyond it all stand still together for the rest of every period, and with them
     whatever waits for one; so a quota of 2.5 cores is 2.
     """
-    return max(1, min([cores, *(int(quota) for quota in _quotas())]))
+    return max(1, min([cores, *(int(quota) for quota in _quotas(root))]))
 
 
-def _quotas() -> list[float]:
+def _quotas(root: Path) -> list[float]:
     """Cores by every quota of the control groups that this process is in."""
     files = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
     found = (
         _quota([word for name in files[version] for word in read_text(group / name).split()])
-        for version, group in groups_of("cpu")
+        for version, group in groups_of("cpu", root)
     )
     return [quota for quota in found if quota is not None]
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
 from ..errors import NoMemoryError
-from .control_groups import groups_of, read_text
+from .control_groups import ROOT, groups_of, read_text
 
 __all__ = ["check_memory", "is_memory_fault", "no_memory"]
 
@@ -30,18 +31,19 @@ _WORDS = (
 """Of these, one stands in what a native library says when there is no memory."""
 
 
-def check_memory(what: str, used: float, *, mapped: float = 0) -> None:
+def check_memory(what: str, used: float, *, mapped: float = 0, root: Path = ROOT) -> None:
     """Refuse what does not fit.
 
     Args:
         what: needs the memory, for the message.
         used: bytes that are written, so that they have to be in memory.
         mapped: bytes of files that are mapped and stacks of threads, which take addresses only.
+        root: of the kernel's files, in which the limits of control groups stand.
 
     Raises:
         MimoEdgeError: there is less free.
     """
-    for need, free in ((used, _memory_left()), (used + mapped, _addresses_left())):
+    for need, free in ((used, _memory_left(root)), (used + mapped, _addresses_left())):
         if free is not None and need > free:
             raise NoMemoryError(
                 f"there is not enough memory for {what}: it takes about {need / 1e6:.0f} MB and "
@@ -61,9 +63,9 @@ def no_memory(fault: str) -> NoMemoryError:
     return NoMemoryError(f"{fault}: there is not enough memory; {_REMEDY}.")
 
 
-def _memory_left() -> float:
+def _memory_left(root: Path) -> float:
     """Bytes that are free or can be made so, for this process and its control groups."""
-    return min([float(psutil.virtual_memory().available), *_group_memory_left()])
+    return min([float(psutil.virtual_memory().available), *_group_memory_left(root)])
 
 
 def _addresses_left() -> float | None:
@@ -82,7 +84,7 @@ def _addresses_left() -> float | None:
     return min(left, default=None)
 
 
-def _group_memory_left() -> Iterator[float]:
+def _group_memory_left(root: Path) -> Iterator[float]:
     """What the limits of Linux' control groups (of a container, for example) leave.
 
     Pages of files count as used there, mapped weights too, but are given up for others.
@@ -91,7 +93,7 @@ def _group_memory_left() -> Iterator[float]:
         1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
         2: ("memory.max", "memory.current"),
     }
-    for version, group in groups_of("memory"):
+    for version, group in groups_of("memory", root):
         most, now = (read_text(group / name).strip() for name in names[version])
         if most.isdigit() and now.isdigit():
             statistics = dict(

@@ -12,7 +12,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from convert import backbone
 from convert.backbone import BACKBONE_TYPES, expected_backbone_tensors, write_backbone
 from convert.checkpoint import Checkpoint
 from convert.configs import LanguageModelConfig
@@ -75,6 +74,15 @@ def random_model(folder: Path, dtype: str = "BF16", scale: float = 0.02, **chang
     return write_checkpoint(folder, tensors, config=raw)
 
 
+def gguf_tensors(config: LanguageModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name in a GGUF → (name in the checkpoint, shape), as llama.cpp's own converter names them."""
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, config.num_hidden_layers)
+    return {
+        str(names.get_name(name, try_suffixes=(".weight", ".bias"))): (name, shape)
+        for name, shape in expected_backbone_tensors(config).items()
+    }
+
+
 def tensors_of(path: Path) -> dict[str, Any]:
     return {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
 
@@ -88,7 +96,8 @@ def test_every_type_converts_and_loads(inputs: Inputs, tmp_path: Path, type: str
     )
     assert list(tmp_path.iterdir()) == [out]
     fields = gguf.GGUFReader(out).fields
-    assert fields["general.file_type"].contents() == backbone._FILE_TYPES[type]
+    kind = "ALL_F32" if type == "f32" else f"MOSTLY_{type.upper()}"
+    assert fields["general.file_type"].contents() == gguf.LlamaFileType[kind]
     assert fields["general.name"].contents() == "tiny"
     assert "tokenizer.chat_template" not in fields
     for stage in {stage for stage, _, _ in told}:
@@ -106,7 +115,7 @@ def test_every_type_converts_and_loads(inputs: Inputs, tmp_path: Path, type: str
 
 def test_float32_is_the_checkpoint_bit_for_bit(inputs: Inputs, float_gguf: Path) -> None:
     tensors = tensors_of(float_gguf)
-    names = backbone._tensor_names(inputs[1])
+    names = gguf_tensors(inputs[1])
     assert tensors.keys() == names.keys()
     for name, (upstream, shape) in names.items():
         assert tensors[name].data.dtype == np.float32
@@ -206,7 +215,7 @@ def test_other_source_dtypes(tmp_path: Path, dtype: str) -> None:
 def imatrix_names(config: LanguageModelConfig) -> dict[str, int]:
     return {
         name: shape[-1]
-        for name, (_, shape) in backbone._tensor_names(config).items()
+        for name, (_, shape) in gguf_tensors(config).items()
         if name.startswith("blk.") and len(shape) == 2
     }
 

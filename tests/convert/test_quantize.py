@@ -4,13 +4,16 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 
@@ -208,7 +211,8 @@ def test_a_write_that_fails_in_the_worker(source: Path, monkeypatch: pytest.Monk
     with largest_file(1 << 18), pytest.raises(MimoEdgeError, match="quantizer stopped"):
         small_quantize(source)
     assert list(source.parent.iterdir()) == [source]
-    monkeypatch.setattr(quantize, "_LITTLE_SPACE", 1 << 60)
+    usage = SimpleNamespace(total=10**9, used=10**9, free=1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with largest_file(1 << 18), pytest.raises(MimoEdgeError, match="The disk is full"):
         small_quantize(source)
 
@@ -221,7 +225,7 @@ def test_a_write_that_fails_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(gguf_file, "_pieces", full)
+    monkeypatch.setattr(gguf.GGUFWriter, "write_padding", full)
     with pytest.raises(MimoEdgeError, match="the disk is full"):
         convert(LANGUAGE_MODEL, tmp_path / "out.gguf", "f32")
     assert not list(tmp_path.iterdir())

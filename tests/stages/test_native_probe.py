@@ -18,14 +18,15 @@ ROOT = Path(__file__).parent.parent.parent
 NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 
 # What the probe's child is replaced by: it dies as AMX kernels do that were miscompiled.
-DYING = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
+DYING = "#!/bin/sh\nkill -ILL $$\n"
 
 
 @pytest.fixture
 def crashing_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "dying.py").write_text(DYING)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
-    monkeypatch.setattr(native_probe, "_MODULE", "dying")
+    interpreter = tmp_path / "python"
+    interpreter.write_text(DYING)
+    interpreter.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
     native_probe.native_complaint.cache_clear()
 
 

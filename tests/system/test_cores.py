@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,24 +15,18 @@ from mimo_edge.system.cores import fast_cores, usable_cores
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux tells this in files")
 
 
-@pytest.fixture(autouse=True)
-def no_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests may run in a container themselves."""
-    monkeypatch.setattr("mimo_edge.system.control_groups._OWN_CGROUPS", tmp_path / "none")
-
-
 @pytest.fixture
-def hybrid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hybrid(tmp_path: Path) -> Path:
     """What Linux says of two fast cores with two threads each (0 to 3) and four slow ones."""
+    devices = tmp_path / "sys/devices"
     for cpu in range(8):
-        topology = tmp_path / f"system/cpu/cpu{cpu}/topology"
+        topology = devices / f"system/cpu/cpu{cpu}/topology"
         topology.mkdir(parents=True)
         first = cpu // 2 * 2
         siblings = f"{first}-{first + 1}" if cpu < 4 else f"{cpu}"
         (topology / "core_cpus_list").write_text(f"{siblings}\n")
-    (tmp_path / "cpu_core").mkdir()
-    (tmp_path / "cpu_core" / "cpus").write_text("0-3\n")
-    monkeypatch.setattr("mimo_edge.system.cores._SYSTEM", tmp_path)
+    (devices / "cpu_core").mkdir()
+    (devices / "cpu_core" / "cpus").write_text("0-3\n")
     return tmp_path
 
 
@@ -49,31 +43,26 @@ def test_threads_are_counted_by_fast_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(allowed))
-    assert (usable_cores(), fast_cores()) == (usable, fast)
+    assert (usable_cores(hybrid), fast_cores(hybrid)) == (usable, fast)
 
 
 @on_linux
 def test_where_linux_tells_nothing_every_processor_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mimo_edge.system.cores._SYSTEM", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 7})
-    assert (usable_cores(), fast_cores()) == (3, 3)
-    (tmp_path / "cpu_core").mkdir()
-    (tmp_path / "cpu_core" / "cpus").write_text("0-?\n")
-    assert fast_cores() == 3
+    assert (usable_cores(tmp_path), fast_cores(tmp_path)) == (3, 3)
+    (tmp_path / "sys/devices/cpu_core").mkdir(parents=True)
+    (tmp_path / "sys/devices/cpu_core/cpus").write_text("0-?\n")
+    assert fast_cores(tmp_path) == 3
 
 
-def quota_files(folder: Path, files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the kernel says of control groups: `own` and files below the mounted tree."""
+def write_kernel_files(root: Path, files: Mapping[str, str]) -> None:
+    """What the kernel says of control groups: `own` and files below the mounted tree, `fs`."""
     for name, text in files.items():
-        path = folder / name
+        path = root / name.replace("own", "proc/self/cgroup").replace("fs/", "sys/fs/cgroup/", 1)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text + "\n")
-    monkeypatch.setattr("mimo_edge.system.control_groups._OWN_CGROUPS", folder / "own")
-    monkeypatch.setattr("mimo_edge.system.control_groups._CGROUPS", folder / "fs")
-    monkeypatch.setattr("mimo_edge.system.cores._SYSTEM", folder)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
 
 
 @on_linux
@@ -111,8 +100,9 @@ def quota_files(folder: Path, files: dict[str, str], monkeypatch: pytest.MonkeyP
 def test_a_containers_quota_counts(
     files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quota_files(tmp_path, files, monkeypatch)
-    assert usable_cores() == fast_cores() == cores
+    write_kernel_files(tmp_path, files)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert usable_cores(tmp_path) == fast_cores(tmp_path) == cores
 
 
 @pytest.fixture

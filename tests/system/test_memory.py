@@ -14,6 +14,7 @@ from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.system.memory import check_memory
+from tests.system.test_cores import write_kernel_files
 from tests.tools.children import run_child
 
 LIMITS = """
@@ -74,31 +75,27 @@ STATISTICS = "inactive_file 70000000\nanon 5\nactive_file 30000000\n"
 @pytest.mark.parametrize("what", ["available", "v2", "v2 of a group above", "v1"])
 def test_what_is_free(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the machine and of the container, less what only files take there."""
-    monkeypatch.setattr("mimo_edge.system.control_groups._CGROUPS", tmp_path)
-    monkeypatch.setattr("mimo_edge.system.control_groups._OWN_CGROUPS", tmp_path / "own")
     files: tuple[tuple[str, str], ...]
     free = 50e9 if what != "available" else 700e6
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free))
     if what == "v2":
-        files = ("own", "0::/a/b"), ("a/b/memory.max", "1000000000"), ("memory.max", "max")
+        files = ("own", "0::/a/b"), ("fs/a/b/memory.max", "1000000000"), ("fs/memory.max", "max")
         used = (
-            ("a/b/memory.current", "400000000"),
-            ("a/b/memory.stat", STATISTICS),
+            ("fs/a/b/memory.current", "400000000"),
+            ("fs/a/b/memory.stat", STATISTICS),
         )
     elif what == "v2 of a group above":
-        files = ("own", "0::/a/b"), ("a/memory.max", "1000000000"), ("a/b/memory.max", "max")
-        used = ("a/memory.current", "400000000"), ("a/memory.stat", STATISTICS)
+        files = ("own", "0::/a/b"), ("fs/a/memory.max", "1000000000"), ("fs/a/b/memory.max", "max")
+        used = ("fs/a/memory.current", "400000000"), ("fs/a/memory.stat", STATISTICS)
     else:
-        files = ("own", "3:cpu:/\n4:memory:/a"), ("memory/memory.limit_in_bytes", "1000000000")
-        used = ("memory/memory.usage_in_bytes", "300000000"), ("memory/memory.stat", "x")
+        files = ("own", "3:cpu:/\n4:memory:/a"), ("fs/memory/memory.limit_in_bytes", "1000000000")
+        used = ("fs/memory/memory.usage_in_bytes", "300000000"), ("fs/memory/memory.stat", "x")
     if what != "available":
-        for name, text in (*files, *used):
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    check_memory("it", 699e6, mapped=1e15 if sys.platform == "win32" else 0)
+        write_kernel_files(tmp_path, dict((*files, *used)))
+    mapped = 1e15 if sys.platform == "win32" else 0
+    check_memory("it", 699e6, mapped=mapped, root=tmp_path)
     with pytest.raises(MimoEdgeError, match="for it: it takes about 701 MB and 700 MB are free"):
-        check_memory("it", 701e6)
+        check_memory("it", 701e6, root=tmp_path)
 
 
 def test_a_context_that_does_not_fit(default_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
