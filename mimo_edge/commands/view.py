@@ -123,7 +123,7 @@ class PanelView:
         self._dbfs = _QUIET_DBFS
         self._text = ""
         self._live = Live(
-            console=self._console, refresh_per_second=_REFRESHES, get_renderable=self._panel
+            console=self._console, refresh_per_second=_REFRESHES, get_renderable=self.panel
         )
 
     def show(self, event: LiveEvent) -> None:
@@ -152,7 +152,8 @@ class PanelView:
         elif isinstance(event, Notice):
             self._console.print(Text(printable(event.text), style="yellow"))
 
-    def _panel(self) -> Text:
+    def panel(self) -> Text:
+        """What the bottom of the terminal shows now: the answer so far, the level, the state."""
         name, style = _STATES[self._state]
         share = (self._dbfs - _QUIET_DBFS) / (_LOUD_DBFS - _QUIET_DBFS)
         bars = round(max(0.0, min(1.0, share)) * _METER)

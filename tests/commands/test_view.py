@@ -120,7 +120,7 @@ def test_thoughts_are_told_from_the_answer(capsys: pytest.CaptureFixture[str]) -
     console = Console(file=screen, force_terminal=True, width=100, _environ={"TERM": "xterm"})
     with PanelView("", console) as panel:
         panel.show(AnswerText(turn=1, text="2 + 2</think>4"))
-        panel._live.refresh()
+        console.print(panel.panel())
         assert "mimo: 4" in screen.getvalue() and "2 + 2" not in screen.getvalue()
         panel.show(answer)
     assert "mimo thought: 2 + 2" in screen.getvalue()
@@ -132,7 +132,7 @@ def test_panel_on_a_terminal() -> None:
     with PanelView("Ctrl-C ends the turn", console) as view:
         for event in TURN[:8]:
             view.show(event)
-            view._live.refresh()
+            console.print(view.panel())
         shown = screen.getvalue()
         for event in TURN[8:]:
             view.show(event)

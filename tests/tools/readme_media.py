@@ -54,7 +54,7 @@ def picture() -> str:
     view = PanelView("Ctrl-C: end the turn, twice: end", console)
     for event in _events():
         view.show(event)
-    console.print(view._panel())
+    console.print(view.panel())
     return console.export_svg(title="mimo-edge chat", unique_id="panel")
 
 
