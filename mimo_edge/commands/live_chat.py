@@ -70,7 +70,7 @@ class LiveOptions:
 
     def talk(self, model: MimoAudio, session: Session, *, speaks: bool) -> None:
         """Until the user ends it."""
-        from .loop import LiveSettings, talk  # PortAudio is loaded for this alone
+        from .talk import LiveSettings, talk  # PortAudio is loaded for this alone
 
         settings = LiveSettings(
             input_device=self.input_device,

@@ -1,0 +1,123 @@
+"""A conversation over microphone and speaker: what is opened for it, and in which order."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from ..audio.voice_activity import SileroDetector
+from ..dialogue.conversation import Conversation
+from ..dialogue.echo import EchoCanceller
+from ..dialogue.events import Opened
+from ..dialogue.model_events import ModelEvent
+from ..dialogue.model_worker import ModelWorker
+from ..dialogue.push_to_talk import PushToTalk
+from ..dialogue.recording import Recording
+from ..dialogue.turn_events import BargeInMode, TurnSettings
+from ..dialogue.turns import TurnTaker
+from ..model import MimoAudio
+from ..session import Session
+from .controls import Controls
+from .live_devices import LiveDevices
+from .loop import Loop, Teller
+from .view import View
+
+__all__ = ["LiveSettings", "talk"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSettings:
+    """How to talk with the model."""
+
+    input_device: str | None = None
+    output_device: str | None = None
+    barge_in: BargeInMode = "off"
+    push_to_talk: bool = False
+    lookahead: int | None = None
+    """Mel frames that sound waits for; see `SoundOptions`."""
+    speaks: bool = True
+    """False: answers are text, no speaker is opened."""
+    transcribe: bool = False
+    """Whether questions are written down, each after it was answered."""
+    record: Path | None = None
+    turns: TurnSettings = field(default_factory=TurnSettings)
+
+
+def talk(model: MimoAudio, session: Session, settings: LiveSettings, view: View) -> None:
+    """Talk until Ctrl-C is pressed twice.
+
+    Raises:
+        MimoEdgeError: a device, a library or the recording's folder is missing.
+    """
+    rate, began = model.sample_rate, time.monotonic()
+    # First whatever may be missing: a device that is opened takes the sound from other programs.
+    echo = EchoCanceller(rate) if settings.barge_in == "aec" else None
+    push_to_talk = PushToTalk(rate, settings.turns) if settings.push_to_talk else None
+    turns = push_to_talk or TurnTaker(
+        SileroDetector(rate), rate, settings.turns, barge_in=settings.barge_in
+    )
+    with contextlib.ExitStack() as opened:
+        recording = None
+        if settings.record is not None:
+            recording = opened.enter_context(Recording(settings.record, rate, began=began))
+        devices = opened.enter_context(
+            LiveDevices(
+                rate,
+                input_device=settings.input_device,
+                output_device=settings.output_device,
+                speaks=settings.speaks,
+                quick=settings.barge_in != "off",
+                echo=echo,
+                recording=recording,
+            )
+        )
+        teller = Teller(opened.enter_context(view), recording)
+        _show_opened(view, model, devices)
+        inbox: queue.SimpleQueue[ModelEvent] = queue.SimpleQueue()
+        worker = opened.enter_context(_worker(model, session, settings, inbox))
+        conversation = Conversation(
+            turns,
+            devices.playback,
+            worker,
+            teller.emit,
+            rate=rate,
+            began=began,
+            speaks=settings.speaks,
+            resident_bytes=lambda: int(psutil.Process().memory_info().rss),
+            first_turn=len(session.turns) + 1,
+        )
+        # Last, so that Ctrl-C ends the program as usual until there is a conversation.
+        controls = opened.enter_context(Controls(keys=settings.push_to_talk))
+        Loop(devices, conversation, worker, inbox, controls, push_to_talk, teller).run()
+
+
+def _show_opened(view: View, model: MimoAudio, devices: LiveDevices) -> None:
+    """In the view only: a recording tells what was said, not with what."""
+    microphone, speaker = devices.names
+    name = f"{model.manifest.name}, {model.manifest.recipe}"
+    view.show(Opened(model=name, microphone=microphone, speaker=speaker))
+
+
+def _worker(
+    model: MimoAudio,
+    session: Session,
+    settings: LiveSettings,
+    inbox: queue.SimpleQueue[ModelEvent],
+) -> ModelWorker:
+    def write_down(samples: NDArray[np.float32]) -> str:
+        return model.transcribe(samples).text
+
+    return ModelWorker(
+        session,
+        model.listener(),
+        inbox.put,
+        lookahead=settings.lookahead,
+        write_down=write_down if settings.transcribe else None,
+    )
