@@ -82,18 +82,25 @@ class Loop:
             BaseException: what ended the model's thread.
             MimoEdgeError: push to talk has no keys.
         """
-        while self._goes_on():
-            if self._worker.failure is not None:
-                raise self._worker.failure
-            try:
-                self._hear()
-            except DeviceLost as error:
-                if not self._get_back(error):
-                    return
-                continue
-            while not self._inbox.empty():
-                self._conversation.model_event(self._inbox.get(), time.monotonic())
-            self._conversation.tick(time.monotonic())
+        try:
+            while self._goes_on():
+                if self._worker.failure is not None:
+                    raise self._worker.failure
+                try:
+                    self._hear()
+                except DeviceLost as error:
+                    if not self._get_back(error):
+                        return
+                    continue
+                self.take_events()
+                self._conversation.tick(time.monotonic())
+        finally:
+            self._conversation.close(time.monotonic())
+
+    def take_events(self) -> None:
+        """Pass on what the model said; once more after its thread has ended."""
+        while not self._inbox.empty():
+            self._conversation.model_event(self._inbox.get(), time.monotonic())
 
     def _hear(self) -> None:
         """Pass the microphone's next block on, and tell what is odd about the devices."""

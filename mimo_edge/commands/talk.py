@@ -81,7 +81,7 @@ def talk(model: MimoAudio, session: Session, settings: LiveSettings, view: View)
         teller = Teller(opened.enter_context(view), recording)
         _show_opened(view, model, devices)
         inbox: queue.SimpleQueue[ModelEvent] = queue.SimpleQueue()
-        worker = opened.enter_context(_worker(model, session, settings, inbox))
+        worker = _worker(model, session, settings, inbox)
         conversation = Conversation(
             turns,
             devices.playback,
@@ -93,9 +93,15 @@ def talk(model: MimoAudio, session: Session, settings: LiveSettings, view: View)
             resident_bytes=lambda: int(psutil.Process().memory_info().rss),
             first_turn=len(session.turns) + 1,
         )
+        controls = Controls(keys=settings.push_to_talk)
+        loop = Loop(devices, conversation, worker, inbox, controls, push_to_talk, teller)
+        # Before the model's thread is started, so after it has ended: what was heard of the
+        # last answer is known only then.
+        opened.callback(loop.take_events)
+        opened.enter_context(worker)
         # Last, so that Ctrl-C ends the program as usual until there is a conversation.
-        controls = opened.enter_context(Controls(keys=settings.push_to_talk))
-        Loop(devices, conversation, worker, inbox, controls, push_to_talk, teller).run()
+        opened.enter_context(controls)
+        loop.run()
 
 
 def _show_opened(view: View, model: MimoAudio, devices: LiveDevices) -> None:

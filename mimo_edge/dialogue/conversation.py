@@ -146,6 +146,14 @@ class Conversation:
         self._set("listening")
         return True
 
+    def close(self, now: float) -> None:
+        """The conversation is over: an answer in progress ends with what was heard of it.
+
+        What comes of that is still a model event, to be passed on before all is told.
+        """
+        if self._answer is not None:
+            self._stop_answer(self._answer, now)
+
     def pause(self, now: float) -> None:
         """A device is gone: end what is in progress and wait."""
         self.interrupt(now)

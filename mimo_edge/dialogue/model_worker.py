@@ -201,7 +201,9 @@ class ModelWorker:
         text = ""
         if job.answer.ended is not None:
             if job.heard or self._session.reply != "speech":
-                text = self._session.keep_heard(job.heard)
+                # The turn may be gone already: a long one makes room for the next.
+                with contextlib.suppress(MimoEdgeError):
+                    text = self._session.keep_heard(job.heard)
             else:  # of an answer that was not heard at all, the question goes as well
                 del self._session.turns[-1:]
         self._post(Truncated(turn=job.answer.turn, text=text, ended=job.answer.ended))

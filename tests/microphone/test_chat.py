@@ -16,6 +16,7 @@ import soundfile
 
 from mimo_edge.bundle.default_bundle import find_bundle
 from mimo_edge.model import MimoAudio
+from mimo_edge.prompt.positions import Positions
 from tests.tools.sound_server import RATE, Capture, SoundServer
 from tests.tools.talker import talking
 from training.words import word_errors
@@ -203,6 +204,25 @@ def test_a_conversation_that_is_ended_from_outside_is_saved(
         assert len(model.load_session(saved).turns) == 1
     user, assistant = (soundfile.info(record / f"{side}.wav") for side in ("user", "assistant"))
     assert user.frames == assistant.frames > 3 * RATE
+
+
+def test_an_answer_that_is_ended_from_outside_is_kept_as_far_as_it_was_heard(
+    sound_server: SoundServer, tmp_path: Path
+) -> None:
+    saved, record = tmp_path / "talk.npz", tmp_path / "recorded"
+    with talking(sound_server, "--save-session", saved, "--record", record) as talker:
+        ask(sound_server, "count")
+        talker.wait_for("state", state="speaking")
+        time.sleep(0.8)
+        talker.process.send_signal(signal.SIGTERM)
+        assert talker.process.wait(30) == 130
+        answer = talker.wait_for("answer")
+    assert answer["interrupted"] and len(answer["text"].split()) < 5
+    assert '"interrupted": true' in (record / "transcript.jsonl").read_text()
+    with MimoAudio.load(find_bundle(None)) as model:
+        (turn,) = model.load_session(saved).turns
+    assert isinstance(turn.answer, Positions)
+    assert len(turn.answer) < 20  # of 160 ms, all of it is longer
 
 
 def test_push_to_talk_without_a_keyboard(sound_server: SoundServer) -> None:
