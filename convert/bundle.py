@@ -16,7 +16,6 @@ import numpy as np
 from mimo_edge.bundle.manifest import (
     BACKBONE_FILE,
     CODE_EMBEDDINGS_FILE,
-    GRAPHS,
     HIDDEN_DOWNCAST_FILE,
     MANIFEST_FILE,
     Manifest,
@@ -119,15 +118,21 @@ def _write_parts(
     )
     shapes = expected_backbone_tensors(source.language).values()
     parameters = {BACKBONE_FILE: sum(int(np.prod(shape)) for shape in shapes)}
-    for graph in GRAPHS:
+    for graph in recipe.graphs:
         parameters |= _write_graph(source, work, graph, recipe, tell)
+    if recipe.speaks:
+        parameters |= _write_decoder_inputs(source, work)
+    return parameters
+
+
+def _write_decoder_inputs(source: Source, work: Path) -> dict[str, int]:
+    """Write the matrices that make the patch decoder's inputs; file name → parameters."""
     weights = RecordedWeights(source.language_checkpoint)
     table, downcast = decoder_input_tables(weights, source.language)
     np.save(work / CODE_EMBEDDINGS_FILE, np.ascontiguousarray(table))
     np.save(work / HIDDEN_DOWNCAST_FILE, np.ascontiguousarray(downcast))
-    parameters[CODE_EMBEDDINGS_FILE] = 0
-    parameters[HIDDEN_DOWNCAST_FILE] = int(downcast.size)
-    return parameters
+    # The code embeddings are counted with the patch encoder, which holds them, too.
+    return {CODE_EMBEDDINGS_FILE: 0, HIDDEN_DOWNCAST_FILE: int(downcast.size)}
 
 
 def _write_graph(

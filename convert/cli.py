@@ -20,7 +20,7 @@ from .backbone import BACKBONE_TYPES
 from .bundle import convert_into
 from .linear import PRECISIONS
 from .origin import find_checkpoint, look_up
-from .recipes import RECIPES, change_recipe, get_recipe, part_sizes
+from .recipes import RECIPES, change_recipe, get_recipe, part_sizes, without_speech
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from .room import check_room_for_downloads, describe
 from .source import open_source
@@ -78,6 +78,12 @@ class _WithRecipes(click.Command):
     help="Another precision for a part of the recipe, for example backbone=q5_k_m.",
 )
 @click.option(
+    "--without-speech",
+    "listens_only",
+    is_flag=True,
+    help="Leave out what only speaking needs: a smaller bundle that answers in text.",
+)
+@click.option(
     "--imatrix",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Importance matrix for the backbone's quantization (llama-imatrix).",
@@ -103,6 +109,7 @@ def convert_command(
     out: Path,
     recipe_name: str,
     changes: tuple[str, ...],
+    listens_only: bool,
     imatrix: Path | None,
     name: str | None,
     force: bool,
@@ -120,7 +127,10 @@ def convert_command(
     console = console_from(values)
     if tokenizer_revision is None and not Path(tokenizer).is_dir():
         tokenizer_revision = revision
-    recipe = change_recipe(get_recipe(recipe_name), changes)
+    recipe = get_recipe(recipe_name)
+    if listens_only:
+        recipe = without_speech(recipe)
+    recipe = change_recipe(recipe, changes)
     of_model: Any = {"kind": "model", "revision": revision, "offline": offline}
     of_tokenizer: Any = {"kind": "tokenizer", "revision": tokenizer_revision, "offline": offline}
     with claim(out, force=force) as target:
@@ -130,7 +140,9 @@ def convert_command(
         if needs:
             console.note(f"needs {describe(needs)}")
         source = open_source(
-            find_checkpoint(model, **of_model), find_checkpoint(tokenizer, **of_tokenizer)
+            find_checkpoint(model, **of_model),
+            find_checkpoint(tokenizer, **of_tokenizer),
+            speaks=recipe.speaks,
         )
         with _Reporter(console) as reporter:
             manifest = convert_into(

@@ -125,7 +125,6 @@ def _audio_config(audio: AudioTokenizerConfig) -> AudioConfig:
         n_mels=audio.n_mels,
         f_min=audio.fmin,
         f_max=audio.fmax,
-        d_model=audio.d_model,
         num_quantizers=audio.num_quantizers,
         codebook_sizes=audio.codebook_sizes,
         encode_stride=audio.stride_size * audio.avg_pooler,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mimo_edge.bundle.manifest import GRAPHS
+from mimo_edge.bundle.manifest import GRAPHS, SPEAKING_PARTS
 from mimo_edge.errors import BadInputError
 
 from .audio_decoder import build_audio_decoder
@@ -22,7 +22,15 @@ from .patch_encoder import build_patch_encoder
 from .tensors import ShapesOnly, audio_tensors, patch_tensors
 from .vocoder import build_vocoder
 
-__all__ = ["RECIPES", "Recipe", "build_graph", "change_recipe", "get_recipe", "part_sizes"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "build_graph",
+    "change_recipe",
+    "get_recipe",
+    "part_sizes",
+    "without_speech",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +45,17 @@ class Recipe:
     vocoder: Precision
     patch_encoder: Precision
     patch_decoder: Precision
+    speaks: bool = True
+    """Whether the speaking half is made, too."""
 
     def precisions(self) -> dict[str, str]:
-        """Part → precision."""
-        return {part: getattr(self, part) for part in ("backbone", *GRAPHS)}
+        """Part → precision, of the parts that are made."""
+        return {"backbone": self.backbone} | {name: getattr(self, name) for name in self.graphs}
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The graphs that are made."""
+        return tuple(name for name in GRAPHS if self.speaks or name not in SPEAKING_PARTS)
 
 
 RECIPES: tuple[Recipe, ...] = (
@@ -121,6 +136,11 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     return recipe
 
 
+def without_speech(recipe: Recipe) -> Recipe:
+    """The recipe for a bundle that listens and answers in text only."""
+    return replace(recipe, speaks=False, name=f"{recipe.name}, without speech")
+
+
 def build_graph(
     name: str,
     precision: Precision,
@@ -148,7 +168,7 @@ def part_sizes(
     shapes: dict[str, Any] = {"audio": audio_tensors(audio), "language": patch_tensors(language)}
     values = sum(int(np.prod(shape)) for shape in expected_backbone_tensors(language).values())
     sizes = {"backbone": int(values * BACKBONE_TYPES[recipe.backbone] / 8)}
-    for name in GRAPHS:
+    for name in recipe.graphs:
         graph = build_graph(
             name,
             recipe.precisions()[name],  # type: ignore[arg-type]
@@ -157,6 +177,7 @@ def part_sizes(
             audio,
         )
         sizes[name] = graph.weight_bytes()
-    tables = sum(language.speech_vocab_sizes) + language.hidden_size
-    sizes["patch_decoder"] += 4 * language.local_dim * tables
+    if recipe.speaks:
+        tables = sum(language.speech_vocab_sizes) + language.hidden_size
+        sizes["patch_decoder"] += 4 * language.local_dim * tables
     return sizes

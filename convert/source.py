@@ -14,7 +14,7 @@ from .checkpoint import Checkpoint
 from .configs import AudioTokenizerConfig, LanguageModelConfig
 from .memory import memory_explained
 from .origin import Origin
-from .tensors import audio_tensors, patch_tensors, unread_tensors
+from .tensors import SPEAKING_TENSORS, audio_tensors, patch_tensors, unread_tensors
 from .text_tokenizer import TextTokenizer, read_text_tokenizer
 
 __all__ = ["Source", "open_source"]
@@ -33,8 +33,10 @@ class Source:
     text: TextTokenizer
 
 
-def open_source(model: Path | Origin, tokenizer: Path | Origin) -> Source:
+def open_source(model: Path | Origin, tokenizer: Path | Origin, *, speaks: bool = True) -> Source:
     """Open the two checkpoints (a folder each) and check that everything needed is there.
+
+    Unless a bundle is made that `speaks`, the weights of the speaking half may be missing.
 
     Raises:
         MimoEdgeError: what is missing, misshapen, or does not belong together.
@@ -44,11 +46,14 @@ def open_source(model: Path | Origin, tokenizer: Path | Origin) -> Source:
             *(
                 origin if isinstance(origin, Origin) else Origin.of_folder(origin)
                 for origin in (model, tokenizer)
-            )
+            ),
+            not_needed=() if speaks else SPEAKING_TENSORS,
         )
 
 
-def _open_source(language_origin: Origin, audio_origin: Origin) -> Source:
+def _open_source(
+    language_origin: Origin, audio_origin: Origin, *, not_needed: tuple[str, ...]
+) -> Source:
     model, tokenizer = language_origin.folder, audio_origin.folder
     language_checkpoint, audio_checkpoint = Checkpoint.open(model), Checkpoint.open(tokenizer)
     language = LanguageModelConfig.parse(language_checkpoint.config, model / "config.json")
@@ -57,10 +62,11 @@ def _open_source(language_origin: Origin, audio_origin: Origin) -> Source:
     _check_tensors(
         language_checkpoint,
         expected_backbone_tensors(language) | patch_tensors(language),
+        not_needed,
         # A tied head is the embedding table, whether it is stored once more or not.
         ("lm_head.weight",) if language.tie_word_embeddings else (),
     )
-    _check_tensors(audio_checkpoint, audio_tensors(audio))
+    _check_tensors(audio_checkpoint, audio_tensors(audio), not_needed)
     text = read_text_tokenizer(model, vocab_size=language.vocab_size)
     return Source(
         language_origin=language_origin,
@@ -93,10 +99,18 @@ def _check_pair(
 
 
 def _check_tensors(
-    checkpoint: Checkpoint, expected: Mapping[str, tuple[int, ...]], repeated: Sequence[str] = ()
+    checkpoint: Checkpoint,
+    expected: Mapping[str, tuple[int, ...]],
+    not_needed: tuple[str, ...],
+    repeated: Sequence[str] = (),
 ) -> None:
-    """Everything expected is there, and nothing is that would be left out of the answers."""
-    checkpoint.check(expected)
+    """Everything expected is there, and nothing is that would be left out of the answers.
+
+    Expected tensors whose names begin with one of `not_needed` may be missing.
+    """
+    checkpoint.check(
+        {name: shape for name, shape in expected.items() if not name.startswith(not_needed)}
+    )
     unread = unread_tensors(checkpoint.names(), (*expected, *repeated))
     if unread:
         more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""

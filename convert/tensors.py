@@ -15,6 +15,7 @@ from .configs import AudioTokenizerConfig, LanguageModelConfig
 
 __all__ = [
     "NOT_NEEDED",
+    "SPEAKING_TENSORS",
     "RecordedWeights",
     "ShapesOnly",
     "audio_tensors",
@@ -38,6 +39,12 @@ NOT_NEEDED: Mapping[str, str] = MappingProxyType(
     }
 )
 """Pattern of upstream names (`*`: anything) → why what they name has no part in any answer."""
+
+SPEAKING_TENSORS = (
+    *("decoder.", "hidden_states_downcast.", "local_transformer"),
+    "speech_embeddings_to_local.",
+)
+"""Beginnings of the upstream names of what only the speaking half reads."""
 
 
 def patch_tensors(config: LanguageModelConfig) -> Shapes:

@@ -167,6 +167,8 @@ class Engine:
         codes = self.audio_tokenizer.encode(silence)[:, : self.manifest.patch.channels]
         patches = to_patches(codes, self.manifest.patch)
         self.patch_encoder.encode(patches)
+        if not self.manifest.speaks:
+            return
         hidden = np.zeros(self.manifest.backbone.hidden_size, dtype=np.float32)
         self.patch_decoder.decode(hidden, GREEDY, np.random.default_rng(0))
         stream = self.audio_tokenizer.stream(lookahead)

@@ -8,6 +8,7 @@ __all__ = [
     "BadBundleError",
     "BadInputError",
     "CancelledError",
+    "CannotSpeakError",
     "DeviceError",
     "DoesNotFitError",
     "MimoEdgeError",
@@ -73,6 +74,16 @@ class OutputError(MimoEdgeError):
 
 class MissingPackageError(MimoEdgeError):
     """What was asked for needs a Python package that is not installed, or another version."""
+
+
+class CannotSpeakError(MimoEdgeError):
+    """The bundle was converted without its speaking half, and what was asked for needs that."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this bundle only listens: it has no patch decoder, audio decoder and vocoder; ask for "
+            "an answer in text, or convert the checkpoint again with its speaking half."
+        )
 
 
 class NotTrainedError(MimoEdgeError):

@@ -178,7 +178,7 @@ class _Parts:
 def _state_bytes(manifest: Manifest) -> int:
     """The most that llama.cpp writes for a full cache: float32 keys and values, and its own."""
     backbone = manifest.backbone
-    per_position = 2 * 4 * backbone.layers * backbone.kv_heads * backbone.head_dim + 64
+    per_position = 4 * backbone.cached_values + 64
     return per_position * backbone.max_positions + (1 << 20)
 
 

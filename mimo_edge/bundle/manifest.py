@@ -1,20 +1,26 @@
 """The manifest of a bundle: everything the runtime has to know about a model.
 
-`manifest.json` is written by `convert/` and read by `bundle_files.py`. Unknown keys,
+`manifest.json` is written by `convert/` and read by `bundle/files.py`. Unknown keys,
 missing keys, wrong types and values that no model has are refused, so that an edited or a
 newer manifest is reported and never half-understood. What values must have in common is in
 `bundle/manifest_checks.py`.
+
+A bundle consists of parts: the backbone and five graphs. Those of the speaking half may be left
+out, all of them together; then the model listens and answers in text.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
+from ..errors import CannotSpeakError
 from . import manifest_bounds as bounds
 
 __all__ = [
@@ -24,7 +30,9 @@ __all__ = [
     "GRAPHS",
     "HIDDEN_DOWNCAST_FILE",
     "MANIFEST_FILE",
+    "PART_FILES",
     "SCHEMA_VERSION",
+    "SPEAKING_PARTS",
     "AudioConfig",
     "BackboneConfig",
     "BundleFile",
@@ -43,6 +51,20 @@ HIDDEN_DOWNCAST_FILE = "hidden_downcast.npy"
 """float32 [local_dim, hidden]: makes the input of the patch decoder's first step."""
 GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_decoder")
 """The graphs of a bundle; each is `{name}.onnx` with its weights in `{name}.onnx.data`."""
+
+PART_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "backbone": (BACKBONE_FILE,),
+        **{name: (f"{name}.onnx", f"{name}.onnx.data") for name in GRAPHS[:-1]},
+        "patch_decoder": (
+            *("patch_decoder.onnx", "patch_decoder.onnx.data"),
+            *(CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE),
+        ),
+    }
+)
+"""Part → its files. A graph whose weights are all tiny has no `.onnx.data`."""
+SPEAKING_PARTS = ("audio_decoder", "vocoder", "patch_decoder")
+"""The speaking half: parts that only make speech. A bundle has all of them or none."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 CHECKSUM_KEY = "checksum"
@@ -96,7 +118,6 @@ class AudioConfig:
     """Hz, lower edge of the lowest mel filter."""
     f_max: bounds.Frequency
     """Hz, upper edge of the highest mel filter."""
-    d_model: bounds.Width
     num_quantizers: bounds.Codebooks
     """Codebooks of the audio tokenizer; patches hold the first `PatchConfig.channels`."""
     codebook_sizes: tuple[bounds.CodebookSize, ...]
@@ -161,6 +182,11 @@ class BackboneConfig:
     embedding_offset: bounds.Bytes
     """Its first byte in the GGUF file."""
 
+    @property
+    def cached_values(self) -> int:
+        """Numbers that one position takes in the KV cache: keys and values of every layer."""
+        return 2 * self.layers * self.kv_heads * self.head_dim
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -173,7 +199,7 @@ class Manifest:
     """The model's name, from the checkpoint's folder or hub id."""
     recipe: bounds.Name
     precisions: dict[bounds.Name, bounds.Name]
-    """What each part is stored as: `backbone` and the graphs' names."""
+    """The parts of this bundle and what each is stored as; see `PART_FILES`."""
     source: tuple[SourceFile, ...]
     audio: AudioConfig
     patch: PatchConfig
@@ -187,6 +213,16 @@ class Manifest:
         values = asdict(self)
         values[CHECKSUM_KEY] = checksum(values)
         return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the bundle has its speaking half."""
+        return all(part in self.precisions for part in SPEAKING_PARTS)
+
+    def check_speaks(self) -> None:
+        """Raise CannotSpeakError if the bundle lacks its speaking half."""
+        if not self.speaks:
+            raise CannotSpeakError
 
     @property
     def backbone_bytes(self) -> int:

@@ -6,9 +6,15 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from .manifest import BACKBONE_FILE, GRAPHS, MANIFEST_FILE, AudioConfig, Manifest, PatchConfig
+from .manifest import (
+    BACKBONE_FILE,
+    PART_FILES,
+    SPEAKING_PARTS,
+    AudioConfig,
+    Manifest,
+    PatchConfig,
+)
 from .number_types import NUMBER_TYPES, row_bytes, row_length
-from .replacement import BUNDLE_FILES
 from .untrusted_json import validate
 
 __all__ = ["check_dimensions", "check_manifest"]
@@ -19,8 +25,8 @@ _MARKERS = (
 )
 """Control tokens without which no prompt can be made."""
 _LONGEST_PATCH_S = 10
-_OPTIONAL_FILES = {f"{graph}.onnx.data" for graph in GRAPHS}
-_REQUIRED_FILES = BUNDLE_FILES - _OPTIONAL_FILES - {MANIFEST_FILE}
+_OPTIONAL_ENDING = ".onnx.data"
+"""Of the weights of a graph, which lie in the graph itself where they are tiny."""
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -31,7 +37,7 @@ def check_manifest(manifest: Manifest) -> None:
     """
     validate(Manifest, asdict(manifest))
     check_dimensions(manifest.audio, manifest.patch)
-    _raise_first(_files(manifest), _tokens(manifest), _embeddings(manifest))
+    _raise_first(_parts(manifest), _files(manifest), _tokens(manifest), _embeddings(manifest))
 
 
 def check_dimensions(audio: AudioConfig, patch: PatchConfig) -> None:
@@ -47,20 +53,28 @@ def _raise_first(*complaints: Iterator[str]) -> None:
         raise ValueError(first)
 
 
+def _parts(manifest: Manifest) -> Iterator[str]:
+    """The speaking half is there as a whole or not at all, everything else always."""
+    found = manifest.precisions.keys()
+    left_out = SPEAKING_PARTS if found.isdisjoint(SPEAKING_PARTS) else ()
+    for name in sorted(PART_FILES.keys() - set(left_out) ^ found):
+        yield f"precisions has {'no' if name in PART_FILES else 'an unknown'} part {name!r}"
+
+
 def _files(manifest: Manifest) -> Iterator[str]:
+    """Exactly the files of the parts; assumes that these are known."""
     names = [file.name for file in manifest.files]
+    of_parts = {name for part in manifest.precisions for name in PART_FILES[part]}
     for name in names:
         if "/" in name or "\\" in name:
             yield f"files names {name!r}, outside the bundle"
-        if name not in _REQUIRED_FILES | _OPTIONAL_FILES:
-            yield f"files names {name!r}, which no bundle has"
+        if name not in of_parts:
+            yield f"files names {name!r}, which no part of this bundle has"
         if names.count(name) > 1:
             yield f"files names {name!r} twice"
-    for name in sorted(_REQUIRED_FILES - set(names)):
-        yield f"files does not name {name!r}"
-    parts = {"backbone", *GRAPHS}
-    for name in sorted(parts ^ manifest.precisions.keys()):
-        yield f"precisions has {'no' if name in parts else 'an unknown'} part {name!r}"
+    for name in sorted(of_parts - set(names)):
+        if not name.endswith(_OPTIONAL_ENDING):
+            yield f"files does not name {name!r}"
 
 
 def _audio(audio: AudioConfig) -> Iterator[str]:
@@ -78,11 +92,6 @@ def _audio(audio: AudioConfig) -> Iterator[str]:
         yield (
             f"audio.f_min is {audio.f_min:g} and audio.f_max {audio.f_max:g} at a sample rate "
             f"of {audio.sample_rate}"
-        )
-    if audio.decoder_heads * audio.decoder_head_dim != audio.d_model:
-        yield (
-            f"audio.decoder_heads is {audio.decoder_heads}, audio.decoder_head_dim "
-            f"{audio.decoder_head_dim} and their product not audio.d_model ({audio.d_model})"
         )
 
 

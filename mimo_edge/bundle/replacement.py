@@ -10,6 +10,7 @@ does whoever loads the bundle.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,8 @@ from ..errors import OutputError
 from .manifest import (
     BACKBONE_FILE,
     CHECKSUM_KEY,
-    CODE_EMBEDDINGS_FILE,
-    GRAPHS,
-    HIDDEN_DOWNCAST_FILE,
     MANIFEST_FILE,
+    PART_FILES,
     checksum,
 )
 from .untrusted_json import parse_json
@@ -39,16 +38,7 @@ PARTIAL_FOLDER = ".mimo-edge-partial"
 COMPLETE_FOLDER = ".mimo-edge-complete"
 """Inside a bundle's folder: files of a finished bundle that are still to be moved up."""
 
-BUNDLE_FILES = frozenset(
-    (
-        MANIFEST_FILE,
-        BACKBONE_FILE,
-        CODE_EMBEDDINGS_FILE,
-        HIDDEN_DOWNCAST_FILE,
-        *(f"{graph}.onnx" for graph in GRAPHS),
-        *(f"{graph}.onnx.data" for graph in GRAPHS),
-    )
-)
+BUNDLE_FILES = frozenset((MANIFEST_FILE, *itertools.chain(*PART_FILES.values())))
 """Names of the files that a conversion makes."""
 
 _KEYS_OF_OURS = {"schema_version", "backbone", "files"}

@@ -70,6 +70,7 @@ def bench(
     console = console_from(values)
     folder = find_bundle(bundle)
     manifest = load_manifest(folder)
+    manifest.check_speaks()  # half of the stages are those of speaking
     if ctx is None:
         ctx = min(_CONTEXT, manifest.backbone.max_positions)
     options = RuntimeOptions(threads=threads, context=ctx, device=device, repack=repack)

@@ -47,18 +47,21 @@ def _run(engine: Engine) -> str:
     # A rising tone: any sound will do to see that the numbers are sane.
     tone = 0.5 * np.sin(2 * np.pi * (200 + 400 * seconds) * seconds)
     heard = engine.listen(tone.astype(np.float32))
-    pieces = [*prompts.transcribe(heard), *prompts.speak(_SENTENCE)]
+    speaks = engine.manifest.speaks
+    pieces = [*prompts.transcribe(heard), *(prompts.speak(_SENTENCE) if speaks else ())]
     overrides = Overrides(max_new_tokens=_POSITIONS, seed=0)
+    name = "speak" if speaks else "transcribe"
     cache = engine.new_cache()
     try:
-        events = engine.stream(task("speak", pieces, overrides), cache)
-        answer = engine.collect(events, speaks=True)
+        events = engine.stream(task(name, pieces, overrides), cache)
+        answer = engine.collect(events, speaks=speaks)
         output = cache.append(engine.layout.audio(heard[:1]))
     finally:
         cache.close()
-    # Whatever was sampled above, the patch decoder and the vocoder run at least here.
-    patch = engine.patch_decoder.decode(output.hidden, SamplerOptions(), np.random.default_rng(0))
-    engine.audio_tokenizer.decode(np.concatenate([*heard, patch]))
+    if speaks:  # whatever was sampled above, the patch decoder and the vocoder run at least here
+        rng = np.random.default_rng(0)
+        patch = engine.patch_decoder.decode(output.hidden, SamplerOptions(), rng)
+        engine.audio_tokenizer.decode(np.concatenate([*heard, patch]))
     return (
         f"every part loads and runs ({len(heard)} patches heard, "
         f"{answer.stats.text_tokens} tokens and {answer.stats.patches} patches generated)"

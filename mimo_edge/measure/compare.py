@@ -141,6 +141,8 @@ def _check_bundles(reference: Path, bundles: Sequence[Path]) -> None:
             f"{reference} is rounded itself: {', '.join(rounded)}; a reference holds everything "
             "in float32, convert the checkpoint with the recipe 'reference'."
         )
+    for path in (reference, *bundles):
+        load_manifest(path).check_speaks()  # speech is what is compared
     for path in bundles:
         if _contents(load_manifest(path)) != _contents(manifest):
             raise BadInputError(

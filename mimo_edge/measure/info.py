@@ -108,26 +108,28 @@ def _origin_line(manifest: Manifest) -> str:
 def _model_lines(manifest: Manifest) -> str:
     audio, patch, backbone = manifest.audio, manifest.patch, manifest.backbone
     steps = audio.sample_rate / audio.samples_per_step
+    silent = "" if manifest.speaks else "\nit only listens: converted without its speaking half"
     return (
         f"audio: {audio.sample_rate} Hz, {steps:g} code steps/s, {patch.channels} of "
         f"{audio.num_quantizers} codebooks, patches of {patch.group_size} steps "
         f"({1000 * patch.group_size / steps:g} ms)\n"
         f"backbone: {backbone.layers} layers of {backbone.hidden_size}, vocabulary "
-        f"{backbone.vocab_size}, context up to {backbone.max_positions} positions"
+        f"{backbone.vocab_size}, context up to {backbone.max_positions} positions{silent}"
     )
 
 
 def _own_record(
     manifest: Manifest, machine: Machine, options: RuntimeOptions, positions: int
 ) -> dict[str, Any]:
-    """What this bundle needs of the machine, and whether the machine has it."""
+    """What this bundle can and needs of the machine, and whether the machine has it."""
     size = size_of_bundle(manifest)
     need = size.memory(options, positions)
     total = sum(need.values())
     return {
         "memory": need,
         "fits": memory_verdict(total, machine.memory_available, machine.memory_total),
-        "seconds_per_second_of_speech": machine.speech_seconds(size),
+        "seconds_per_second_of_speech": machine.speech_seconds(size) if manifest.speaks else None,
+        "speaks": manifest.speaks,
     }
 
 

@@ -29,7 +29,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "audio_decoder": 662_638_352,
             "vocoder": 14_511_404,
             "patch_encoder": 85_094_808,
-            "patch_decoder": 208_016_832,
+            "patch_decoder": 208_016_480,
         },
         "default": {
             "backbone": 4_678_382_494,
@@ -37,7 +37,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "audio_decoder": 680_455_952,
             "vocoder": 52_172_844,
             "patch_encoder": 132_805_016,
-            "patch_decoder": 317_068_736,
+            "patch_decoder": 317_068_384,
         },
         "quality": {
             "backbone": 6_250_547_691,
@@ -45,7 +45,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "audio_decoder": 680_455_952,
             "vocoder": 52_172_844,
             "patch_encoder": 132_805_016,
-            "patch_decoder": 317_068_736,
+            "patch_decoder": 317_068_384,
         },
         "reference": {
             "backbone": 30_490_476_544,
@@ -53,7 +53,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "audio_decoder": 2_548_231_952,
             "vocoder": 52_172_844,
             "patch_encoder": 481_456_536,
-            "patch_decoder": 1_113_986_496,
+            "patch_decoder": 1_113_986_144,
         },
     }
 )

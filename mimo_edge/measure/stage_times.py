@@ -169,7 +169,7 @@ def _backbone_bytes(manifest: Manifest, file_bytes: int, context: int) -> int:
     """Weights and cache that a step reads: all but the rows of the embedding table."""
     backbone = manifest.backbone
     table = backbone.vocab_size * row_bytes(backbone)
-    cache = 2 * 2 * backbone.layers * backbone.kv_heads * backbone.head_dim * context
+    cache = 2 * backbone.cached_values * context  # float16
     return int(file_bytes - table + cache)
 
 

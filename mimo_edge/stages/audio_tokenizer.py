@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..audio.mel_stream import log_mel_segments
 from ..bundle.manifest import AudioConfig, Manifest
-from ..errors import BadBundleError, BadInputError
+from ..errors import BadBundleError, BadInputError, CannotSpeakError
 from ..system.spare_cores import SpareCores
 from .damage import check_codes, check_numbers
 from .graphs import Graph
@@ -38,13 +38,16 @@ _OVERLAP_FRAMES = 2
 
 
 class AudioTokenizer:
-    """Three graphs: encoder, decoder, vocoder. Holds no stream of its own."""
+    """Three graphs: encoder, decoder, vocoder. Holds no stream of its own.
+
+    In a bundle that only listens there is only the encoder; whatever needs the others raises
+    CannotSpeakError.
+    """
 
     def __init__(
         self,
         encoder: Graph,
-        decoder: Graph,
-        vocoder: Graph,
+        speaking: tuple[Graph, ...],
         config: AudioConfig,
         channels: int,
         spare_cores: SpareCores,
@@ -53,14 +56,13 @@ class AudioTokenizer:
         self.channels = channels
         self._spare_cores = spare_cores
         self._encoder = encoder
-        self._decoder = decoder
-        self._vocoder = vocoder
+        self._speaking = speaking
 
     @classmethod
     def load(
         cls, bundle: Path, manifest: Manifest, *, threads: int, spare_cores: SpareCores
     ) -> AudioTokenizer:
-        """Load the three graphs of a bundle; streams tell `spare_cores` while they compute.
+        """Load the graphs that a bundle has; streams tell `spare_cores` while they compute.
 
         Raises:
             MimoEdgeError: a graph does not load or does not fulfil its contract.
@@ -68,14 +70,14 @@ class AudioTokenizer:
         encoder = Graph.load(bundle, "audio_encoder", manifest, threads=threads)
         # These two run beside the language model, from which spinning takes twice the time
         # that they compute.
-        decoder, vocoder = (
+        speaking = tuple(
             Graph.load(bundle, name, manifest, threads=threads, spin=False)
             for name in ("audio_decoder", "vocoder")
+            if manifest.speaks
         )
         return cls(
             encoder,
-            decoder,
-            vocoder,
+            speaking,
             manifest.audio,
             manifest.patch.channels,
             spare_cores,
@@ -105,19 +107,21 @@ class AudioTokenizer:
         codebooks are used; `progress` is told the steps that are done, and all of them.
 
         Raises:
-            MimoEdgeError: codes of another shape or outside their codebooks.
+            MimoEdgeError: codes of another shape or outside their codebooks, or a bundle that
+                only listens.
         """
+        decoder, vocoder = self._speaking_graphs()
         codes = self._checked(codes)
         samples = np.empty(len(codes) * self.config.samples_per_step, dtype=np.float32)
         for start in range(0, len(codes), SEGMENT_STEPS):
             if progress:
                 progress(start, len(codes))
             feeds = {"codes": np.ascontiguousarray(codes[start : start + SEGMENT_STEPS])}
-            state = self._decoder.fresh_state(["codes"])
-            mel = self._decoder.run_stateful(feeds, state, "mel")
+            state = decoder.fresh_state(["codes"])
+            mel = decoder.run_stateful(feeds, state, "mel")
             del state  # The cache of 60 s is large; the vocoder does not need it.
             _check_frames(mel[0], len(feeds["codes"]), self.config)
-            waveform = self._vocoder.run({"mel": mel})[0]
+            waveform = vocoder.run({"mel": mel})[0]
             _check_samples(waveform, len(mel[0]), self.config)
             first = start * self.config.samples_per_step
             samples[first : first + len(waveform)] = waveform
@@ -125,14 +129,19 @@ class AudioTokenizer:
 
     def stream(self, lookahead: int | None = None) -> DecoderStream:
         """A decoder for codes that arrive piece by piece; see `DecoderStream`."""
-        return DecoderStream(
-            self._decoder, self._vocoder, self.config, self._spare_cores, lookahead
-        )
+        decoder, vocoder = self._speaking_graphs()
+        return DecoderStream(decoder, vocoder, self.config, self._spare_cores, lookahead)
 
     def close(self) -> None:
         """Free the graphs."""
-        for graph in (self._encoder, self._decoder, self._vocoder):
+        for graph in (self._encoder, *self._speaking):
             graph.close()
+
+    def _speaking_graphs(self) -> tuple[Graph, Graph]:
+        if not self._speaking:
+            raise CannotSpeakError
+        decoder, vocoder = self._speaking
+        return decoder, vocoder
 
     def _checked(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The codebooks that are decoded, each code within its own."""

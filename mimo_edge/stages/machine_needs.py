@@ -86,16 +86,21 @@ class ModelSize:
 
 
 def size_of_bundle(manifest: Manifest) -> ModelSize:
-    """The same of a bundle, from the sizes of its files."""
+    """What a machine has to hold and to read of a bundle, from the sizes of its files.
+
+    Of one that only listens, nothing is read for the patch decoder, which it lacks.
+    """
     audio, patch, backbone = manifest.audio, manifest.patch, manifest.backbone
     size = {file.name: file.size for file in manifest.files}
-    decoder, encoder = size["patch_decoder.onnx.data"], size["patch_encoder.onnx.data"]
+    decoder, encoder = (
+        size.get(f"{name}.onnx.data", 0) for name in ("patch_decoder", "patch_encoder")
+    )
     return ModelSize(
         weights=sum(size.values()),
         per_position=size[BACKBONE_FILE] - backbone.vocab_size * row_bytes(backbone),
         per_patch=decoder * patch.decode_steps + encoder,
         patches_per_second=audio.sample_rate / audio.samples_per_step / patch.group_size,
-        cached_values=2 * backbone.layers * backbone.kv_heads * backbone.head_dim,
+        cached_values=backbone.cached_values,
     )
 
 

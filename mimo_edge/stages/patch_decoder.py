@@ -12,6 +12,7 @@ Report, section 4 ("delayed generation"); reference: `local_forward`. Codebook r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..bundle.manifest import CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE, Manifest, PatchConfig
 from ..bundle.untrusted_arrays import UnusableArrayError, map_matrix
-from ..errors import BadBundleError
+from ..errors import BadBundleError, CannotSpeakError
 from .damage import check_numbers
 from .graphs import Graph
 from .sampling import SamplerOptions, sample
@@ -30,20 +31,26 @@ _Choose = Callable[[int, int, int, NDArray[np.float32]], int]
 """(row, channel, time, logits of the codebook) → code."""
 
 
-class PatchDecoder:
-    """One graph and the two matrices that make its inputs. Holds no patch of its own."""
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a bundle's files hold."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        config: PatchConfig,
-        code_embeddings: NDArray[np.float32],
-        hidden_downcast: NDArray[np.float32],
-    ) -> None:
-        self._graph = graph
+    graph: Graph
+    code_embeddings: NDArray[np.float32]
+    """[sum of the codebooks' vocabularies, local_dim]."""
+    hidden_downcast: NDArray[np.float32]
+    """[local_dim, hidden]."""
+
+
+class PatchDecoder:
+    """One graph and the two matrices that make its inputs. Holds no patch of its own.
+
+    A bundle that only listens has none of them: whatever decodes raises CannotSpeakError.
+    """
+
+    def __init__(self, config: PatchConfig, parts: _Parts | None) -> None:
         self._config = config
-        self._code_embeddings = code_embeddings
-        self._hidden_downcast = hidden_downcast
+        self._parts_if_any = parts
         self._offsets = np.concatenate([[0], np.cumsum(config.vocab_sizes)])
 
     @classmethod
@@ -53,15 +60,17 @@ class PatchDecoder:
         Raises:
             MimoEdgeError: something does not load or does not fit the manifest.
         """
-        patch = manifest.patch
-        return cls(
-            Graph.load(bundle, "patch_decoder", manifest, threads=threads),
-            patch,
-            _matrix(bundle / CODE_EMBEDDINGS_FILE, (sum(patch.vocab_sizes), patch.local_dim)),
-            _matrix(
-                bundle / HIDDEN_DOWNCAST_FILE, (patch.local_dim, manifest.backbone.hidden_size)
+        patch, hidden = manifest.patch, manifest.backbone.hidden_size
+        if not manifest.speaks:
+            return cls(patch, None)
+        parts = _Parts(
+            graph=Graph.load(bundle, "patch_decoder", manifest, threads=threads),
+            code_embeddings=_matrix(
+                bundle / CODE_EMBEDDINGS_FILE, (sum(patch.vocab_sizes), patch.local_dim)
             ),
+            hidden_downcast=_matrix(bundle / HIDDEN_DOWNCAST_FILE, (patch.local_dim, hidden)),
         )
+        return cls(patch, parts)
 
     def decode(
         self, hidden: NDArray[np.float32], options: SamplerOptions, rng: np.random.Generator
@@ -92,7 +101,8 @@ class PatchDecoder:
           the others, by as much as the recipe's own error.
         """
         # Row by row: the product of a matrix and the product of its rows round differently.
-        first = np.stack([self._hidden_downcast @ state for state in hidden])
+        downcast = self._parts.hidden_downcast
+        first = np.stack([downcast @ state for state in hidden])
         return self._sample(first, options, rngs)
 
     def decode_from(
@@ -115,7 +125,7 @@ class PatchDecoder:
             seen.append(logits.copy())
             return int(codes[time, channel])
 
-        self._run((self._hidden_downcast @ hidden)[None], follow)
+        self._run((self._parts.hidden_downcast @ hidden)[None], follow)
         return seen
 
     def _sample(
@@ -133,12 +143,12 @@ class PatchDecoder:
 
     def _run(self, x: NDArray[np.float32], choose: _Choose) -> NDArray[np.int64]:
         """Codes [batch, group, channels] of patches whose step 0 has the input `x` [batch, dim]."""
-        config = self._config
+        config, parts = self._config, self._parts
         codes = np.empty((len(x), config.group_size, config.channels), dtype=np.int64)
-        state = self._graph.fresh_state(["x"], batch=len(x))
+        state = parts.graph.fresh_state(["x"], batch=len(x))
         for step in range(config.decode_steps):
             feeds = {"x": np.ascontiguousarray(x[:, None], dtype=np.float32)}
-            logits = self._graph.run_stateful(feeds, state, "logits")
+            logits = parts.graph.run_stateful(feeds, state, "logits")
             check_numbers("patch decoder", logits)
             written = [  # codebooks that have a code at this step, and the time it is of
                 (channel, step - delay)
@@ -153,13 +163,20 @@ class PatchDecoder:
                     code = choose(row, channel, time, logits[row, start:end])
                     patch[time, channel] = code
                     chosen.append(start + code)
-                following.append(self._code_embeddings[chosen].sum(axis=0))
+                following.append(parts.code_embeddings[chosen].sum(axis=0))
             x = np.stack(following)
         return codes
 
     def close(self) -> None:
         """Free the graph."""
-        self._graph.close()
+        if self._parts_if_any is not None:
+            self._parts_if_any.graph.close()
+
+    @property
+    def _parts(self) -> _Parts:
+        if self._parts_if_any is None:
+            raise CannotSpeakError
+        return self._parts_if_any
 
 
 def _matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
