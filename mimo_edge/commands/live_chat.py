@@ -31,7 +31,7 @@ LIVE_NAMES = (
 
 @dataclass
 class LiveOptions:
-    """What was asked for, and the conversation over microphone and speaker that follows."""
+    """The options of a live conversation; `check` them, then `talk`."""
 
     console: Console
     input_device: str | None
@@ -69,7 +69,7 @@ class LiveOptions:
             ) from error
 
     def talk(self, model: MimoAudio, session: Session, *, speaks: bool) -> None:
-        """Until the user ends it."""
+        """Talk with the model until the user ends the conversation."""
         from .talk import LiveSettings, talk  # PortAudio is loaded for this alone
 
         settings = LiveSettings(

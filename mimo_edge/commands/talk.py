@@ -34,7 +34,7 @@ __all__ = ["LiveSettings", "talk"]
 
 @dataclass(frozen=True, kw_only=True)
 class LiveSettings:
-    """How to talk with the model."""
+    """How to talk with the model over microphone and speaker."""
 
     input_device: str | None = None
     output_device: str | None = None
@@ -47,11 +47,12 @@ class LiveSettings:
     transcribe: bool = False
     """Whether questions are written down, each after it was answered."""
     record: Path | None = None
+    """Folder for what both sides said."""
     turns: TurnSettings = field(default_factory=TurnSettings)
 
 
 def talk(model: MimoAudio, session: Session, settings: LiveSettings, view: View) -> None:
-    """Talk until Ctrl-C is pressed twice.
+    """Hold a conversation over microphone and speaker until the user ends it.
 
     Raises:
         MimoEdgeError: a device, a library or the recording's folder is missing.

@@ -44,13 +44,13 @@ _REFRESHES = 15
 
 
 class View(Protocol):
-    """Shows events; a context manager around the conversation."""
+    """Shows the events of a conversation to somebody; a context manager around it."""
 
     def show(self, event: LiveEvent) -> None:
-        """Show one event."""
+        """Show one event, at once and in the order of the calls."""
 
     def __enter__(self) -> View:
-        """Begin."""
+        """Take what the view needs of the terminal."""
 
     def __exit__(self, *error: object) -> None:
         """Leave the terminal as it was."""
@@ -60,27 +60,27 @@ class JsonView:
     """One line of JSON per event on standard output; no levels, they would be most of it."""
 
     def show(self, event: LiveEvent) -> None:
-        """Print it."""
+        """Print the event as JSON, unless it is a level."""
         if not isinstance(event, Level):
             click.echo(json_line(record_of(event), sys.stdout.encoding))
 
     def __enter__(self) -> JsonView:
-        """Nothing to prepare."""
+        """Lines need nothing of the terminal."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing to clean."""
+        """Every line was complete when it was printed."""
 
 
 class PlainView:
     """Whole lines: what was said on standard output, everything else on standard error."""
 
     def __init__(self, *, verbose: bool = False) -> None:
-        """`verbose`: with all figures of a turn."""
+        """With `verbose`, all figures of a turn are printed, else only what the user notices."""
         self._verbose = verbose
 
     def show(self, event: LiveEvent) -> None:
-        """Print it, if it is worth a line."""
+        """Print the event, if it is worth a line."""
         if isinstance(event, Opened):
             click.echo(_opened_lines(event), err=True)
         elif isinstance(event, StateChanged):
@@ -101,11 +101,11 @@ class PlainView:
         sys.stdout.flush()
 
     def __enter__(self) -> PlainView:
-        """Nothing to prepare."""
+        """Lines need nothing of the terminal."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing to clean."""
+        """Every line was complete when it was printed."""
 
 
 class PanelView:
@@ -169,12 +169,12 @@ class PanelView:
         return panel
 
     def __enter__(self) -> PanelView:
-        """Take the bottom of the terminal."""
+        """Draw the panel at the bottom of the terminal."""
         self._live.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Give it back."""
+        """Remove the panel; what scrolled above it stays."""
         self._live.stop()
 
 

@@ -34,11 +34,11 @@ class DeviceInfo:
     """Hz."""
 
     def channels(self, direction: Direction) -> int:
-        """How many there are at most."""
+        """The largest number of channels that the device has in this direction; 0: none."""
         return self.input_channels if direction == "input" else self.output_channels
 
     def is_default(self, direction: Direction) -> bool:
-        """Whether the system would take this one."""
+        """Whether the system takes this device when none is named."""
         return self.default_input if direction == "input" else self.default_output
 
     def __str__(self) -> str:

@@ -39,7 +39,11 @@ class DeviceStream(abc.ABC):
     def __init__(
         self, wanted: str | int | None, rate: int, *, latency_s: float, patience_s: float
     ) -> None:
-        """Open the device and start; MimoEdgeError if that is impossible."""
+        """Open the device and start it, with about `latency_s` seconds of sound in its buffer.
+
+        Raises:
+            MimoEdgeError: there is no such device, or it does not open.
+        """
         self.rate = rate
         """Hz, of the samples on this side."""
         self.device_rate = rate
@@ -109,13 +113,13 @@ class DeviceStream(abc.ABC):
         raise DeviceLost(f"the device {self.device.name!r} is still gone; connect it again.")
 
     def suspend(self) -> None:
-        """For `portaudio.restart()`: close what PortAudio gave."""
+        """Close what PortAudio gave, but stay the same stream, before PortAudio is restarted."""
         stream, self._stream = self._stream, None
         if stream is not None:
             portaudio.close_stream(stream)
 
     def resume(self) -> None:
-        """For `portaudio.restart()`: go on, if the device was not lost before."""
+        """Open the device again after PortAudio was restarted, unless it was lost before."""
         if self._closed or self._lost is not None:
             return
         # `check` tells whoever uses this stream; the restart was for another one.
@@ -125,21 +129,21 @@ class DeviceStream(abc.ABC):
             self.suspend()
 
     def close(self) -> None:
-        """End it, at once and without waiting for sound that is still to be played."""
+        """Close the device at once; sound that is still to be played is lost."""
         self._closed = True
         self.suspend()
 
     def __enter__(self: _Stream) -> _Stream:
-        """Close at the end."""
+        """Return the open stream, which the end of the block closes."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
+        """Close the device."""
         self.close()
 
     @abc.abstractmethod
     def _make(self, sounddevice: Any, arguments: dict[str, Any]) -> Any:
-        """A sounddevice stream with a callback of the subclass; not started."""
+        """Return a sounddevice stream with the subclass's callback, open but not started."""
 
     def _open(self) -> None:
         sounddevice = portaudio.library()
@@ -171,7 +175,7 @@ class DeviceStream(abc.ABC):
         _log.debug("%s: %d Hz, %d channels", self.device, rate, channels)
 
     def _settings(self, sounddevice: Any) -> tuple[int, int]:
-        """(rate, channels) that the device takes: as wanted, else its own."""
+        """Return (Hz, channels) that the device takes: as wanted if possible, else its own."""
         check = getattr(sounddevice, f"check_{self.direction}_settings")
         most = self.device.channels(self.direction)
         refusal = None

@@ -22,7 +22,7 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
-    """A piece of what the microphone heard."""
+    """`BLOCK_S` seconds of what the microphone heard, and when that was."""
 
     samples: NDArray[np.float32]
     """[n] at the microphone's `rate`."""

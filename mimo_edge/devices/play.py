@@ -20,7 +20,7 @@ _LOOK_S = 0.02
 
 
 def check_speaker() -> None:
-    """Find out whether there is a speaker at all, before the work on what it shall play.
+    """Find out whether there is a speaker, before anything is generated for it.
 
     Raises:
         NoSoundError: sounddevice or PortAudio is missing, or there is no speaker.
@@ -29,7 +29,9 @@ def check_speaker() -> None:
 
 
 class Loudspeaker:
-    """One piece of speech on the default speaker, which begins as soon as it will not falter.
+    """Plays one piece of speech on the default speaker, while it is still being generated.
+
+    It begins as soon as the rest comes fast enough to play without a gap.
 
         with Loudspeaker(24000) as loudspeaker:
             loudspeaker.push(samples)  # several times
@@ -48,7 +50,7 @@ class Loudspeaker:
         self._speaker = Speaker(self._playback.pull, rate=rate)
 
     def push(self, samples: NDArray[np.float32]) -> None:
-        """The next float32 [n].
+        """Play the next samples, float32 [n], after those before; returns at once.
 
         Raises:
             DeviceLost: the device is gone.
@@ -64,7 +66,7 @@ class Loudspeaker:
         time.sleep(self._speaker.latency + BLOCK_S)  # what was pulled last is on its way
 
     def __enter__(self) -> Loudspeaker:
-        """Itself."""
+        """Return the loudspeaker, whose device is open already."""
         return self
 
     def __exit__(
@@ -73,7 +75,7 @@ class Loudspeaker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for the sound, and close the device."""
+        """Wait until all sound was heard, unless there was an error, and close the device."""
         try:
             if error is None:
                 self._finish()

@@ -57,17 +57,17 @@ class Restartable(Protocol):
     """A stream that takes part in a restart of PortAudio."""
 
     def suspend(self) -> None:
-        """Close what PortAudio gave."""
+        """Close what PortAudio gave: restarting it makes every open stream invalid."""
 
     def resume(self) -> None:
-        """Open it again; a failure is reported later, as a device that is gone."""
+        """Open the device again; a failure is reported later, as a device that is gone."""
 
 
 _streams: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def library() -> Any:
-    """The module `sounddevice`, imported now if it was not.
+    """Return the module `sounddevice`; the first call imports it and starts PortAudio.
 
     Raises:
         MimoEdgeError: the package or the PortAudio library is missing, or does not start.

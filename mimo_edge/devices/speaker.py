@@ -72,7 +72,7 @@ class Speaker(DeviceStream):
 
     @property
     def hurried(self) -> bool:
-        """Whether the device runs dry and could hold more sound ahead: a reason to `calm` it."""
+        """Whether the device ran dry several times and could hold more sound ahead; see `calm`."""
         return self.underflows >= _MOST_UNDERFLOWS and self._latency_s < CALM_S
 
     def calm(self) -> None:
@@ -133,6 +133,6 @@ class Speaker(DeviceStream):
 
 
 def _exactly(samples: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """`samples` as float32 [count], silence behind them."""
+    """Return the first `count` samples, float32 [count], filled up with silence."""
     samples = np.asarray(samples[:count], dtype=np.float32)
     return np.pad(samples, (0, count - len(samples))) if len(samples) < count else samples

@@ -62,9 +62,11 @@ class Conversation:
         resident_bytes: Callable[[], int] = lambda: 0,
         first_turn: int = 1,
     ) -> None:
-        """Sound of `rate` Hz on both sides; `began` is the time that event times count from.
+        """Join the sides: `emit` gets every live event, in order, from the calling thread.
 
-        `speaks`: whether answers have sound.
+        Sound has `rate` Hz on both sides; the times of events count from `began`. `speaks`:
+        whether answers have sound. `resident_bytes` tells the memory of the process for reports.
+        The first question gets the number `first_turn`.
         """
         self.state: LiveState = "starting"
         self._turns, self._output, self._model, self._emit = turns, output, model, emit
@@ -99,12 +101,12 @@ class Conversation:
                 self._model.hear(self._question(certain))
 
     def turn_events(self, events: list[TurnEvent], now: float) -> None:
-        """What turn-taking said, to a block or to a key."""
+        """Take what turn-taking made of a block or of a key."""
         for event in events:
             self._turn_event(event, now)
 
     def model_event(self, event: ModelEvent, now: float) -> None:
-        """Something came from the model."""
+        """Take what the model told."""
         if isinstance(event, Ready):
             if self.state == "starting":
                 self._set("listening")
@@ -119,7 +121,7 @@ class Conversation:
         # Anything else is of an answer that was interrupted: its generation ends a little later.
 
     def tick(self, now: float) -> None:
-        """Time has passed: see what the output did."""
+        """See how far the output came; to be called at least once per microphone block."""
         answer = self._answer
         if answer is None:
             return
@@ -129,13 +131,13 @@ class Conversation:
             self._unanswered = self._unanswered[:0]
             self._turns.answer_started()
             self._set("speaking")
-        elif state == "waiting":
-            self._tell_slow(answer)
+        elif state == "waiting" and (notice := answer.slow_notice(self._output.wait)):
+            self._emit(notice)
         elif state == "idle" and answer.ended is not None:
             self._finish(answer, answer.ended, now)
 
     def interrupt(self, now: float) -> bool:
-        """Ctrl-C: end the turn in progress, whoever's it is; False if there was none."""
+        """End the turn in progress, the user's or the model's; return whether there was one."""
         if not self.busy:
             return False
         self._turns.reset()
@@ -155,12 +157,12 @@ class Conversation:
             self._stop_answer(self._answer, now)
 
     def pause(self, now: float) -> None:
-        """A device is gone: end what is in progress and wait."""
+        """End the turn in progress and wait for `resume`: a device is gone."""
         self.interrupt(now)
         self._set("paused")
 
     def resume(self) -> None:
-        """The device is back."""
+        """Listen again after `pause`."""
         self._turns.reset()
         self._set("listening")
 
@@ -202,7 +204,7 @@ class Conversation:
         return "thinking" if self._answer.first_sound is None else "speaking"
 
     def _question(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is to be answered: what was said before an answer was heard counts as well."""
+        """What is to be answered, float32 [n]: `samples` after what was not answered yet."""
         return np.concatenate([self._unanswered, samples])
 
     def _ask(self, event: TurnFinished, now: float) -> None:
@@ -283,19 +285,6 @@ class Conversation:
                 return
             self._unanswered = self._unanswered[:0]
         self._emit(Notice(text=event.sentence))
-
-    def _tell_slow(self, answer: RunningAnswer) -> None:
-        """Say once per answer why nothing is heard yet, on a machine that is too slow."""
-        wait = self._output.wait
-        if wait is None or answer.told_slow:
-            return
-        answer.told_slow = True
-        self._emit(
-            Notice(
-                text=f"this machine needs {wait.factor:.1f} s for a second of speech; "
-                f"the answer waits about {wait.seconds:.0f} s so that it plays without gaps."
-            )
-        )
 
     def _set(self, state: LiveState) -> None:
         if state != self.state:

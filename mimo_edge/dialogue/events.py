@@ -29,7 +29,7 @@ is not heard yet; it is heard; a device is missing."""
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """The devices are open: who talks with whom."""
+    """The devices are open and the model is loaded: the conversation can begin."""
 
     model: str
     microphone: str
@@ -53,11 +53,13 @@ class Level:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionHeard:
-    """The user's turn is over. Seconds since the conversation began."""
+    """The user's turn is over."""
 
     turn: int
     start: float
+    """Seconds from the beginning of the conversation to that of the speech."""
     end: float
+    """Seconds from the beginning of the conversation to the end of the speech."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ class QuestionText:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerText:
-    """A piece of the answer's text."""
+    """The next piece of an answer's text, as it is generated."""
 
     turn: int
     text: str
@@ -78,11 +80,13 @@ class AnswerText:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerHeard:
-    """Sound of an answer ended: all of it was played, or the user interrupted it."""
+    """An answer is over: all of it was played, or the user interrupted it."""
 
     turn: int
     start: float
+    """Seconds from the beginning of the conversation to the first sound of the answer."""
     end: float
+    """Seconds from the beginning of the conversation to its last sound."""
     text: str
     """Of an interrupted answer only what was heard; none, if that was less than a word."""
     interrupted: bool
@@ -92,7 +96,7 @@ class AnswerHeard:
 
 @dataclass(frozen=True, kw_only=True)
 class TurnReport:
-    """What a turn took."""
+    """Time, positions and memory that a turn took."""
 
     turn: int
     reason: StopReason
@@ -116,7 +120,7 @@ class TurnReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Notice:
-    """One sentence for the user."""
+    """One sentence for the user about the program, not of the conversation."""
 
     text: str
 

@@ -14,12 +14,12 @@ __all__ = ["Ended", "Failed", "ModelEvent", "Ready", "Sound", "Text", "Transcrib
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """System prompt, voice and history are in the cache."""
+    """What comes before the first question was evaluated: system prompt, voice and history."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """A piece of the answer's text."""
+    """The next piece of an answer's text."""
 
     turn: int
     text: str
@@ -27,10 +27,11 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True)
 class Sound:
-    """A piece of the answer's sound: float32 [n]."""
+    """The next chunk of an answer's sound."""
 
     turn: int
     samples: NDArray[np.float32]
+    """[n] at the model's rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class Ended:
     reason: StopReason
     stats: TurnStats
     prepared_positions: int = 0
+    """Prompt positions that were evaluated before the question was complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,9 @@ class Truncated:
 
     turn: int
     text: str
+    """What the user heard of it, an estimate; none, if that was less than a word."""
     ended: Ended | None
-    """None if the answer had not begun."""
+    """How its generation ended; None if it had not begun."""
 
 
 @dataclass(frozen=True, kw_only=True)

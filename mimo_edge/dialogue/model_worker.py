@@ -54,9 +54,10 @@ class _Stop:
 
 
 class ModelWorker:
-    """A `ports.ModelPort` over a session; a context manager, the session stays open.
+    """A `ports.ModelPort` over a session, with a thread of its own while it is entered.
 
-    `post` is called from the thread with every event; it must return soon.
+    Jobs are done in the order in which they were asked for. What is no longer wanted is cancelled
+    from outside, by an event that the session looks at between two positions.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class ModelWorker:
         lookahead: int | None,
         write_down: Callable[[Samples], str] | None = None,
     ) -> None:
-        """Sound is decoded with `lookahead` mel frames; see `SoundOptions`. With `write_down`,
-        questions become words, each after it was answered.
+        """Call `post` with every event, from the thread; it must return soon.
+
+        Sound is decoded with `lookahead` mel frames; see `SoundOptions`. `write_down` transcribes
+        questions, each after it was answered. The session stays open at the end.
         """
         self._session, self._listener = session, listener
         self._post, self._lookahead = post, lookahead
@@ -85,7 +88,7 @@ class ModelWorker:
         self._thread = threading.Thread(target=self._run, name="mimo_edge model", daemon=True)
 
     def hear(self, samples: Samples) -> None:
-        """Compute what can be computed of a question that goes on."""
+        """Compute what can be computed of a question that goes on and begins with `samples`."""
         self._jobs.put(_Hear(samples))
 
     def prepare(self, samples: Samples) -> None:
@@ -95,13 +98,13 @@ class ModelWorker:
         self._jobs.put(self._preparing)
 
     def forget(self) -> None:
-        """Stop preparing."""
+        """Cancel the preparation in progress, if there is one."""
         if self._preparing is not None:
             self._preparing.cancel.set()
             self._preparing = None
 
     def answer(self, turn: int, samples: Samples) -> None:
-        """Answer; what is being prepared is finished first if it is this question."""
+        """Answer a question; a preparation of this very question is finished and used."""
         if self._preparing is not None and not _same(self._preparing.samples, samples):
             self.forget()
         self._preparing = None
@@ -116,7 +119,7 @@ class ModelWorker:
         self._jobs.put(_Stop(answer, heard))
 
     def __enter__(self) -> ModelWorker:
-        """Start; the first thing is to evaluate what comes before the first word."""
+        """Start the thread, which first evaluates what comes before the first question."""
         self._thread.start()
         return self
 
@@ -126,7 +129,10 @@ class ModelWorker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Drop what waits and end what runs; the session may be used again."""
+        """Cancel what runs and what waits, and end the thread; the session may be used again.
+
+        Interrupted answers are still cut to what was heard: those jobs come before the end.
+        """
         self._closing.set()
         self.forget()
         if self._answering is not None:
@@ -155,7 +161,8 @@ class ModelWorker:
         self._prepared = None
         if job.cancel.is_set():
             return
-        with contextlib.suppress(MimoEdgeError):  # answering will fail the same way
+        # Answering will fail the same way, and a question that goes on may not fail at all.
+        with contextlib.suppress(MimoEdgeError):
             prepared = self._session.prepare(self._listener.patches(job.samples), cancel=job.cancel)
             if prepared is not None:
                 self._prepared = (job.samples, prepared)

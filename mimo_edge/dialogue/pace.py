@@ -1,6 +1,6 @@
 """How fast an answer's sound is generated, and how much of it has to wait before it is played.
 
-Seconds of sound arrive in pieces, at times that are passed in. From them follow the real-time
+Seconds of sound arrive in chunks, at times that are passed in. From them follow the real-time
 factor (seconds of work per second of sound) and the head start that a gapless answer needs.
 """
 
@@ -33,23 +33,23 @@ class Pace:
         self._longest = longest_s
         self._known_factor = factor
         self._known_gap = 0.0
-        """Longest time between two pieces of the answer before, seconds."""
+        """Longest time between two chunks of the answer before, seconds."""
         self.begin()
 
     def begin(self) -> None:
-        """A new answer."""
+        """Start to measure a new answer."""
         self._first: float | None = None
         self._last = 0.0
         self._measured = 0.0
-        """Seconds of sound that arrived after the first piece, whose making was not timed."""
+        """Seconds of sound after the first chunk, of which nobody knows how long it took."""
         self._gap = 0.0
         self._largest = 0.0
-        """Seconds of sound of the largest piece."""
+        """Seconds of sound of the largest chunk."""
         self.sound = 0.0
         """Seconds of sound of this answer so far."""
 
     def arrived(self, seconds: float, now: float) -> None:
-        """A piece of sound came at the time `now`."""
+        """A chunk of `seconds` of sound came at the time `now`, in seconds of one clock."""
         self.sound += seconds
         self._largest = max(self._largest, seconds)
         if self._first is None:
@@ -60,14 +60,14 @@ class Pace:
         self._last = now
 
     def finish(self) -> None:
-        """The answer is complete: learn its length and its rate."""
+        """The answer is complete: remember its length and its rate for the next."""
         if self.sound:
             self._lengths.append(self.sound)
             self._expected = max(self._lengths)
         self.stop()
 
     def stop(self) -> None:
-        """The answer was broken off: learn its rate only."""
+        """The answer was broken off: remember its rate, its length means nothing."""
         if self._measured:
             self._known_factor, self._known_gap = self.factor, self._gap
 
@@ -85,7 +85,7 @@ class Pace:
     def head_start(self, cushion_s: float) -> float | None:
         """Seconds of unplayed sound from which on the rest comes in time; None: not known yet.
 
-        Before each piece there is a gap to be bridged; on top of it, a machine slower than
+        Before each chunk there is a gap to be bridged; on top of it, a machine slower than
         real time falls behind by its factor's excess over the whole rest of the answer.
         """
         if self.factor is None:

@@ -23,7 +23,7 @@ __all__ = ["Playback", "PlaybackSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class PlaybackSettings:
-    """How careful the playing is."""
+    """How much sound an answer waits for before it is played, and how it is faded."""
 
     cushion_s: float = 0.1
     """Sound to have beyond what the measured rate asks for: a few turns of the scheduler."""
@@ -33,7 +33,7 @@ class PlaybackSettings:
     """No wait is planned for more than that."""
     expected_factor: float | None = None
     """Real-time factor before any was measured. None: the first answer waits for its second
-    piece of sound, which tells."""
+    chunk of sound, which tells."""
     fade_s: float = 0.005
     """Fade where sound is broken off or goes on, long enough to be no click."""
 
@@ -51,7 +51,7 @@ class PlaybackSettings:
 class Playback:
     """The `OutputPort` for a speaker of this machine, which pulls what it is to play.
 
-    One answer after another: `begin`, `push` its pieces, `finish` it, or `stop`.
+    One answer after another: `begin`, `push` its chunks, `finish` it, or `stop`.
     A generating thread may push while the sound system's callback pulls: a lock is held for a
     few microseconds, never while anything waits. Times are seconds of one clock that never
     goes back, such as `time.monotonic()`.
@@ -75,9 +75,9 @@ class Playback:
         )
         self._fade = max(1, round(self.settings.fade_s * rate))
         self._lock = threading.Lock()
-        self._pieces: deque[NDArray[np.float32]] = deque()
+        self._chunks: deque[NDArray[np.float32]] = deque()
         self._ready = 0
-        """Samples in `_pieces`."""
+        """Samples in `_chunks`."""
         self._ending = np.zeros(0, dtype=np.float32)
         """The last samples of what ended, faded; played before anything else."""
         self._faded_in = 0
@@ -104,7 +104,7 @@ class Playback:
         with self._lock:
             if self._state == "idle" or self._complete or not len(samples):
                 return
-            self._pieces.append(samples)
+            self._chunks.append(samples)
             self._ready += len(samples)
             self._pace.arrived(len(samples) / self._rate, now)
             self._start_if_safe()
@@ -200,7 +200,7 @@ class Playback:
             self._state = "playing"
 
     def _run_out(self) -> None:
-        """The sound ends with what is left of it: for good, or an underrun."""
+        """All sound was pulled: the answer is over, or more comes too late, an underrun."""
         self._fade_out()
         if self._complete:
             self._state = "idle"
@@ -209,24 +209,24 @@ class Playback:
             self._state = "waiting"
 
     def _break_off(self) -> None:
-        """Leave nothing but a fade of what plays."""
+        """End the answer: of what plays a fade is left, all the rest is dropped."""
         if self._state == "playing" and self._held_at is None:
             self._fade_out()
         if self._state != "idle" and not self._complete:
             self._pace.stop()
-        self._pieces.clear()
+        self._chunks.clear()
         self._ready, self._held_at = 0, None
         self._state = "idle"
 
     def _fade_out(self) -> None:
-        """The next samples become the ending. While playing, enough for it are held back."""
+        """Make the next samples the ending. `pull` keeps enough of them back for that."""
         sound = self._take(min(self._fade, self._ready))
         falling = np.arange(len(sound), 0, -1, dtype=np.float32) - 1
         self._ending = np.concatenate([self._ending, sound * falling / np.float32(self._fade)])
         self._faded_in = 0
 
     def _play_ending(self, out: NDArray[np.float32]) -> int:
-        """Fill `out` with what there is of an ending; how many samples that were."""
+        """Put what is left of an ending at the start of `out`; return how many samples."""
         count = min(len(out), len(self._ending))
         out[:count], self._ending = self._ending[:count], self._ending[count:]
         return count
@@ -236,10 +236,10 @@ class Playback:
         parts = [np.zeros(0, dtype=np.float32)]
         missing = count
         while missing:
-            piece = self._pieces.popleft()
-            parts.append(piece[:missing])
-            if len(piece) > missing:
-                self._pieces.appendleft(piece[missing:])
+            chunk = self._chunks.popleft()
+            parts.append(chunk[:missing])
+            if len(chunk) > missing:
+                self._chunks.appendleft(chunk[missing:])
             missing -= len(parts[-1])
         out = np.concatenate(parts)
         rising = min(count, self._fade - self._faded_in)

@@ -12,10 +12,10 @@ __all__ = ["PushToTalk"]
 
 
 class PushToTalk:
-    """Microphone blocks and a key in, turns out: the events of `TurnTaker`, without pauses.
+    """Makes turns of microphone blocks and a key; a `TurnPort` that knows no pauses.
 
-    For one thread; holds one turn of sound at most. Of the settings, the pre-roll, the
-    shortest and the longest turn count.
+    For one thread; holds one turn of sound at most. Of the settings it uses the pre-roll, the
+    shortest and the longest turn.
     """
 
     def __init__(self, rate: int, settings: TurnSettings | None = None) -> None:

@@ -123,11 +123,11 @@ class Recording:
             self._thread.join(_CLOSING_S)
 
     def __enter__(self) -> Recording:
-        """Close at the end."""
+        """Return the recording, which the end of the block closes."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
+        """Close the recording."""
         self.close()
 
     def _add(self, job: _Job) -> None:
@@ -168,9 +168,10 @@ class _TooLong(Exception):
 
 
 class _Track:
-    """One WAV file whose header is right after every piece.
+    """One WAV file that can be read after every write, whatever ends the program.
 
-    Not libsndfile: it hides the reason when the system refuses, and keeps sound in memory.
+    It is not written with libsndfile, which hides why the system refuses to write, and keeps
+    sound in memory.
     """
 
     def __init__(self, path: Path, rate: int) -> None:
@@ -226,7 +227,7 @@ class _Track:
             _log.warning("%s: %s", self._file.name, error)
 
     def _extend(self, silence: int) -> None:
-        """Silence takes no place on most file systems."""
+        """Add silence, as a hole in the file: it takes no room on most file systems."""
         if silence > 0:
             self._check(silence)
             self._file.truncate(_HEADER_BYTES + 2 * (self.length + silence))

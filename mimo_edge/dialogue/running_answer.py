@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 from ..generation.events import TurnStats
 from ..prompt.text_tokenizer import split_thinking
-from .events import AnswerHeard, TurnReport
+from .events import AnswerHeard, Notice, TurnReport
 from .model_events import Ended
+from .ports import Wait
 
 __all__ = ["RunningAnswer"]
 
 
 @dataclass
 class RunningAnswer:
-    """From the end of the question to the last sound; all times are of one clock."""
+    """An answer from the end of its question to its last sound; times are of one clock."""
 
     turn: int
     question: NDArray[np.float32]
@@ -29,13 +30,26 @@ class RunningAnswer:
     text: list[str] = field(default_factory=list)
     ended: Ended | None = None
     heard_samples: int = 0
-    """Of its sound, when it was interrupted."""
+    """How many samples of its sound reached the ear before it was interrupted."""
     underruns: int = 0
     told_slow: bool = False
     """Whether the user knows why it does not sound yet."""
 
+    def slow_notice(self, wait: Wait | None) -> Notice | None:
+        """Why it does not sound yet on a machine that is too slow; only the first time."""
+        if wait is None or self.told_slow:
+            return None
+        self.told_slow = True
+        return Notice(
+            text=f"this machine needs {wait.factor:.1f} s for a second of speech; "
+            f"the answer waits about {wait.seconds:.0f} s so that it plays without gaps."
+        )
+
     def heard(self, began: float, *, interrupted: bool, text: str | None = None) -> AnswerHeard:
-        """What the user heard of it; `text` where that is not all. `began` is time zero."""
+        """The event that the answer is over; times count from `began`.
+
+        `text` is what the user heard, thoughts included; None: all that was generated.
+        """
         thinking, said = split_thinking("".join(self.text) if text is None else text)
         start = self.last_sound if self.first_sound is None else self.first_sound
         return AnswerHeard(
@@ -48,7 +62,7 @@ class RunningAnswer:
         )
 
     def report(self, ended: Ended, resident_bytes: int) -> TurnReport:
-        """What it took."""
+        """The event that tells what the turn took."""
         stats = ended.stats
         first = None if self.first_sound is None else self.first_sound - self.asked
         return TurnReport(
@@ -65,7 +79,7 @@ class RunningAnswer:
 
 
 def _rates(stats: TurnStats) -> dict[str, float | None]:
-    """Speeds of a generation, None where nothing was generated."""
+    """The fields of `TurnReport` that are speeds; None where nothing was generated."""
     seconds = stats.generation_seconds
     if not seconds:
         return dict.fromkeys(("real_time_factor", "tokens_per_second", "patches_per_second"))

@@ -35,17 +35,20 @@ __all__ = ["TurnTaker", "VoiceDetector"]
 
 
 class VoiceDetector(Protocol):
-    """What `voice_activity.SileroDetector` does, and what a test can play."""
+    """Says for each short stretch of sound how likely it is speech; see `SileroDetector`."""
 
     def feed(self, block: NDArray[np.float32]) -> list[VoiceChunk]:
-        """Hear samples; return the stretches that became known, in order, without gaps."""
+        """Take samples, float32 [n]; return what became known, stretch by stretch, no gaps."""
 
     def reset(self) -> None:
-        """Start anew: the next stretch begins with the next sample."""
+        """Forget the sound so far: the next stretch begins with the next sample."""
 
 
 class TurnTaker:
-    """Microphone blocks in, turns out. For one thread; holds one turn of sound at most."""
+    """Makes turns of microphone blocks by the user's voice; a `TurnPort`.
+
+    For one thread; holds one turn of sound at most.
+    """
 
     def __init__(
         self,
@@ -80,9 +83,10 @@ class TurnTaker:
         """Position since which the answer is held, until it is known what the sound over it is."""
 
     def certain(self) -> NDArray[np.float32]:
-        """What of the turn in progress will be in it, however it ends: float32 [n], maybe none.
+        """The sound of the turn in progress that belongs to it however it ends: float32 [n].
 
-        A silence may have begun up to `pause_s` ago, and its rest is not yet known.
+        That leaves out the last `pause_s`: a silence may have begun there, of which the turn
+        keeps a short rest only. Without a turn in progress there are 0 samples.
         """
         if self._state == "pause":
             return self._tape.read(self._start, self._speech_end())
@@ -145,7 +149,7 @@ class TurnTaker:
         return self._start
 
     def _step(self, chunk: VoiceChunk) -> list[TurnEvent]:
-        """One chunk, which ends at `_now`."""
+        """Take the detector's next chunk, which ends at `_now`."""
         interrupting = self._model_speaks and self._state in ("idle", "maybe")
         enter = self.settings.barge_in_threshold if interrupting else self.settings.start_threshold
         if chunk.probability >= enter:
@@ -176,14 +180,14 @@ class TurnTaker:
         return []
 
     def _perhaps_start(self, interrupting: bool) -> list[TurnEvent]:
-        """A turn, if there was enough speech for one."""
+        """Start a turn, if there was enough speech for one."""
         if self._voiced < self._samples(self._needed_s(interrupting)):
             return self._perhaps_hold() if interrupting else []
         self._state, self._suspected_at = "speech", None
         return [BargeIn(), TurnStarted()] if interrupting else [TurnStarted()]
 
     def _needed_s(self, interrupting: bool) -> float:
-        """Seconds of voice that make a turn."""
+        """Seconds of voice from which on it is a turn."""
         if not interrupting:
             return self.settings.min_speech_s
         if self._barge_in == "aec" and self._suspected_at is not None:
@@ -191,7 +195,7 @@ class TurnTaker:
         return self.settings.barge_in_speech_s
 
     def _perhaps_hold(self) -> list[TurnEvent]:
-        """Hold the answer once, if there was enough for a suspicion."""
+        """Have the answer held, once, if there was enough speech for a suspicion."""
         enough = self._voiced >= self._samples(self.settings.barge_in_hold_s)
         if self._suspected_at is not None or not enough:
             return []
