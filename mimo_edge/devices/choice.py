@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import DeviceError
-from .portaudio import NoSoundError, library
+from . import portaudio
+from .portaudio import NoSoundError
 
 __all__ = ["DeviceInfo", "Direction", "choose_device", "list_devices"]
 
@@ -52,7 +53,7 @@ def list_devices() -> list[DeviceInfo]:
     Raises:
         MimoEdgeError: sounddevice or PortAudio is missing.
     """
-    sounddevice = library()
+    sounddevice = portaudio.library()
     apis = sounddevice.query_hostapis()
     default_input, default_output = (_index(value) for value in sounddevice.default.device)
     return [
