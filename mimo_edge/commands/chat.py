@@ -142,10 +142,9 @@ def chat(
     reply: Reply | None = "text" if values.pop("text_only") else None
     reply = "thinking" if values.pop("think") else reply
     system, voice = values.pop("system"), values.pop("voice")
-    live = LiveOptions(
-        console, **{name: values.pop(name) for name in LIVE_NAMES}, transcribe=values["transcribe"]
-    )
     transcribe = values.pop("transcribe")
+    asked = {name: values.pop(name) for name in LIVE_NAMES}
+    live = LiveOptions(console=console, transcribe=transcribe, **asked)
     if not inputs:
         live.check(speaks=reply is None)  # before seconds of loading
     with (

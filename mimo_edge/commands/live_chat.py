@@ -6,12 +6,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..devices.choice import choose_device, list_devices
+from ..devices.portaudio import NoSoundError
 from ..dialogue.recording import TRANSCRIPT, check_recording
-from ..dialogue.turn_events import BargeInMode, TurnSettings
 from ..errors import MimoEdgeError
 from ..model import MimoAudio
 from ..session import Session
 from .console import Console, print_table
+from .talk import LiveSettings, talk
 from .view import JsonView, PanelView, PlainView, View
 
 __all__ = ["LIVE_NAMES", "LiveOptions", "show_devices"]
@@ -29,22 +31,18 @@ LIVE_NAMES = (
 """Options of `chat` that recorded turns have no use for."""
 
 
-@dataclass
-class LiveOptions:
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions(LiveSettings):
     """The options of a live conversation; `check` them, then `talk`."""
 
     console: Console
-    input_device: str | None
-    output_device: str | None
-    barge_in: BargeInMode
-    push_to_talk: bool
-    end_silence: float
-    lookahead: int
-    record: Path | None
     plain: bool
-    transcribe: bool
-    recorded: Path | None = None
-    """Folder of the recording, once there is one."""
+
+    @property
+    def recorded(self) -> Path | None:
+        """The folder of the recording, once there is one."""
+        made = self.record is not None and (self.record / TRANSCRIPT).exists()
+        return self.record if made else None
 
     def check(self, *, speaks: bool) -> None:
         """Find out whether there are devices, and whether a recording can be written.
@@ -52,9 +50,6 @@ class LiveOptions:
         Raises:
             MimoEdgeError: there are none, or it cannot.
         """
-        from ..devices.choice import choose_device
-        from ..devices.portaudio import NoSoundError
-
         if self.record is not None:
             check_recording(self.record)
         without = "--input FILE"
@@ -70,26 +65,9 @@ class LiveOptions:
 
     def talk(self, model: MimoAudio, session: Session, *, speaks: bool) -> None:
         """Talk with the model until the user ends the conversation."""
-        from .talk import LiveSettings, talk  # PortAudio is loaded for this alone
-
-        settings = LiveSettings(
-            input_device=self.input_device,
-            output_device=self.output_device,
-            barge_in=self.barge_in,
-            push_to_talk=self.push_to_talk,
-            lookahead=self.lookahead,
-            speaks=speaks,
-            transcribe=self.transcribe,
-            record=self.record,
-            turns=TurnSettings(end_silence_s=self.end_silence),
-        )
         with self.console.busy("warming up"):
-            model.warm_up(settings.lookahead)
-        try:
-            talk(model, session, settings, self._view())
-        finally:
-            if self.record is not None and (self.record / TRANSCRIPT).exists():
-                self.recorded = self.record
+            model.warm_up(self.lookahead)
+        talk(model, session, self, self._view(), speaks=speaks)
 
     def _view(self) -> View:
         if self.console.as_json:
@@ -103,8 +81,6 @@ class LiveOptions:
 
 def show_devices(console: Console) -> None:
     """Microphones and speakers as a table or as lines of JSON."""
-    from ..devices.choice import list_devices
-
     devices = list_devices()
     for device in devices:
         console.record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,33 +36,37 @@ __all__ = ["LiveSettings", "talk"]
 class LiveSettings:
     """How to talk with the model over microphone and speaker."""
 
-    input_device: str | None = None
-    output_device: str | None = None
-    barge_in: BargeInMode = "off"
-    push_to_talk: bool = False
-    lookahead: int | None = None
+    input_device: str | None
+    output_device: str | None
+    barge_in: BargeInMode
+    push_to_talk: bool
+    end_silence: float
+    """Seconds of silence that end a turn."""
+    lookahead: int
     """Mel frames that sound waits for; see `SoundOptions`."""
-    speaks: bool = True
-    """False: answers are text, no speaker is opened."""
-    transcribe: bool = False
+    transcribe: bool
     """Whether questions are written down, each after it was answered."""
-    record: Path | None = None
+    record: Path | None
     """Folder for what both sides said."""
-    turns: TurnSettings = field(default_factory=TurnSettings)
 
 
-def talk(model: MimoAudio, session: Session, settings: LiveSettings, view: View) -> None:
+def talk(
+    model: MimoAudio, session: Session, settings: LiveSettings, view: View, *, speaks: bool
+) -> None:
     """Hold a conversation over microphone and speaker until the user ends it.
+
+    Without `speaks` answers are text and no speaker is opened.
 
     Raises:
         MimoEdgeError: a device, a library or the recording's folder is missing.
     """
     rate, began = model.sample_rate, time.monotonic()
+    turn_settings = TurnSettings(end_silence_s=settings.end_silence)
     # First whatever may be missing: a device that is opened takes the sound from other programs.
     echo = EchoCanceller(rate) if settings.barge_in == "aec" else None
-    push_to_talk = PushToTalk(rate, settings.turns) if settings.push_to_talk else None
+    push_to_talk = PushToTalk(rate, turn_settings) if settings.push_to_talk else None
     turns = push_to_talk or TurnTaker(
-        SileroDetector(rate), rate, settings.turns, barge_in=settings.barge_in
+        SileroDetector(rate), rate, turn_settings, barge_in=settings.barge_in
     )
     with contextlib.ExitStack() as opened:
         recording = None
@@ -73,7 +77,7 @@ def talk(model: MimoAudio, session: Session, settings: LiveSettings, view: View)
                 rate,
                 input_device=settings.input_device,
                 output_device=settings.output_device,
-                speaks=settings.speaks,
+                speaks=speaks,
                 quick=settings.barge_in != "off",
                 echo=echo,
                 recording=recording,
@@ -90,7 +94,7 @@ def talk(model: MimoAudio, session: Session, settings: LiveSettings, view: View)
             teller.emit,
             rate=rate,
             began=began,
-            speaks=settings.speaks,
+            speaks=speaks,
             resident_bytes=lambda: int(psutil.Process().memory_info().rss),
             first_turn=len(session.turns) + 1,
         )
