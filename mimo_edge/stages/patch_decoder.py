@@ -150,6 +150,11 @@ class PatchDecoder:
             feeds = {"x": np.ascontiguousarray(x[:, None], dtype=np.float32)}
             logits = parts.graph.run_stateful(feeds, state, "logits")
             check_numbers("patch decoder", logits)
+            if len(logits) != len(x):
+                raise BadBundleError(
+                    f"the patch decoder answers {len(logits)} of {len(x)} patches: the bundle is "
+                    "damaged; copy it again or convert again."
+                )
             written = [  # codebooks that have a code at this step, and the time it is of
                 (channel, step - delay)
                 for channel, delay in enumerate(config.delays)
