@@ -2,4 +2,4 @@
 
 from mimo_edge.entry import start
 
-start("mimo_edge.commands.cli", "convert")
+start("mimo_edge.commands.convert", "convert")

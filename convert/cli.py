@@ -11,9 +11,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from mimo_edge.bundle.manifest import GRAPHS, Manifest
 from mimo_edge.commands.console import Console, one_line, rich_console
-from mimo_edge.commands.options import TEXT, console_from, output_options
+from mimo_edge.commands.info import print_files
+from mimo_edge.commands.options import TEXT, output_options
 from mimo_edge.measure.check import check_bundle
-from mimo_edge.measure.info import print_files
 from mimo_edge.measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
 
 from .backbone import BACKBONE_TYPES
@@ -117,14 +117,13 @@ def convert_command(
     tokenizer_revision: str | None,
     offline: bool,
     threads: int,
-    **values: Any,
+    console: Console,
 ) -> None:
     """Turn a MiMo-Audio checkpoint into a bundle that mimo_edge runs.
 
     Needs disk for the download, the bundle and, for a quantized backbone, for a bfloat16 copy of
     it; under 4 GB of memory, whatever the model's size.
     """
-    console = console_from(values)
     if tokenizer_revision is None and not Path(tokenizer).is_dir():
         tokenizer_revision = revision
     recipe = get_recipe(recipe_name)

@@ -77,8 +77,10 @@ def test_commands_of_the_readme_exist() -> None:
 
 def test_options_of_the_readme_exist() -> None:
     """Behind a command its own, elsewhere those of any command."""
-    known = {name: _options(command) for name, command in cli.commands.items()}
-    known["convert"] = _options(convert_command)
+    context = click.Context(cli)
+    commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    commands["convert"] = convert_command
+    known = {name: _options(command) for name, command in commands.items() if command is not None}
     for name, rest in re.findall(r"(?:`|^)mimo-edge ([a-z-]+)([^`#]*)", README, re.MULTILINE):
         written = set(re.findall(r"(?<=\s)--[a-z-]+", rest.split("\n\n")[0]))
         assert written <= known[name], (name, written - known[name])

@@ -19,15 +19,7 @@ from ..tasks import Overrides
 from .console import Console
 from .inputs import check_recordings
 from .live_chat import LIVE_NAMES, LiveOptions, show_devices
-from .options import (
-    TEXT,
-    console_from,
-    model_from,
-    model_options,
-    output_options,
-    overrides_from,
-    sampling_options,
-)
+from .options import TEXT, ModelOptions, model_options, output_options, sampling_options
 from .recorded_chat import answer_recordings, answers_folder
 from .signals import deferred
 
@@ -113,42 +105,45 @@ def chat(
     inputs: tuple[str, ...],
     output: Path | None,
     suffix: str,
+    system: str | None,
+    voice: str | None,
+    text_only: bool,
+    think: bool,
+    transcribe: bool,
+    list_devices: bool,
     save_session: Path | None,
     load_session: Path | None,
-    list_devices: bool,
-    **values: Any,
+    options: ModelOptions,
+    overrides: Overrides,
+    console: Console,
+    **live_values: Any,
 ) -> None:
     """Talk with the model: through microphone and speaker, or one recorded turn per --input.
 
     Live, Ctrl-C ends the turn in progress; pressed again, the program.
     """
-    console, overrides = console_from(values), overrides_from(values)
     if list_devices:
         show_devices(console)
         return
     _check_combination(live=not inputs)
-    if load_session is not None and (values["system"] or values["voice"]):
+    live = LiveOptions(console=console, transcribe=transcribe, **live_values)
+    if load_session is not None and (system or voice):
         raise BadInputError(
             "--system and --voice belong to the start of a conversation; "
             "leave them out with --load-session."
         )
-    check_recordings([*inputs, values["voice"]])
+    check_recordings([*inputs, voice])
     if output is not None:
         folder = answers_folder(output, len(inputs), suffix)
         click.get_current_context().with_resource(folder)
     # A recording makes its folder when it begins.
-    if save_session is not None and save_session.parent != values["record"]:
+    if save_session is not None and save_session.parent != live.record:
         check_output(save_session)
-    reply: Reply | None = "text" if values.pop("text_only") else None
-    reply = "thinking" if values.pop("think") else reply
-    system, voice = values.pop("system"), values.pop("voice")
-    transcribe = values.pop("transcribe")
-    asked = {name: values.pop(name) for name in LIVE_NAMES}
-    live = LiveOptions(console=console, transcribe=transcribe, **asked)
+    reply: Reply | None = "thinking" if think else "text" if text_only else None
     if not inputs:
         live.check(speaks=reply is None)  # before seconds of loading
     with (
-        model_from(console, values, "converse") as model,
+        options.load(console, "converse") as model,
         _open_session(model, load_session, reply, system, voice, overrides) as session,
     ):
         speaks = (reply or session.reply) == "speech"

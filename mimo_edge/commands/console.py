@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unicodedata import bidirectional, category
 
 import click
@@ -19,8 +19,10 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from ..engine import Answer, OnText
 from ..json_lines import json_line
+
+if TYPE_CHECKING:  # so that a wrong option is told before the libraries of the model are loaded
+    from ..engine import Answer, OnText
 
 __all__ = [
     "Console",

@@ -1,11 +1,18 @@
-"""Options that commands share, as decorators, and what they are turned into."""
+"""Options that commands share, as decorators, and the objects that commands get of them.
+
+A decorator of `option_group` gives a command one object for all its options: `model_options` a
+`ModelOptions` as the parameter `options`, `sampling_options` the `Overrides` as `overrides`,
+`output_options` the `Console` as `console`.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -22,18 +29,18 @@ __all__ = [
     "AUDIO",
     "OUTPUT",
     "TEXT",
-    "console_from",
+    "ModelOptions",
     "decorate",
-    "model_from",
     "model_options",
+    "option_group",
     "output_options",
-    "overrides_from",
     "sampling_options",
     "threads_option",
 ]
 
 
 AUDIO = click.Path(path_type=str, allow_dash=True)
+"""A recording by its file's name; whether it can be read, `check_recordings` finds out."""
 
 
 class _Text(click.types.StringParamType):
@@ -71,6 +78,62 @@ def decorate(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+def option_group(
+    parameter: str, make: Callable[..., Any], *options: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """Several options as one decorator, whose values reach the command as one object.
+
+    `make` gets the values by the names of the options, and what it returns becomes the command's
+    argument `parameter`.
+    """
+    names = tuple(inspect.signature(make).parameters)
+
+    def with_object(command: Any) -> Any:
+        @functools.wraps(command)
+        def run(**values: Any) -> Any:
+            own = {name: values[name] for name in names}
+            others = {name: value for name, value in values.items() if name not in own}
+            return command(**others, **{parameter: make(**own)})
+
+        return decorate(*options)(run)
+
+    return with_object
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model a command runs, and how, as the options of `model_options` say it."""
+
+    bundle: Path | None
+    """None: the environment's bundle, else the demo model."""
+    threads: int
+    ctx: int | None
+    device: Literal["auto", "cpu", "gpu"]
+    gpu_layers: int
+    repack: bool
+
+    def load(self, console: Console, *abilities: Ability) -> MimoAudio:
+        """The loaded model; `console` says if it is known not to be good at one of `abilities`.
+
+        Raises:
+            MimoEdgeError: there is no such bundle, it does not load, or a number has no meaning.
+        """
+        path = find_bundle(self.bundle)
+        options = RuntimeOptions(
+            threads=self.threads,
+            context=self.ctx,
+            device=self.device,
+            gpu_layers=self.gpu_layers,
+            repack=self.repack,
+        )
+        with console.busy(f"loading {path}"):
+            model = MimoAudio.load(path, options)
+        for ability in abilities:
+            if doubt := doubt_about(model.manifest, ability):
+                console.note(doubt)
+        return model
+
+
 threads_option = click.option(
     "--threads",
     default=0,
@@ -79,7 +142,9 @@ threads_option = click.option(
 )
 """Of every command that runs a model."""
 
-model_options = decorate(
+model_options = option_group(
+    "options",
+    ModelOptions,
     click.option(
         "--model",
         "bundle",
@@ -113,7 +178,9 @@ model_options = decorate(
     ),
 )
 
-sampling_options = decorate(
+sampling_options = option_group(
+    "overrides",
+    Overrides,
     click.option("--seed", type=int, help="Draw the same answer again: same seed, same answer."),
     click.option(
         "--temperature",
@@ -159,40 +226,11 @@ sampling_options = decorate(
     ),
 )
 
-output_options = decorate(
+output_options = option_group(
+    "console",
+    Console,
     click.option("--json", "as_json", is_flag=True, help="Print results as lines of JSON."),
     click.option(
         "-v", "--verbose", count=True, help="Say more about each step; -vv: all there is to say."
     ),
 )
-
-
-def model_from(console: Console, values: dict[str, Any], *abilities: Ability) -> MimoAudio:
-    """Load the model that the options of `model_options` describe; takes them out of `values`.
-
-    Says so if the model is known not to be good at one of `abilities`.
-    """
-    path = find_bundle(values.pop("bundle"))
-    options = RuntimeOptions(
-        threads=values.pop("threads"),
-        context=values.pop("ctx"),
-        device=values.pop("device"),
-        gpu_layers=values.pop("gpu_layers"),
-        repack=values.pop("repack"),
-    )
-    with console.busy(f"loading {path}"):
-        model = MimoAudio.load(path, options)
-    for ability in abilities:
-        if doubt := doubt_about(model.manifest, ability):
-            console.note(doubt)
-    return model
-
-
-def overrides_from(values: dict[str, Any]) -> Overrides:
-    """The overrides among the options of `sampling_options`; takes them out of `values`."""
-    return Overrides(**{field.name: values.pop(field.name) for field in fields(Overrides)})
-
-
-def console_from(values: dict[str, Any]) -> Console:
-    """The console of `output_options`; takes them out of `values`."""
-    return Console(as_json=values.pop("as_json"), verbose=values.pop("verbose"))

@@ -6,22 +6,14 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
 from ..errors import MimoEdgeError
 from ..session import Session
+from ..tasks import Overrides
 from .console import Console, answer_record
-from .options import (
-    TEXT,
-    console_from,
-    model_from,
-    model_options,
-    output_options,
-    overrides_from,
-    sampling_options,
-)
+from .options import TEXT, ModelOptions, model_options, output_options, sampling_options
 from .remedies import with_option
 from .text_input import read_lines
 
@@ -40,14 +32,20 @@ _COMMAND = re.compile("/[a-z]+")
 @model_options
 @sampling_options
 @output_options
-def text(messages: tuple[str, ...], system: str | None, think: bool, **values: Any) -> None:
+def text(
+    messages: tuple[str, ...],
+    system: str | None,
+    think: bool,
+    options: ModelOptions,
+    overrides: Overrides,
+    console: Console,
+) -> None:
     """Chat in text: one turn per MESSAGE, or per line of standard input.
 
     On a terminal it asks for each line; /exit, /quit or Ctrl-D end it, /help says so.
     """
-    console, overrides = console_from(values), overrides_from(values)
     with (
-        model_from(console, values, "converse") as model,
+        options.load(console, "converse") as model,
         model.session(
             reply="thinking" if think else "text", system=system, overrides=overrides
         ) as session,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -13,16 +12,7 @@ from ..model import MimoAudio
 from ..tasks import Overrides
 from .console import Console, answer_record, describe
 from .inputs import check_recordings, label_of, unreadable
-from .options import (
-    AUDIO,
-    TEXT,
-    console_from,
-    model_from,
-    model_options,
-    output_options,
-    overrides_from,
-    sampling_options,
-)
+from .options import AUDIO, TEXT, ModelOptions, model_options, output_options, sampling_options
 from .remedies import with_option
 
 __all__ = ["transcribe"]
@@ -34,23 +24,28 @@ __all__ = ["transcribe"]
 @model_options
 @sampling_options
 @output_options
-def transcribe(audio: tuple[str, ...], instruction: str | None, **values: Any) -> None:
+def transcribe(
+    audio: tuple[str, ...],
+    instruction: str | None,
+    options: ModelOptions,
+    overrides: Overrides,
+    console: Console,
+) -> None:
     """Write down what is said in AUDIO ("-": standard input).
 
     Of several recordings, each text is printed behind the name of its file. One that cannot be
     read is reported and left out; the exit status then is 1.
     """
-    console, overrides = console_from(values), overrides_from(values)
     if len(audio) == 1:
         check_recordings(audio)
-        with model_from(console, values, "transcribe") as model:
+        with options.load(console, "transcribe") as model:
             _transcribe(console, model, audio[0], instruction, overrides)
         return
     faults = unreadable(audio)
     for fault in faults.values():
         console.complain(fault)
     if len(faults) < len(set(audio)):
-        with model_from(console, values, "transcribe") as model:
+        with options.load(console, "transcribe") as model:
             faults = _transcribe_all(console, model, audio, instruction, overrides, faults)
     else:
         _record_all(console, audio, faults)

@@ -1,4 +1,4 @@
-"""`mimo-edge compare`: how far a quantized bundle is from its float32 reference.
+"""How far a quantized bundle is from its float32 reference.
 
 Every stage gets the reference's input, so that the distances do not add up; only `hidden`
 goes through patch encoder and backbone together, as a prompt does.
@@ -10,18 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import read_audio
 from ..bundle.files import load_manifest
 from ..bundle.manifest import Manifest
-from ..commands.console import print_table
-from ..commands.inputs import check_recordings
-from ..commands.options import console_from, output_options, threads_option
 from ..engine import Engine
 from ..errors import BadInputError
 from ..prompt import prompts
@@ -29,17 +24,8 @@ from ..prompt.positions import to_patches
 from ..stages.runtime_options import RuntimeOptions
 from ..stages.sampling import GREEDY
 
-__all__ = ["Distances", "compare", "measure"]
+__all__ = ["Distances", "measure"]
 
-_COLUMNS = (
-    "recipe",
-    "MB",
-    "equal codes per codebook, %",
-    "embeddings",
-    "hidden",
-    "patch codes, %",
-    "waveform",
-)
 _EXACT_PRECISIONS = ("f32", "fp32")
 """The backbone's name of it and the graphs'."""
 _PATCHES = 16
@@ -75,31 +61,6 @@ class _Reference:
     hidden: NDArray[np.float32]
     patch_codes: NDArray[np.int64]
     waveform: NDArray[np.float32]
-
-
-@click.command()
-@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--reference",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The float32 bundle to compare with.",
-)
-@click.option("--audio", "clips", multiple=True, required=True, help="A recording; several times.")
-@threads_option
-@output_options
-def compare(
-    bundles: tuple[Path, ...], reference: Path, clips: tuple[str, ...], threads: int, **values: Any
-) -> None:
-    """Measure how far BUNDLES are from the float32 bundle of the same checkpoint."""
-    console = console_from(values)
-    check_recordings(clips)
-    with console.busy("measuring"):
-        results = measure(reference, bundles, clips, threads=threads)
-    for result in results:
-        console.record(**vars(result))
-    if not console.as_json:
-        print_table(_COLUMNS, map(_row, results))
 
 
 def measure(
@@ -217,15 +178,3 @@ def _relative(pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) 
     difference = sum(float(((found - exact) ** 2).sum(dtype=np.float64)) for found, exact in pairs)
     scale = sum(float((exact**2).sum(dtype=np.float64)) for _, exact in pairs)
     return float(np.sqrt(difference / scale)) if scale else (math.inf if difference else 0.0)
-
-
-def _row(result: Distances) -> tuple[str, ...]:
-    return (
-        result.recipe,
-        f"{result.megabytes:.1f}",
-        " ".join(f"{100 * share:.0f}" for share in result.codes),
-        f"{result.embeddings:.2%}",
-        f"{result.hidden:.2%}",
-        f"{100 * result.patch_codes:.1f}",
-        f"{result.waveform:.2%}",
-    )

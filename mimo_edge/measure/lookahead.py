@@ -1,4 +1,4 @@
-"""`mimo-edge lookahead`: what it costs to let speech be heard early.
+"""What it costs to let speech be heard early.
 
 The vocoder looks ahead. Sound that does not wait for all that it could see comes earlier and
 differs from the offline decode; this measures by how much, on recordings that are encoded and
@@ -10,27 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import read_audio
-from ..bundle.default_bundle import find_bundle
-from ..commands.console import print_table
-from ..commands.inputs import check_recordings
-from ..commands.options import console_from, output_options, threads_option
 from ..engine import Engine
 from ..errors import BadInputError
 from ..generation.sound import push_sizes
 from ..stages.audio_tokenizer import DecoderStream
-from ..stages.runtime_options import RuntimeOptions
 
-__all__ = ["LookaheadCost", "log_spectral_distance", "lookahead", "measure_lookahead"]
+__all__ = ["LookaheadCost", "log_spectral_distance", "measure_lookahead", "seam_jumps"]
 
-_DEFAULT = (16, 32, 48, 80, 160)
 _NEAR_S = 0.005
 """On each side of a seam, what its jump is compared with."""
 _QUIET = 1e-4
@@ -39,15 +30,6 @@ _FLOOR = 1e-3
 """Of the largest magnitude, below which spectra are taken as equal (-60 dB)."""
 
 Wave = NDArray[np.float32]
-_COLUMNS = (
-    "lookahead",
-    "sound later by, ms",
-    "from offline, dB",
-    "from full lookahead, dB",
-    "jump at seams",
-    "largest",
-    "s per s of speech",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,57 +43,14 @@ class LookaheadCost:
     offline_distance: float
     """Log-spectral distance to the offline decode, dB."""
     full_distance: float
-    """The same to the stream with full lookahead: what of it is the lookahead's."""
+    """Log-spectral distance to the stream that waits for all it can see, dB: the part of the other
+    distance that is due to the short wait."""
     seam_jump: float
     """Mean step between the samples on both sides of a seam over that near it: 1 is no click."""
     largest_jump: float
     """The largest of these ratios."""
     cost: float
     """Seconds of work per second of speech; the best of the runs."""
-
-
-@click.command()
-@click.argument("bundle", required=False, type=click.Path(path_type=Path))
-@click.option("--audio", "clips", multiple=True, required=True, help="A recording; several times.")
-@click.option(
-    "--frames",
-    multiple=True,
-    type=int,
-    default=_DEFAULT,
-    show_default=True,
-    help="Lookahead in mel frames of 10 ms; several times.",
-)
-@click.option("--push", default=5, show_default=True, help="Patches that are decoded at once.")
-@click.option(
-    "--runs",
-    default=3,
-    show_default=True,
-    help="How often each lookahead is measured; the fastest counts.",
-)
-@threads_option
-@output_options
-def lookahead(
-    bundle: Path | None,
-    clips: tuple[str, ...],
-    frames: tuple[int, ...],
-    push: int,
-    runs: int,
-    threads: int,
-    **values: Any,
-) -> None:
-    """Measure how well BUNDLE speaks when its sound is decoded early."""
-    console = console_from(values)
-    check_recordings(clips)
-    with console.busy("measuring"):
-        engine = Engine.load(find_bundle(bundle), RuntimeOptions(threads=threads, context=64))
-        try:
-            results = measure_lookahead(engine, clips, frames, push=push, runs=runs)
-        finally:
-            engine.close()
-    for result in results:
-        console.record(**vars(result))
-    if not console.as_json:
-        print_table(_COLUMNS, map(_row, results))
 
 
 def measure_lookahead(
@@ -217,15 +156,3 @@ def log_spectral_distance(found: Wave, expected: Wave, window_size: int) -> floa
 def _windows(wave: Wave, size: int) -> Wave:
     padded = np.pad(wave, (0, max(0, size - len(wave))))
     return np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 4]
-
-
-def _row(cost: LookaheadCost) -> tuple[str, ...]:
-    return (
-        str(cost.lookahead),
-        f"{1000 * cost.delay_seconds:.0f}",
-        f"{cost.offline_distance:.3f}",
-        f"{cost.full_distance:.3f}",
-        f"{cost.seam_jump:.2f}",
-        f"{cost.largest_jump:.1f}",
-        f"{cost.cost:.3f}",
-    )

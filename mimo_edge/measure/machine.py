@@ -15,7 +15,10 @@ from ..system.cores import fast_cores
 from ..system.spare_cores import SpareCores
 from .memory_speed import measure_bandwidth
 
-__all__ = ["Machine", "look_at_machine"]
+__all__ = ["BUSY_CORES", "Machine", "look_at_machine"]
+
+BUSY_CORES = 0.2
+"""Of other programs, above which times are not this machine's best; an idle desktop needs less."""
 
 
 @dataclass(frozen=True, kw_only=True)

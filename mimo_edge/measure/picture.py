@@ -1,30 +1,24 @@
-"""`mimo-edge picture`: spectrograms of recordings, one above the other, as a PNG."""
+"""Spectrograms of recordings, one above the other, as a picture."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..atomic import atomic_output, check_output
-from ..audio import read_at
-from ..commands.console import one_line
-from ..commands.inputs import check_recordings
-from ..errors import BadInputError, MissingPackageError
+from ..errors import MissingPackageError
 
-__all__ = ["picture", "spectrogram"]
+__all__ = ["RATE", "spectrogram", "stack"]
 
-_RATE = 24_000
+RATE = 24_000
+"""Hz of the samples that are drawn."""
 _WINDOW, _HOP = 1024, 240
 _HEIGHT = 256
 """Pixels of one spectrogram: 0 at the bottom to 8 kHz at the top."""
 _TOP_HZ = 8000
 _RANGE_DB = 70.0
-_LONGEST_S = 600
-"""60,000 pixels of width; many programs do not open larger pictures."""
 _BLOCK = 1000
 """Columns that are computed at once."""
 _LABEL = 16
@@ -34,33 +28,11 @@ _COLOURS = np.array(
 """Quiet to loud."""
 
 
-@click.command()
-@click.argument("recordings", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The picture, a .png file.",
-)
-def picture(recordings: tuple[str, ...], output: Path) -> None:
-    """Draw the spectrograms of RECORDINGS, up to 8 kHz, one pixel per 10 ms."""
-    if output.suffix != ".png":
-        raise BadInputError(f"{output}: pictures are written as .png; give such a name.")
-    check_output(output)
-    check_recordings(recordings)
-    heard = [read_at(path, _RATE, longest_s=_LONGEST_S) for path in recordings]
-    image = _stack([(Path(sound.name).name, spectrogram(sound.samples)) for sound in heard])
-    with atomic_output(output) as file:
-        image.save(file, "PNG")
-    click.echo(one_line(f"{output}: {len(recordings)} spectrograms"))
-
-
 def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Samples at 24 kHz → colours uint8 [256, columns, 3], 10 ms per column."""
     padded = np.pad(samples, _WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
-    bins = np.linspace(0, _TOP_HZ / _RATE * _WINDOW, _HEIGHT).astype(int)[::-1]
+    bins = np.linspace(0, _TOP_HZ / RATE * _WINDOW, _HEIGHT).astype(int)[::-1]
     magnitude = np.empty((_HEIGHT, len(frames)), dtype=np.float32)
     for first in range(0, len(frames), _BLOCK):
         part = np.fft.rfft(frames[first : first + _BLOCK] * np.hanning(_WINDOW), axis=1)
@@ -72,17 +44,19 @@ def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
-def _stack(rows: list[tuple[str, NDArray[np.uint8]]]) -> Any:
-    """Spectrograms under their names."""
+def stack(rows: Sequence[tuple[str, NDArray[np.uint8]]]) -> Any:
+    """One Pillow image of several (name, spectrogram), each under its name.
+
+    Raises:
+        MissingPackageError: Pillow is not installed.
+    """
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
         raise MissingPackageError(
             "drawing needs Pillow; install it with `pip install 'mimo-edge[picture]'`."
         ) from error
-    labels = [
-        f"{name}, {pixels.shape[1] * _HOP / _RATE:.2f} s, 0 to 8 kHz" for name, pixels in rows
-    ]
+    labels = [f"{name}, {pixels.shape[1] * _HOP / RATE:.2f} s, 0 to 8 kHz" for name, pixels in rows]
     texts = [ImageFont.load_default().getbbox(label)[2] for label in labels]
     width = max(*(pixels.shape[1] for _, pixels in rows), *(int(text) + 4 for text in texts))
     image = Image.new("RGB", (width, len(rows) * (_HEIGHT + _LABEL)), "white")

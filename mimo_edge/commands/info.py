@@ -1,0 +1,173 @@
+"""`mimo-edge info`: what is in a bundle, and what this machine will do with it.
+
+Also, before anything is downloaded, what the released 7B model would need of this machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ..bundle.default_bundle import find_bundle
+from ..bundle.files import load_manifest
+from ..bundle.manifest import Manifest
+from ..measure.info import (
+    Needs,
+    ReleasedNeeds,
+    needs_of_bundle,
+    needs_of_released,
+    verify_files,
+)
+from ..measure.machine import BUSY_CORES, Machine, look_at_machine
+from ..measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
+from ..stages.machine_needs import speed_verdict
+from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
+from .console import Console, one_line, print_table
+from .options import output_options
+
+__all__ = ["info", "print_files"]
+
+_EXPLANATION = f"""\
+Disk: {CHECKPOINT_BYTES / 1e9:.0f} GB of download, {INTERMEDIATE_BYTES / 1e9:.1f} GB while it is \
+converted (deleted then), and the bundle.
+The times are estimates from the memory's speed; hearing comes on top. Where they are longer
+than the speech, an answer begins after a wait. Nobody has run the released weights with this
+program yet."""
+
+
+@click.command()
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--ctx",
+    type=int,
+    show_default=f"{DEFAULT_CONTEXT}, or what the model was trained for",
+    help="Longest conversation, in positions.",
+)
+@click.option("--verify", is_flag=True, help="Read every file and compare its hash.")
+@output_options
+def info(bundle: Path | None, ctx: int | None, verify: bool, console: Console) -> None:
+    """Show what is in BUNDLE and what this machine will do with it."""
+    path = find_bundle(bundle)
+    manifest = load_manifest(path)
+    if verify:
+        with console.busy("hashing"):
+            verify_files(path, manifest)
+    options = RuntimeOptions(context=ctx)
+    positions = options.context_for(manifest.backbone)
+    with console.busy("measuring the memory's speed"):
+        machine = look_at_machine(options)
+    own = needs_of_bundle(manifest, machine, options, positions)
+    released = needs_of_released(machine)
+    console.record(
+        manifest=asdict(manifest),
+        machine=asdict(machine),
+        **vars(own),
+        released=[vars(needs) for needs in released],
+    )
+    if console.as_json:
+        return
+    click.echo(one_line(f"{manifest.name}, recipe {manifest.recipe}: {path}"))
+    print_files(manifest)
+    if verify:
+        click.echo("every file has the hash that the manifest lists")
+    click.echo(one_line(_origin_line(manifest)))
+    click.echo(_model_lines(manifest))
+    click.echo(_machine_lines(machine))
+    click.echo(_own_lines(own, positions))
+    _print_released(released)
+    if machine.busy_cores > BUSY_CORES:
+        console.note(
+            f"other programs kept {machine.busy_cores:.1f} cores busy meanwhile, so the times are "
+            "too long; close them and look again."
+        )
+
+
+def print_files(manifest: Manifest) -> None:
+    """A table of files, sizes and bits per weight."""
+    rows = []
+    for file in manifest.files:
+        part = file.name.split(".")[0]
+        rows.append(
+            (
+                file.name,
+                manifest.precisions.get(part, "f32"),
+                f"{file.size / 1e6:.2f}",
+                f"{file.parameters / 1e6:.2f}" if file.parameters else "",
+                f"{8 * file.size / file.parameters:.2f}" if file.parameters else "",
+            )
+        )
+    total = sum(file.size for file in manifest.files)
+    weights = sum(file.parameters for file in manifest.files)
+    bits = f"{8 * total / weights:.2f}" if weights else ""
+    rows.append(("all", "", f"{total / 1e6:.2f}", f"{weights / 1e6:.2f}", bits))
+    print_table(("file", "stored as", "MB", "million weights", "bits per weight"), rows)
+
+
+def _origin_line(manifest: Manifest) -> str:
+    """The checkpoints that the bundle was made from, with the commit of those of a hub."""
+    found = {file.name.rpartition("/")[0]: file.revision for file in manifest.source}
+    names = (f"{name} at {commit}" if commit else name for name, commit in found.items())
+    return f"made from {' and '.join(names) or 'an unknown checkpoint'}"
+
+
+def _model_lines(manifest: Manifest) -> str:
+    audio, patch, backbone = manifest.audio, manifest.patch, manifest.backbone
+    steps = audio.sample_rate / audio.samples_per_step
+    silent = "" if manifest.speaks else "\nit only listens: converted without its speaking half"
+    return (
+        f"audio: {audio.sample_rate} Hz, {steps:g} code steps/s, {patch.channels} of "
+        f"{audio.num_quantizers} codebooks, patches of {patch.group_size} steps "
+        f"({1000 * patch.group_size / steps:g} ms)\n"
+        f"backbone: {backbone.layers} layers of {backbone.hidden_size}, vocabulary "
+        f"{backbone.vocab_size}, context up to {backbone.max_positions} positions{silent}"
+    )
+
+
+def _machine_lines(machine: Machine) -> str:
+    where = "GPU" if machine.backbone_on_gpu else "processor"
+    speed = (
+        f"read at {machine.bandwidth / 1e9:.0f} GB/s"
+        if machine.bandwidth
+        else "too full to measure its speed"
+    )
+    disk = (
+        f"; {machine.disk_free / 1e9:.0f} GB of disk free here"
+        if machine.disk_free is not None
+        else ""
+    )
+    return (
+        f"this machine: {machine.threads} threads, backbone on the {where}, "
+        f"{machine.memory_total / 1e9:.1f} GB of memory ({machine.memory_available / 1e9:.1f} "
+        f"free), {speed}{disk}"
+    )
+
+
+def _own_lines(own: Needs, positions: int) -> str:
+    need, seconds = own.memory, own.seconds_per_second_of_speech
+    lines = (
+        f"needs about {sum(need.values()) / 1e9:.2f} GB: weights {need['weights'] / 1e9:.2f}, "
+        f"cache of {positions} positions {need['cache'] / 1e9:.2f}, "
+        f"buffers {need['buffers'] / 1e9:.2f}; {own.fits}"
+    )
+    if seconds is not None:
+        lines += (
+            f"\na second of its speech takes about {seconds:.1f} s: {speed_verdict(seconds)} "
+            "(an estimate; `mimo-edge bench` measures)"
+        )
+    return lines
+
+
+def _print_released(released: list[ReleasedNeeds]) -> None:
+    """The table for whoever has not downloaded the 7B model yet."""
+    click.echo("\nThe released 7B model would need of this machine:")
+    rows = []
+    for needs in released:
+        seconds = needs.seconds_per_second_of_speech
+        memory = f"{needs.memory / 1e9:.1f} GB, {needs.fits.split(':')[0]}"
+        spoken = "not known" if seconds is None else f"{seconds:.1f} s, {needs.speed}"
+        rows.append((needs.recipe, spoken, memory, f"{needs.disk / 1e9:.0f} GB"))
+    columns = ("recipe", "for a second of speech", "memory", "disk to convert")
+    print_table(columns, rows, left=columns[1:3])
+    click.echo(_EXPLANATION)
