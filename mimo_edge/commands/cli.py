@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from .program import run_command
+from .signals import deadly
 
 __all__ = ["cli", "main"]
 
@@ -44,7 +45,8 @@ class _Commands(click.Group):
         """The command of this name, or None."""
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f".{_COMMANDS[cmd_name]}", __package__)
+        with deadly():
+            module = importlib.import_module(f".{_COMMANDS[cmd_name]}", __package__)
         command: click.Command = getattr(module, _FUNCTIONS.get(cmd_name, cmd_name))
         return command
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["deferred", "unwind"]
+__all__ = ["deadly", "deferred", "unwind"]
 
 _ENDING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
@@ -55,6 +55,24 @@ def deferred() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         for number in waiting:
             signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def deadly() -> Iterator[None]:
+    """In the block, Ctrl-C and those signals end the process at once: for imports.
+
+    There is nothing to put away yet, and an exception in the middle of the import of a library
+    in C may get lost there.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_ENDING)}
+    heard = {number: handler for number, handler in before.items() if callable(handler)}
+    try:
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
+        yield
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
 
 
 class _Unwinding:
