@@ -49,7 +49,10 @@ def convert(
     progress: Progress | None = None,
     verify: Callable[[Path, Manifest], None] | None = None,
 ) -> Manifest:
-    """Write the bundle `out`; see `claim` and `convert_into`.
+    """Convert two checkpoints into the bundle `out`, which is there whole or not at all.
+
+    A bundle that is there already is replaced with `force`. `progress` is told the stage, the
+    bytes done and all bytes; `verify` gets the finished folder before it takes its place.
 
     Raises:
         MimoEdgeError: `out` is in the way, the disk is full, or a part cannot be made.

@@ -47,7 +47,7 @@ class Checkpoint:
         tensors: Mapping[str, TensorInfo],
         weight_files: tuple[Path, ...],
     ) -> None:
-        """Use `Checkpoint.open`."""
+        """Of parts that were read already; `Checkpoint.open` reads them."""
         self.folder = folder
         self.config = config
         self._tensors = dict(tensors)
@@ -81,7 +81,7 @@ class Checkpoint:
         return cls(folder, config, tensors, (*files, *sorted(shards)))
 
     def names(self) -> list[str]:
-        """All tensors, sorted."""
+        """The names of all tensors, sorted."""
         return sorted(self._tensors)
 
     def __contains__(self, name: object) -> bool:

@@ -198,7 +198,7 @@ class _Reporter:
             self._console.note(f"{stage}: {size}{seconds:.1f} s")
 
     def verify(self, folder: Path, manifest: Manifest, threads: int) -> None:
-        """Run the finished bundle; see `mimo_edge.measure.check`."""
+        """Load the finished bundle and run every part once, before it takes its place."""
         self.progress("verifying", 0, 1)
         self.verdict = check_bundle(folder, manifest, threads=threads)
         self.progress("verifying", 1, 1)

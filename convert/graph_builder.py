@@ -46,7 +46,7 @@ class GraphBuilder:
     def output(
         self, value: ir.Value, name: str, dtype: str, shape: Sequence[int | str]
     ) -> ir.Value:
-        """Declare a graph output."""
+        """Declare `value` as an output of the graph, by this name; strings are free dimensions."""
         value = self.op("Identity", value)
         value.name = name
         value.dtype = ir.DataType[dtype.upper()]
@@ -136,7 +136,7 @@ class GraphBuilder:
             raise _unwrapped(error) from error
 
     def weight_bytes(self) -> int:
-        """Size of all initializers."""
+        """Bytes of all weights and constants, before anything is written."""
         return sum(
             value.const_value.nbytes
             for value in self._initializers.values()
@@ -150,7 +150,7 @@ class GraphBuilder:
         return self.op("Reshape", x, self.constant(shape))
 
     def transpose(self, x: ir.Value, perm: Sequence[int]) -> ir.Value:
-        """Permute the dimensions."""
+        """Put the dimensions into another order, as NumPy's `transpose` does."""
         return self.op("Transpose", x, perm=list(perm))
 
     def dim(self, x: ir.Value, axis: int) -> ir.Value:
@@ -158,7 +158,7 @@ class GraphBuilder:
         return self.op("Shape", x, start=axis, end=axis + 1)
 
     def scalar(self, x: ir.Value) -> ir.Value:
-        """[1] → []."""
+        """The only element of an array [1], as a scalar []."""
         return self.op("Squeeze", x, self.constant([0]))
 
     def slice(
@@ -172,11 +172,11 @@ class GraphBuilder:
         return self.op("Slice", x, first, last, self.constant([axis]))
 
     def split(self, x: ir.Value, sizes: Sequence[int], axis: int) -> Sequence[ir.Value]:
-        """Cut along an axis."""
+        """Cut an array into pieces of these sizes along an axis."""
         return self.ops("Split", x, self.constant(sizes), outputs=len(sizes), axis=axis)
 
     def concat(self, parts: Sequence[ir.Value], axis: int) -> ir.Value:
-        """Join along an axis."""
+        """Join arrays along an axis."""
         return self.op("Concat", *parts, axis=axis)
 
     def range(self, limit: ir.Value) -> ir.Value:
@@ -184,7 +184,7 @@ class GraphBuilder:
         return self.op("Range", self.constant(0), self.scalar(limit), self.constant(1))
 
     def cast(self, x: ir.Value, dtype: str) -> ir.Value:
-        """Convert the element type."""
+        """The values as another element type."""
         return self.op("Cast", x, to=int(ir.DataType[dtype.upper()]))
 
     def _initializer(self, name: str, tensor: ir.TensorProtocol) -> ir.Value:

@@ -11,6 +11,9 @@ w4          4 bits per block of 32         float32 *            MatMulNBits
 
 * quantized to 8 bits per block inside the kernel where that is faster.
 
+`int8` rounds the activations of all rows of a call with one scale, so that a row's result
+depends a little on the rows beside it; everywhere else each row is computed by itself.
+
 For every block the kernel reads a scale and an offset, 64 bits: in blocks of 32, 8 bits
 become 10 per weight, in blocks of 128 they become 8.5, and sums are interrupted less often.
 At 4 bits the error counts for more. Rows that 128 does not divide have blocks of 64 or 32.

@@ -36,6 +36,7 @@ def build_patch_decoder(
     layers = config.local_layers
     x = graph.input("x", "float", ["batch", "positions", config.local_dim])
     past = graph.input("past", "float", [layers, 2, "batch", heads, "steps", head_dim])
+    # A step's rotation depends on its number in the patch: the steps in the cache come before it.
     here = graph.op("Add", graph.range(graph.dim(x, 1)), graph.dim(past, 4))
     rope = rope_tables(graph, here, head_dim, config.rope_theta)
     caches = [

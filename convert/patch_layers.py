@@ -84,7 +84,7 @@ def _add_and_norm(
 def _mlp(
     graph: GraphBuilder, weights: Weights, x: ir.Value, prefix: str, precision: Precision
 ) -> ir.Value:
-    """down(SiLU(gate) · up)."""
+    """The gated feed-forward layer: down(SiLU(gate(x)) · up(x))."""
     names = [f"{prefix}.gate_proj.weight", f"{prefix}.up_proj.weight"]
     both = linear(graph, weights, x, names, precision)
     width = weights.shape(names[0])[0]

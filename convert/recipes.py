@@ -35,7 +35,10 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Precisions by part; see `linear.Precision` and `backbone.BACKBONE_TYPES`."""
+    """How precisely each part of a bundle is stored.
+
+    The backbone has one of `backbone.BACKBONE_TYPES`, a graph one of `linear.PRECISIONS`.
+    """
 
     name: str
     purpose: str
@@ -54,7 +57,7 @@ class Recipe:
 
     @property
     def graphs(self) -> tuple[str, ...]:
-        """The graphs that are made."""
+        """Names of the graphs that are made: all, or those that listening takes."""
         return tuple(name for name in GRAPHS if self.speaks or name not in SPEAKING_PARTS)
 
 

@@ -96,7 +96,7 @@ def check_room_for_downloads(
 
 
 def describe(needs: Sequence[Need]) -> str:
-    """The needs in a line."""
+    """The needs in one line, for a person: how much for what."""
     return ", ".join(f"{_gigabytes(need.size)} for {need.what}" for need in needs)
 
 

@@ -158,7 +158,7 @@ class ShapesOnly:
         return self._shapes[name]
 
     def array(self, name: str) -> NDArray[np.float32]:
-        """There are no values."""
+        """Raise LookupError: shapes are all there is."""
         raise LookupError(f"{name} has no values here")
 
 

@@ -34,7 +34,7 @@ _STRICT = ConfigDict(extra="ignore", strict=True)
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerFiles:
-    """What the files say."""
+    """Vocabulary, merges and added tokens of a text tokenizer, as its files list them."""
 
     path: Path
     """The file to name when something does not fit."""

@@ -25,7 +25,7 @@ __all__ = ["check_backbone"]
 
 _LONGEST_TOKEN = 4096
 _WIDEST = 1 << 20
-"""Of a feed-forward layer."""
+"""Numbers in a feed-forward layer, several times what the largest models have."""
 _CONTROL = 3
 _TOKEN_TYPES = (1, _CONTROL, 5)
 """Normal, control and unused of llama.cpp's `llama_token_type`: tokens of other types would be

@@ -64,7 +64,7 @@ class GgufTensor:
     offset: int
     """Its first byte in the file."""
     size: int
-    """Bytes."""
+    """Bytes that it takes in the file."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _MOST_COMPUTED = 1 << 24
 _LARGEST_INTEGER = 1 << 24
 _LARGEST_FACTOR = 1 << 12
 _TO_THE_END = np.iinfo(np.int64).max
-"""As the end of a slice."""
+"""How ONNX writes the end of a slice that takes all the rest."""
 _FLOAT, _INTEGERS, _BOOL = 1, (2, 3, 6, 7), 9
 """ONNX's numbers for types of values."""
 _INT64 = 7
@@ -60,7 +60,7 @@ _OPERATORS: Mapping[str, tuple[str, ...]] = {
     f"{_MICROSOFT}RotaryEmbedding": ("num_heads", "interleaved"),
     f"{_MICROSOFT}SkipSimplifiedLayerNormalization": ("epsilon",),
 }
-"""Operator → its attributes."""
+"""Operator → the attributes that it may have."""
 _BOUNDS: Mapping[str, tuple[float, float]] = {
     "K": (1, 1 << 20),
     "N": (1, 1 << 20),

@@ -79,7 +79,7 @@ class BundleFile:
 
     name: bounds.Name
     size: bounds.Bytes
-    """Bytes."""
+    """Bytes, which are compared whenever the bundle is loaded."""
     sha256: bounds.Hash
     sample: bounds.Hash
     """Hash of a few blocks of the file, quick enough to check at every load."""
@@ -226,7 +226,7 @@ class Manifest:
 
     @property
     def backbone_bytes(self) -> int:
-        """Size of the backbone's file."""
+        """Bytes of the backbone's file."""
         return next(file.size for file in self.files if file.name == BACKBONE_FILE)
 
     def fingerprint(self) -> str:

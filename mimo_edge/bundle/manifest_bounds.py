@@ -45,15 +45,15 @@ Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Bytes = Annotated[int, Field(ge=0, le=1 << 44)]
 
 Rate = Annotated[int, Field(ge=1000, le=768_000)]
-"""Hz."""
+"""Sample rate in Hz."""
 Frequency = Annotated[float, Field(ge=0, le=384_000, allow_inf_nan=False)]
-"""Hz."""
+"""Edge of a filter in Hz."""
 Samples = Annotated[int, Field(ge=1, le=16_384)]
-"""Of a window, or from one to the next."""
+"""Samples of a window, or from one window to the next."""
 Mels = Annotated[int, Field(ge=1, le=512)]
 Stride = Annotated[int, Field(ge=1, le=1024)]
 Reach = Annotated[int, Field(ge=-1, le=1 << 16)]
-"""Frames; -1: all."""
+"""Mel frames that a frame's sound depends on to one side; -1 stands for all."""
 
 Width = Annotated[int, Field(ge=1, le=1 << 16)]
 Layers = Annotated[int, Field(ge=1, le=512)]

@@ -41,7 +41,11 @@ def check_manifest(manifest: Manifest) -> None:
 
 
 def check_dimensions(audio: AudioConfig, patch: PatchConfig) -> None:
-    """As `check_manifest`, of these parts alone."""
+    """Compare the dimensions of the model with what each may be, and with each other.
+
+    Raises:
+        ValueError: names the first that cannot be, as a part of a sentence.
+    """
     validate(AudioConfig, asdict(audio))
     validate(PatchConfig, asdict(patch))
     _raise_first(_audio(audio), _patch(patch, audio))

@@ -52,13 +52,13 @@ class OnnxTensor:
 
     @property
     def size(self) -> int:
-        """Number of values."""
+        """How many numbers it holds."""
         return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class OnnxNode:
-    """One operator."""
+    """One operation of a graph."""
 
     operator: str
     """With its domain in front if it is not ONNX's own: `com.microsoft.MatMulNBits`."""

@@ -125,7 +125,7 @@ class ArrayFile:
         self._archive.close()
 
     def __enter__(self) -> ArrayFile:
-        """Itself."""
+        """The open file, which the end of the block closes."""
         return self
 
     def __exit__(
@@ -134,7 +134,7 @@ class ArrayFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close the file."""
         self.close()
 
     def _array(

@@ -121,7 +121,10 @@ class Graph:
         return np.asarray(result[0].numpy())
 
     def fresh_state(self, feeds: Sequence[str], **sizes: int) -> GraphState:
-        """Zeros for every input but `feeds`; free dimensions get their `sizes`, or are empty."""
+        """The state before the first run: zeros for every input but those named in `feeds`.
+
+        A free dimension has the size given for its name in `sizes`, or else 0: an empty cache.
+        """
         values = {}
         for name, value in self.inputs.items():
             if name not in feeds:
@@ -135,11 +138,11 @@ class Graph:
         self._session.close()
 
     def __enter__(self) -> Graph:
-        """Itself."""
+        """The loaded graph, which the end of the block frees."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
+        """Free the graph's memory."""
         self.close()
 
     @contextlib.contextmanager
@@ -222,7 +225,7 @@ def _next_name(name: str) -> str:
 
 
 def _contract(name: str) -> dict[str, Any]:
-    """What a graph has to be like; see `onnx/README.md`."""
+    """The inputs and outputs that a graph must have, as `onnx/README.md` describes them."""
     return dict(json.loads((CONTRACTS / f"{name}.json").read_text(encoding="utf-8")))
 
 

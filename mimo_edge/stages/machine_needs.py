@@ -34,7 +34,7 @@ _CACHED_BYTES = 1 << 28
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSize:
-    """What of a model a machine has to hold and to read."""
+    """How much a machine has to hold for a model, and to read while the model speaks."""
 
     weights: int
     """Bytes of all files, mapped into memory."""
@@ -43,7 +43,7 @@ class ModelSize:
     per_patch: int
     """Bytes of the patch encoder and of all steps of the patch decoder that one patch reads."""
     patches_per_second: float
-    """Of speech."""
+    """Patches in a second of speech."""
     cached_values: int
     """Numbers in the KV cache per position."""
 
