@@ -1,7 +1,4 @@
-"""Turn-taking on scripted voice: the signal's value is the probability of speech.
-
-At 1000 Hz a chunk of 32 ms is 32 samples, and positions are milliseconds.
-"""
+"""When a turn begins, pauses and ends."""
 
 from __future__ import annotations
 
@@ -12,12 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from mimo_edge.audio.voice_activity import SileroDetector, VoiceChunk
+from mimo_edge.audio.voice_activity import SileroDetector
 from mimo_edge.dialogue.turn_events import (
-    BargeIn,
-    BargeInDismissed,
     BargeInMode,
-    BargeInSuspected,
     PauseStarted,
     SpeechResumed,
     TurnEvent,
@@ -28,53 +22,20 @@ from mimo_edge.dialogue.turn_events import (
 from mimo_edge.dialogue.turns import TurnTaker
 from mimo_edge.errors import MimoEdgeError
 
-RATE = 1000
-CHUNK = 32
-QUIET, UNSURE, VOICE = 0.1, 0.45, 0.9
+from .scripted_voice import (
+    CHUNK,
+    QUIET,
+    RATE,
+    UNSURE,
+    VOICE,
+    WHOLE_TURN,
+    kinds,
+    signal,
+    taker,
+    timeline,
+)
+
 DEMO = Path(__file__).parents[1] / "data" / "demo"
-
-
-class Scripted:
-    """A detector that believes the samples: a chunk's mean is its probability."""
-
-    def __init__(self) -> None:
-        self.pending = np.zeros(0, dtype=np.float32)
-
-    def feed(self, block: np.ndarray) -> list[VoiceChunk]:
-        self.pending = np.concatenate([self.pending, block])
-        count = len(self.pending) // CHUNK
-        chunks = self.pending[: count * CHUNK].reshape(count, CHUNK)
-        self.pending = self.pending[count * CHUNK :]
-        return [VoiceChunk(float(chunk.mean()), CHUNK) for chunk in chunks]
-
-    def reset(self) -> None:
-        self.pending = self.pending[:0]
-
-
-def signal(*parts: tuple[float, int]) -> np.ndarray:
-    """float32 [samples] of (probability, chunks)."""
-    return np.concatenate([np.full(n * CHUNK, p, dtype=np.float32) for p, n in parts])
-
-
-def taker(barge_in: BargeInMode = "off", **settings: float) -> TurnTaker:
-    return TurnTaker(Scripted(), RATE, TurnSettings(**settings), barge_in=barge_in)
-
-
-def kinds(events: list[TurnEvent]) -> list[type]:
-    return [type(event) for event in events]
-
-
-def timeline(listener: TurnTaker, sound: np.ndarray) -> list[tuple[int, type]]:
-    """(chunks heard until then, kind) of every event."""
-    chunks = sound.reshape(-1, CHUNK)
-    return [
-        (number, type(event))
-        for number, chunk in enumerate(chunks, 1)
-        for event in listener.feed(chunk)
-    ]
-
-
-WHOLE_TURN = [TurnStarted, PauseStarted, TurnFinished]
 
 
 def test_a_turn_has_its_pre_roll_and_a_short_rest() -> None:
@@ -214,84 +175,6 @@ def test_blocks_may_be_reused_by_the_caller() -> None:
     turn = events[-1]
     assert isinstance(turn, TurnFinished)
     assert turn.samples.min() >= 0
-
-
-def test_off_is_deaf_until_the_room_is_quiet() -> None:
-    listener = taker("off")
-    listener.feed(signal((QUIET, 10)))
-    listener.answer_started()
-    assert listener.feed(signal((VOICE, 60))) == []
-    listener.answer_ended()
-    events = listener.feed(signal((VOICE, 7), (QUIET, 30)))  # the last of it, in the room
-    assert events == []
-    events = listener.feed(signal((VOICE, 10), (QUIET, 30)))
-    assert kinds(events) == WHOLE_TURN
-    assert isinstance(events[-1], TurnFinished)
-    # Positions count the ignored samples too; chunks begin where the deafness ended.
-    assert abs(events[-1].start - (107 * CHUNK - 300)) < CHUNK
-
-
-def test_after_deafness_the_pre_roll_holds_none_of_the_models_voice() -> None:
-    listener = taker("off", tail_s=0)
-    listener.answer_started()
-    listener.feed(signal((VOICE, 20)))
-    listener.answer_ended()
-    events = listener.feed(signal((QUIET, 2), (VOICE, 10), (QUIET, 30)))
-    assert isinstance(events[-1], TurnFinished) and events[-1].start == 20 * CHUNK
-
-
-def test_barge_in() -> None:
-    listener = taker("headphones")
-    listener.answer_started()
-    assert timeline(listener, signal((QUIET, 20), (VOICE, 6))) == [
-        (21, BargeInSuspected),
-        (26, BargeIn),
-        (26, TurnStarted),
-    ]
-    listener.answer_ended()
-    events = listener.feed(signal((VOICE, 10), (QUIET, 30)))
-    assert kinds(events) == [PauseStarted, TurnFinished]
-    assert isinstance(events[-1], TurnFinished)
-    assert events[-1].start == 20 * CHUNK - 300
-
-
-def test_barge_in_needs_more_than_a_turn() -> None:
-    listener = taker("headphones")
-    listener.answer_started()
-    assert timeline(listener, signal((QUIET, 20), (VOICE, 5), (QUIET, 30))) == [
-        (21, BargeInSuspected),
-        (32, BargeInDismissed),
-    ]
-    assert listener.feed(signal((0.55, 30), (QUIET, 30))) == []
-    listener.answer_ended()
-    assert kinds(listener.feed(signal((0.55, 30), (QUIET, 30)))) == WHOLE_TURN
-
-
-def test_what_may_be_an_echo_holds_the_answer_but_does_not_end_it() -> None:
-    """An answer that is held echoes on for a moment, a user goes on for longer."""
-    listener = taker("aec")
-    listener.answer_started()
-    assert timeline(listener, signal((QUIET, 20), (VOICE, 8), (QUIET, 30))) == [
-        (21, BargeInSuspected),
-        (37, BargeInDismissed),
-    ]
-    # 0.3 s, nine chunks, decide nothing; three after them do.
-    assert timeline(listener, signal((VOICE, 15))) == [
-        (1, BargeInSuspected),
-        (13, BargeIn),
-        (13, TurnStarted),
-    ]
-    listener.answer_ended()
-    turn = listener.feed(signal((QUIET, 30)))[-1]
-    assert isinstance(turn, TurnFinished) and turn.start == 58 * CHUNK - 300
-
-
-@pytest.mark.parametrize("barge_in", ["off", "headphones"])
-def test_a_turn_in_progress_survives_the_start_of_an_answer(barge_in: BargeInMode) -> None:
-    listener = taker(barge_in)
-    assert kinds(listener.feed(signal((VOICE, 10)))) == [TurnStarted]
-    listener.answer_started()
-    assert kinds(listener.feed(signal((VOICE, 10), (QUIET, 30)))) == [PauseStarted, TurnFinished]
 
 
 def test_reset_forgets_the_turn_and_what_was_before() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,3 +31,26 @@ def _short(folder: Path) -> Path:
     """Sockets' paths have to fit into 108 bytes."""
     assert len(str(folder)) < 90, folder
     return folder
+
+
+@pytest.fixture
+def server(sound_server: SoundServer, monkeypatch: pytest.MonkeyPatch) -> SoundServer:
+    """The sound server, as the one that PortAudio in this process uses."""
+    for name, value in sound_server.environment.items():
+        monkeypatch.setenv(name, value)
+    portaudio.restart()
+    return sound_server
+
+
+@pytest.fixture
+def one_rate(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Devices take 44.1 kHz only; the virtual ones would take anything."""
+    sounddevice = portaudio.library()
+
+    def check(*_: Any, samplerate: int) -> None:
+        if samplerate != 44100:
+            raise sounddevice.PortAudioError("Invalid sample rate", -9997)
+
+    monkeypatch.setattr(sounddevice, "check_input_settings", check)
+    monkeypatch.setattr(sounddevice, "check_output_settings", check)
+    return 44100

@@ -6,98 +6,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mimo_edge.devices import portaudio
 from mimo_edge.devices.choice import choose_device, list_devices
 from mimo_edge.devices.device_stream import BLOCK_S
-from mimo_edge.devices.microphone import Block, Microphone
-from mimo_edge.devices.portaudio import DeviceLost
+from mimo_edge.devices.microphone import Microphone
 from mimo_edge.devices.speaker import QUICK_S, Speaker
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.sound_server import RATE, SoundServer
 
+from .sounds import find, hear_said, listen, play_pulled, sweep
+
 pytestmark = pytest.mark.microphone
-
-BLOCK = round(BLOCK_S * RATE)
-_LOSS_S = 5.0
-"""Within which a lost device has to be noticed."""
-
-
-@pytest.fixture
-def server(sound_server: SoundServer, monkeypatch: pytest.MonkeyPatch) -> SoundServer:
-    """The sound server, as the one that PortAudio in this process uses."""
-    for name, value in sound_server.environment.items():
-        monkeypatch.setenv(name, value)
-    portaudio.restart()
-    return sound_server
-
-
-@pytest.fixture
-def one_rate(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Devices take 44.1 kHz only; the virtual ones would take anything."""
-    sounddevice = portaudio.library()
-
-    def check(*_: Any, samplerate: int) -> None:
-        if samplerate != 44100:
-            raise sounddevice.PortAudioError("Invalid sample rate", -9997)
-
-    monkeypatch.setattr(sounddevice, "check_input_settings", check)
-    monkeypatch.setattr(sounddevice, "check_output_settings", check)
-    return 44100
-
-
-def sweep(seconds: float = 1.0) -> NDArray[np.float32]:
-    """Unlike itself at every shift: 200 Hz to 4 kHz."""
-    time_s = np.arange(int(seconds * RATE)) / RATE
-    phase = 2 * np.pi * (200 * time_s + (4000 - 200) / (2 * seconds) * time_s**2)
-    return (0.3 * np.sin(phase)).astype(np.float32)
-
-
-def find(sound: NDArray[np.float32], heard: NDArray[np.float32]) -> tuple[int, float]:
-    """(place of `sound` in `heard` in samples, how alike they are there: 1 is the same)."""
-    size = len(sound) + len(heard)
-    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sound, size))
-    products = np.fft.irfft(spectrum, size)[: len(heard) - len(sound) + 1]
-    place = int(products.argmax())
-    there = heard[place : place + len(sound)]
-    alike = products[place] / max(1e-9, np.linalg.norm(there) * np.linalg.norm(sound))
-    return place, float(alike)
-
-
-def listen(microphone: Microphone, seconds: float) -> Iterator[Block]:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        block = microphone.read(timeout=1.0)
-        if block is not None:
-            yield block
-
-
-def decibels(amplitude: float) -> float:
-    return float(20 * np.log10(amplitude))
-
-
-def hear_said(server: SoundServer, microphone: Microphone) -> None:
-    """Say something, and expect the microphone to hear it, at the right time."""
-    speaking = threading.Timer(0.3, server.say, [sweep()])
-    speaking.start()
-    blocks = list(listen(microphone, 2.5))
-    speaking.join()
-    assert {len(block.samples) for block in blocks} == {BLOCK}
-    place, alike = find(sweep(), np.concatenate([block.samples for block in blocks]))
-    assert alike > 0.98
-    loud = blocks[(place + RATE // 2) // BLOCK]
-    assert decibels(np.abs(loud.samples).max()) == pytest.approx(-10.5, abs=1)
-    assert decibels(np.sqrt(np.mean(loud.samples**2))) == pytest.approx(-13.5, abs=1)
-    # No gaps: the times of the blocks are those of the samples.
-    begins = [block.at - number * BLOCK_S for number, block in enumerate(blocks)]
-    assert max(begins) - min(begins) < 0.15
-    assert abs(blocks[-1].end - time.monotonic()) < 0.5
 
 
 def test_what_is_said_is_heard(server: SoundServer) -> None:
@@ -125,30 +48,6 @@ def test_who_does_not_read_loses_the_oldest(server: SoundServer) -> None:
         first = microphone.read()
         assert first is not None
         assert time.monotonic() - first.at < 0.5
-
-
-def play_pulled(server: SoundServer) -> None:
-    """Play something, and expect to capture it, when `latency` says that it is heard."""
-    sound, position, pulled_at = sweep(), 0, 0.0
-
-    def pull(count: int) -> NDArray[np.float32]:
-        nonlocal position, pulled_at
-        pulled_at = pulled_at or time.monotonic()
-        part = sound[position : position + count]
-        position += count
-        return part
-
-    with server.capture() as capture, Speaker(pull) as speaker:
-        until = time.monotonic() + 5
-        while position < len(sound) + RATE and time.monotonic() < until:
-            speaker.check()
-            time.sleep(0.05)
-        latency = speaker.latency
-    place, alike = find(sound, capture.samples)
-    assert alike > 0.98
-    heard_at = capture.started + place / RATE
-    assert heard_at - pulled_at == pytest.approx(latency, abs=0.2)
-    assert 0 < latency < 0.5
 
 
 def test_what_is_pulled_is_played(server: SoundServer) -> None:
@@ -191,81 +90,6 @@ def test_speaker_reports_what_its_source_raises(server: SoundServer) -> None:
         for _ in range(100):
             speaker.check()
             time.sleep(0.02)
-
-
-def silence(count: int) -> NDArray[np.float32]:
-    return np.zeros(count, dtype=np.float32)
-
-
-def test_lost_microphone_comes_back(server: SoundServer) -> None:
-    with Speaker(silence) as speaker, Microphone() as microphone:
-        assert microphone.read() is not None
-        server.unplug_microphone()
-        try:
-            begin = time.monotonic()
-            with pytest.raises(DeviceLost, match=r"unplugged|not been heard"):
-                list(listen(microphone, _LOSS_S))
-            assert time.monotonic() - begin < _LOSS_S
-            with pytest.raises(DeviceLost):
-                microphone.reopen()
-            with pytest.raises(DeviceLost):
-                microphone.read()
-        finally:
-            server.plug_in_microphone()
-        microphone.reopen()
-        hear_said(server, microphone)
-        speaker.check()
-
-
-def test_lost_speaker_comes_back(server: SoundServer) -> None:
-    with Microphone() as microphone, Speaker(silence) as speaker:
-        server.unplug_speaker()
-        try:
-            with pytest.raises(DeviceLost):
-                for _ in range(100):
-                    speaker.check()
-                    time.sleep(_LOSS_S / 100)
-            with pytest.raises(DeviceLost):
-                speaker.reopen()
-        finally:
-            server.plug_in_speaker()
-        speaker.reopen()
-        assert len(list(listen(microphone, 1.0))) > 25, "the microphone survives the restart"
-        speaker.check()
-    play_pulled(server)
-
-
-def test_crash_of_the_sound_server(server: SoundServer) -> None:
-    with Microphone() as microphone, Speaker(silence) as speaker:
-        assert microphone.read() is not None
-        server.kill()
-        try:
-            with pytest.raises(DeviceLost):
-                list(listen(microphone, _LOSS_S))
-            with pytest.raises(DeviceLost):
-                for _ in range(100):
-                    speaker.check()
-                    time.sleep(_LOSS_S / 100)
-            with pytest.raises(DeviceLost):
-                microphone.reopen()
-        finally:
-            server.start()
-        microphone.reopen()
-        speaker.reopen()
-        hear_said(server, microphone)
-
-
-def test_sound_server_that_hangs(server: SoundServer) -> None:
-    with Microphone(patience_s=1.0) as microphone:
-        assert microphone.read() is not None
-        with server.frozen():
-            with pytest.raises(DeviceLost, match="not been heard of"):
-                list(listen(microphone, _LOSS_S))
-            with pytest.raises(DeviceLost, match="does not answer"):
-                microphone.reopen()
-        time.sleep(0.5)
-        microphone.reopen()
-        hear_said(server, microphone)
 
 
 def test_close_twice_and_read_after_it(server: SoundServer) -> None:
