@@ -7,10 +7,8 @@ written in the checkpoint's own dtype first, quantized by llama.cpp, and deleted
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +16,8 @@ from typing import Any
 import gguf
 import numpy.typing as npt
 
-from mimo_edge.errors import BadBundleError, BadInputError, OutputError
+from mimo_edge.atomic import output_errors
+from mimo_edge.errors import BadBundleError, BadInputError
 
 from .checkpoint import Checkpoint
 from .configs import LanguageModelConfig
@@ -126,7 +125,7 @@ def write_backbone(
     if type not in FLOATS:
         _check_quantizable(config, type, imatrix)
     try:
-        with _disk_errors(out):
+        with output_errors(out, "make room, or choose a folder on another disk"):
             writer = _prepare(checkpoint, config, tokenizer, type=type, name=name)
             sizes = {tensor: info.nbytes for tensor, info in writer.tensors[0].items()}
             write_gguf(writer, source, _sources(checkpoint, config), tell)
@@ -177,18 +176,6 @@ def _check_quantizable(config: LanguageModelConfig, type: str, imatrix: Path | N
             )
     if imatrix is not None:
         check_imatrix(read_imatrix(imatrix), matrices, imatrix)
-
-
-@contextmanager
-def _disk_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        why = "the disk is full" if full else str(error.strerror or error)
-        raise OutputError(
-            f"{out} cannot be written: {why}; make room, or choose a folder on another disk."
-        ) from error
 
 
 def _sources(

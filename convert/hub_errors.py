@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.request import getproxies
 
 from huggingface_hub import constants, get_token
@@ -20,6 +21,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from mimo_edge.atomic import is_disk_full
 from mimo_edge.errors import BadInputError, MimoEdgeError
 
 __all__ = ["HTTP_ERROR", "check_token", "explained"]
@@ -31,7 +33,6 @@ HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
 which library that is has changed between its major versions."""
 
 _KEPT = "what has arrived is kept"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_WRITABLE = (
     errno.EACCES,
     errno.EPERM,
@@ -132,7 +133,7 @@ def _other(error: Exception, hub: str, cache: str) -> str:
     """Errors of the machine, the network, or a server that is no hub; the end of a sentence."""
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     number = error.errno if isinstance(error, OSError) else None
-    if number in _FULL:
+    if isinstance(error, OSError) and number and is_disk_full(error, Path(cache)):
         return (
             f": the disk of {cache} is full; make room, or set HF_HOME to a folder on another disk."
         )

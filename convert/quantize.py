@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mimo_edge.atomic import has_little_room
 from mimo_edge.errors import MimoEdgeError, OutputError
 from mimo_edge.installation import CONVERTER, IMPORT_ROOT
 
@@ -26,8 +26,6 @@ _LOGGER = logging.getLogger(__name__)
 _BUFFER_BYTES = 1 << 30
 """Of tensor rows the quantizer holds at once; its default is 8 GiB."""
 _SIGKILL = 9
-_LITTLE_SPACE = 64 << 20
-"""Bytes free, under which a failed write is blamed on the disk."""
 _LINES_KEPT = 40
 """The end of the quantizer's log: a crash may print more after its reason."""
 _NO_MEMORY = re.compile(
@@ -127,11 +125,10 @@ def _environment() -> dict[str, str]:
 
 
 def _failure(out: Path, status: int, log: list[str]) -> MimoEdgeError:
-    free = shutil.disk_usage(out.parent).free
-    if free < _LITTLE_SPACE:
+    if has_little_room(out.parent):
         return OutputError(
-            f"The disk is full ({free >> 20} MiB free in {out.parent}); make room, or "
-            "choose a folder on another disk."
+            f"The disk is full (hardly anything is free in {out.parent}); make room, or choose a "
+            "folder on another disk."
         )
     # What kills a process outright, is the system when memory runs out.
     if status == -_SIGKILL or any(_NO_MEMORY.search(line) for line in log):

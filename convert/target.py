@@ -7,7 +7,6 @@ shell is in, what a symbolic link leads to) and no name beside it is needed.
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import shutil
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mimo_edge.atomic import made_folder, sync_file, sync_folder
+from mimo_edge.atomic import is_disk_full, made_folder, sync_file, sync_folder
 from mimo_edge.bundle.files import check_bundle_path
 from mimo_edge.bundle.replacement import (
     BUNDLE_FILES,
@@ -38,8 +37,6 @@ _INTERMEDIATE = (".partial", ".source")
 """Endings of files that exist while a file of the bundle is made."""
 _TEMPORARY = tuple(f".{name}." for name in BUNDLE_FILES)
 """Beginnings of folders in which onnx_ir writes the weights of a graph before it moves them."""
-_LITTLE_SPACE = 64 << 20
-"""Bytes free, under which a failed write is blamed on the disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +169,7 @@ def _explained(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # NumPy's short writes carry no errno.
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or (
-            error.errno is None and shutil.disk_usage(out).free < _LITTLE_SPACE
-        )
-        if full:
+        if is_disk_full(error, out):
             raise OutputError(
                 f"the disk of {out} is full; free some and run the same command again."
             ) from error

@@ -16,6 +16,7 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -24,9 +25,20 @@ from typing import BinaryIO
 
 from .errors import BadInputError, OutputError
 
-__all__ = ["atomic_output", "check_output", "made_folder", "sync_file", "sync_folder"]
+__all__ = [
+    "atomic_output",
+    "check_output",
+    "has_little_room",
+    "is_disk_full",
+    "made_folder",
+    "output_errors",
+    "sync_file",
+    "sync_folder",
+]
 
 _SYSTEM = (Path("/dev"), Path("/proc"))
+_LITTLE_ROOM = 64 << 20
+"""Bytes; a disk with less is taken for the reason of a failure that states none."""
 
 
 def check_output(path: Path) -> None:
@@ -81,6 +93,35 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
             sync_folder(target.parent)
         finally:
             _remove(partial)
+
+
+@contextlib.contextmanager
+def output_errors(path: Path, remedy: str) -> Iterator[None]:
+    """In the block, what the system refuses is an error about writing `path`.
+
+    Raises:
+        OutputError: "`path` cannot be written (why); `remedy`."
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or error
+        raise OutputError(f"{path} cannot be written ({why}); {remedy}.") from error
+
+
+def is_disk_full(error: OSError, folder: Path) -> bool:
+    """Whether an error of writing into `folder` means that its disk, or a quota, is full."""
+    if error.errno is None:  # NumPy's, of a write that ended early
+        return has_little_room(folder)
+    return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+def has_little_room(folder: Path) -> bool:
+    """Whether the disk of `folder` is as good as full; False if the system does not tell."""
+    try:
+        return shutil.disk_usage(folder).free < _LITTLE_ROOM
+    except OSError:
+        return False
 
 
 def sync_file(path: Path) -> None:
@@ -189,10 +230,5 @@ def _sentences(path: Path) -> Iterator[None]:
         nameless = True
     if nameless:
         raise BadInputError(f"{str(path)!r} is no name of a file; give another one.")
-    try:
+    with output_errors(path, "check the name, the folder, its permissions and the free disk"):
         yield
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}); "
-            "check the name, the folder, its permissions and the free disk."
-        ) from error

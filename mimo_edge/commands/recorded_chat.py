@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic import check_output, made_folder
+from ..atomic import check_output, made_folder, output_errors
 from ..audio import write_audio
 from ..engine import Answer
 from ..errors import OutputError
@@ -86,13 +86,11 @@ def _write_answer(answer: Answer, number: int, output: Path | None, suffix: str)
 
 def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:
     """Add a line; what was written of earlier turns stays if the disk is full."""
-    try:
-        with JsonLines(path, "replace" if first else "append") as lines:
-            lines.write(record)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written ({error.strerror}); check the folder and the free disk."
-        ) from error
+    with (
+        output_errors(path, "check the folder and the free disk"),
+        JsonLines(path, "replace" if first else "append") as lines,
+    ):
+        lines.write(record)
 
 
 def _turns_in(output: Path) -> int:
