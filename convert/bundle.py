@@ -21,16 +21,16 @@ from mimo_edge.bundle.manifest import (
     Manifest,
 )
 
-from .backbone import expected_backbone_tensors, write_backbone
-from .gguf_file import Progress
+from .backbone.gguf_file import Progress
+from .backbone.writing import expected_backbone_tensors, write_backbone
+from .checkpoints.source import Source
+from .checkpoints.tensors import RecordedWeights
+from .graphs.patch_decoder import decoder_input_tables
 from .manifest import check_source, make_manifest
 from .memory import look_at_memory, memory_explained
-from .patch_decoder import decoder_input_tables
 from .recipes import Recipe, build_graph
 from .room import check_room, conversion_needs
-from .source import Source
 from .target import Target, claim
-from .tensors import RecordedWeights
 
 __all__ = ["convert", "convert_into"]
 

@@ -16,14 +16,14 @@ from mimo_edge.commands.options import TEXT, output_options
 from mimo_edge.measure.check import check_bundle
 from mimo_edge.measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
 
-from .backbone import BACKBONE_TYPES
+from .backbone.writing import BACKBONE_TYPES
 from .bundle import convert_into
-from .linear import PRECISIONS
-from .origin import find_checkpoint, look_up
+from .checkpoints.origin import find_checkpoint, look_up
+from .checkpoints.source import open_source
+from .graphs.linear import PRECISIONS
 from .recipes import RECIPES, change_recipe, get_recipe, part_sizes, without_speech
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from .room import check_room_for_downloads, describe
-from .source import open_source
 from .target import claim
 
 __all__ = ["convert_command"]

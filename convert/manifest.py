@@ -21,10 +21,10 @@ from mimo_edge.bundle.manifest_checks import check_dimensions, check_manifest
 from mimo_edge.bundle.untrusted_json import printable_name
 from mimo_edge.errors import BadBundleError
 
-from .configs import AudioTokenizerConfig, LanguageModelConfig
-from .gguf_file import Progress
+from .backbone.gguf_file import Progress
+from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
+from .checkpoints.source import Source
 from .recipes import Recipe
-from .source import Source
 
 __all__ = ["check_source", "make_manifest"]
 

@@ -11,16 +11,16 @@ import numpy as np
 from mimo_edge.bundle.manifest import GRAPHS, SPEAKING_PARTS
 from mimo_edge.errors import BadInputError
 
-from .audio_decoder import build_audio_decoder
-from .audio_encoder import build_audio_encoder
-from .backbone import BACKBONE_TYPES, expected_backbone_tensors
-from .configs import AudioTokenizerConfig, LanguageModelConfig
-from .graph_builder import GraphBuilder
-from .linear import PRECISIONS, Precision, Weights
-from .patch_decoder import build_patch_decoder
-from .patch_encoder import build_patch_encoder
-from .tensors import ShapesOnly, audio_tensors, patch_tensors
-from .vocoder import build_vocoder
+from .backbone.writing import BACKBONE_TYPES, expected_backbone_tensors
+from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
+from .checkpoints.tensors import ShapesOnly, audio_tensors, patch_tensors
+from .graphs.audio_decoder import build_audio_decoder
+from .graphs.audio_encoder import build_audio_encoder
+from .graphs.graph_builder import GraphBuilder
+from .graphs.linear import PRECISIONS, Precision, Weights
+from .graphs.patch_decoder import build_patch_decoder
+from .graphs.patch_encoder import build_patch_encoder
+from .graphs.vocoder import build_vocoder
 
 __all__ = [
     "RECIPES",
@@ -37,7 +37,7 @@ __all__ = [
 class Recipe:
     """How precisely each part of a bundle is stored.
 
-    The backbone has one of `backbone.BACKBONE_TYPES`, a graph one of `linear.PRECISIONS`.
+    The backbone has one of `BACKBONE_TYPES`, a graph one of `PRECISIONS`.
     """
 
     name: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .configs import AudioTokenizerConfig, LanguageModelConfig
+from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
 
 __all__ = ["RELEASED_AUDIO", "RELEASED_LANGUAGE"]
 

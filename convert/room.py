@@ -11,11 +11,11 @@ from pathlib import Path
 
 from mimo_edge.errors import OutputError
 
-from .backbone import expected_backbone_tensors
-from .configs import AudioTokenizerConfig, LanguageModelConfig
-from .gguf_file import FLOATS
-from .json_file import read_json
-from .origin import Prospect
+from .backbone.gguf_file import FLOATS
+from .backbone.writing import expected_backbone_tensors
+from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
+from .checkpoints.json_file import read_json
+from .checkpoints.origin import Prospect
 from .recipes import Recipe, part_sizes
 
 __all__ = ["Need", "check_room", "check_room_for_downloads", "conversion_needs", "describe"]

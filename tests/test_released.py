@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from convert.backbone import expected_backbone_tensors
+from convert.backbone.writing import expected_backbone_tensors
+from convert.checkpoints.tensors import audio_tensors, patch_tensors
 from convert.recipes import RECIPES, part_sizes
 from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
-from convert.tensors import audio_tensors, patch_tensors
 from mimo_edge.measure import released
 
 BACKBONE = {

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from convert.bundle import convert
+from convert.checkpoints.source import open_source
 from convert.recipes import RECIPES
-from convert.source import open_source
 from mimo_edge.engine import Engine
 from mimo_edge.prompt import prompts
 from mimo_edge.prompt.positions import Positions

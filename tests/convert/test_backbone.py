@@ -12,10 +12,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from convert.backbone import BACKBONE_TYPES, expected_backbone_tensors, write_backbone
-from convert.checkpoint import Checkpoint
-from convert.configs import LanguageModelConfig
-from convert.text_tokenizer import TextTokenizer, read_text_tokenizer
+from convert.backbone.writing import BACKBONE_TYPES, expected_backbone_tensors, write_backbone
+from convert.checkpoints.checkpoint import Checkpoint
+from convert.checkpoints.configs import LanguageModelConfig
+from convert.checkpoints.text_tokenizer import TextTokenizer, read_text_tokenizer
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.imatrix_files import random_sums, write_imatrix
 from tests.tools.llama import Llama, llama

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from convert import bundle as bundle_module
-from convert.checkpoint import Checkpoint
+from convert.checkpoints.checkpoint import Checkpoint
 from convert.memory import look_at_memory
 from mimo_edge.bundle.files import file_sha256, load_manifest
 from mimo_edge.bundle.manifest import MANIFEST_FILE, Manifest

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from convert.checkpoint import Checkpoint
+from convert.checkpoints.checkpoint import Checkpoint
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.safetensors_files import (
     AUDIO_TOKENIZER,

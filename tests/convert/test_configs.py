@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from convert.configs import AudioTokenizerConfig, LanguageModelConfig
-from convert.source import open_source
+from convert.checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
+from convert.checkpoints.source import open_source
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.safetensors_files import (
     AUDIO_TOKENIZER,

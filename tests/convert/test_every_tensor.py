@@ -8,14 +8,14 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from convert.backbone import expected_backbone_tensors
-from convert.checkpoint import Checkpoint
-from convert.configs import AudioTokenizerConfig
-from convert.patch_decoder import decoder_input_tables
+from convert.backbone.writing import expected_backbone_tensors
+from convert.checkpoints.checkpoint import Checkpoint
+from convert.checkpoints.configs import AudioTokenizerConfig
+from convert.checkpoints.source import Source, open_source
+from convert.checkpoints.tensors import RecordedWeights, unread_tensors
+from convert.graphs.patch_decoder import decoder_input_tables
+from convert.graphs.vocoder import WINDOW_TENSOR, build_vocoder
 from convert.recipes import build_graph
-from convert.source import Source, open_source
-from convert.tensors import RecordedWeights, unread_tensors
-from convert.vocoder import WINDOW_TENSOR, build_vocoder
 from mimo_edge.bundle.manifest import GRAPHS
 from mimo_edge.errors import MimoEdgeError
 from tests import reference

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.checkpoint import Checkpoint
-from convert.origin import find_checkpoint
+from convert.checkpoints.checkpoint import Checkpoint
+from convert.checkpoints.origin import find_checkpoint
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.full_disk import largest_file
@@ -33,7 +33,7 @@ CHUNK = 10 << 20
 # huggingface_hub reads its environment when it is imported, hence a process of its own.
 RESOLVE = """
 import sys
-from convert.origin import find_checkpoint
+from convert.checkpoints.origin import find_checkpoint
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.errors import MimoEdgeError
 try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.imatrix import read_imatrix
+from convert.backbone.imatrix import read_imatrix
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.imatrix_files import CALLS, random_sums, write_imatrix
 

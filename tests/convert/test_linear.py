@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from convert.graph_builder import GraphBuilder
-from convert.linear import PRECISIONS, Precision, block_length, linear
+from convert.graphs.graph_builder import GraphBuilder
+from convert.graphs.linear import PRECISIONS, Precision, block_length, linear
 
 OUT = 96
 DISTANCE: dict[Precision, float] = {"fp32": 1e-6, "int8": 0.015, "w8": 0.01, "w4": 0.1}

@@ -17,12 +17,12 @@ import gguf
 import numpy as np
 import pytest
 
-from convert import gguf_file, quantize
-from convert.backbone import expected_backbone_tensors, write_backbone
-from convert.checkpoint import Checkpoint
-from convert.configs import LanguageModelConfig
-from convert.quantize import quantize_gguf
-from convert.text_tokenizer import read_text_tokenizer
+from convert.backbone import gguf_file, quantize
+from convert.backbone.quantize import quantize_gguf
+from convert.backbone.writing import expected_backbone_tensors, write_backbone
+from convert.checkpoints.checkpoint import Checkpoint
+from convert.checkpoints.configs import LanguageModelConfig
+from convert.checkpoints.text_tokenizer import read_text_tokenizer
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.full_disk import largest_file
 from tests.tools.memory import peak_anonymous
@@ -125,7 +125,7 @@ def test_ctrl_c_in_a_terminal(wide: Path, tmp_path: Path) -> None:
 def test_the_worker_ends_with_its_parent(wide: Path, tmp_path: Path) -> None:
     convert(wide, tmp_path / "source.gguf", "bf16")
     worker = subprocess.Popen(
-        [sys.executable, "-m", "convert.quantize_worker"],
+        [sys.executable, "-m", "convert.backbone.quantize_worker"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -236,7 +236,7 @@ def test_a_write_that_fails_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_log_stays_out_of_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG, logger="convert.quantize"):
+    with caplog.at_level(logging.DEBUG, logger="convert.backbone.quantize"):
         convert(LANGUAGE_MODEL, tmp_path / "out ü.gguf", "q4_k_m")
     assert "blk.0.attn_q.weight" in caplog.text
     assert capfd.readouterr() == ("", "")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from convert.text_tokenizer import (
+from convert.checkpoints.text_tokenizer import (
     ADDED_SPECIAL_TOKENS,
     CONTROL,
     NORMAL,

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from convert.bundle import convert
+from convert.checkpoints.source import open_source
 from convert.recipes import get_recipe, part_sizes, without_speech
 from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
-from convert.source import open_source
 from mimo_edge import CannotSpeakError, MimoAudio, MimoEdgeError, Overrides
 from mimo_edge.bundle.default_bundle import demo_bundle
 from mimo_edge.bundle.files import load_manifest

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convert.checkpoints.source import open_source
 from convert.recipes import get_recipe
-from convert.source import open_source
 from mimo_edge.errors import MimoEdgeError
 from tests.tools.random_checkpoint import Checkpoint, make_checkpoint
 from tests.tools.safetensors_files import (

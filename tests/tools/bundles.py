@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from convert.bundle import convert
+from convert.checkpoints.source import open_source
 from convert.recipes import get_recipe
-from convert.source import open_source
 
 __all__ = ["convert_checkpoint"]
 

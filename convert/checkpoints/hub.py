@@ -31,11 +31,11 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore
 
 from mimo_edge.errors import BadBundleError, MimoEdgeError
 
+from ..room import Need, check_room
 from .checkpoint import CONFIG_FILE, INDEX_FILE, TEXT_TOKENIZER_FILES
 from .file_hashes import differing_files, differs, remove_cached
 from .hub_errors import HTTP_ERROR, check_token, explained
 from .origin import Kind, Prospect
-from .room import Need, check_room
 
 __all__ = ["download", "look_up_repository"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from mimo_edge.bundle.untrusted_json import shown
 from mimo_edge.errors import BadBundleError
 
-from .backbone import expected_backbone_tensors
+from ..backbone.writing import expected_backbone_tensors
+from ..memory import memory_explained
 from .checkpoint import Checkpoint
 from .configs import AudioTokenizerConfig, LanguageModelConfig
-from .memory import memory_explained
 from .origin import Origin
 from .tensors import SPEAKING_TENSORS, audio_tensors, patch_tensors, unread_tensors
 from .text_tokenizer import TextTokenizer, read_text_tokenizer

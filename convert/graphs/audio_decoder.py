@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from ..checkpoints.configs import AudioTokenizerConfig
 from .attention import cache_window_bias, cached_attention, rope_tables
 from .audio_encoder import codebook_name
-from .configs import AudioTokenizerConfig
 from .graph_builder import GraphBuilder
 from .linear import Precision, Weights
 from .tokenizer_layers import layer_norm, tokenizer_layer, vector

@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..checkpoints.configs import AudioTokenizerConfig
 from .attention import full_attention, rope_tables, windowed_attention
-from .configs import AudioTokenizerConfig
 from .graph_builder import GraphBuilder
 from .linear import Precision, Weights
 from .tokenizer_layers import gelu, layer_norm, tokenizer_layer, vector

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mimo_edge.errors import BadBundleError
 
+from ..checkpoints.configs import AudioTokenizerConfig
 from .attention import rope_tables, windowed_attention
-from .configs import AudioTokenizerConfig
 from .graph_builder import GraphBuilder
 from .linear import Precision, Weights, linear
 from .tokenizer_layers import layer_norm, tokenizer_layer

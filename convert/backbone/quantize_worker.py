@@ -1,4 +1,4 @@
-"""The process llama.cpp's quantizer runs in: `python -m convert.quantize_worker`.
+"""The process llama.cpp's quantizer runs in: `python -m convert.backbone.quantize_worker`.
 
 A process of its own, because the quantizer is one C call of many minutes that
 Python cannot interrupt, that may abort the process, and whose buffers are to be

@@ -19,12 +19,12 @@ import numpy.typing as npt
 from mimo_edge.atomic import output_errors
 from mimo_edge.errors import BadBundleError, BadInputError
 
-from .checkpoint import Checkpoint
-from .configs import LanguageModelConfig
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.configs import LanguageModelConfig
+from ..checkpoints.text_tokenizer import TextTokenizer
 from .gguf_file import FLOATS, Progress, write_gguf
 from .imatrix import check_imatrix, read_imatrix
 from .quantize import quantize_gguf
-from .text_tokenizer import TextTokenizer
 
 __all__ = ["BACKBONE_TYPES", "expected_backbone_tensors", "write_backbone"]
 

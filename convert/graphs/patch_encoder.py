@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from ..checkpoints.configs import LanguageModelConfig
 from .attention import full_attention, rope_tables
-from .configs import LanguageModelConfig
 from .graph_builder import GraphBuilder
 from .linear import Precision, Weights, linear
 from .patch_layers import qwen2_layers

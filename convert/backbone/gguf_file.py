@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mimo_edge.errors import BadInputError
 
-from .float_types import check_finite, to_float32
+from ..checkpoints.float_types import check_finite, to_float32
 
 __all__ = ["FLOATS", "Progress", "write_gguf"]
 

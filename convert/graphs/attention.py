@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from .configs import Window
+from ..checkpoints.configs import Window
 from .graph_builder import MICROSOFT, GraphBuilder
 
 __all__ = [

@@ -17,7 +17,7 @@ from mimo_edge.atomic import has_little_room
 from mimo_edge.errors import MimoEdgeError, OutputError
 from mimo_edge.installation import CONVERTER, IMPORT_ROOT
 
-from .memory import no_memory
+from ..memory import no_memory
 
 __all__ = ["quantize_gguf"]
 
@@ -83,7 +83,7 @@ def _run(
     total, done = sum(tensor_bytes.values()), 0
     log: deque[str] = deque(maxlen=_LINES_KEPT)
     process = subprocess.Popen(
-        [sys.executable, "-m", f"{CONVERTER}.quantize_worker"],
+        [sys.executable, "-m", f"{CONVERTER}.backbone.quantize_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,0 +1,1 @@
+"""The language model as a GGUF file: writing it, quantizing it, importance matrices."""

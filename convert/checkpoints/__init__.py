@@ -1,0 +1,1 @@
+"""Reading the published checkpoints: downloads, folders, configs, tensors, text tokenizer."""
