@@ -4,7 +4,7 @@ from .entry import start
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command `mimo-edge`."""
     start("mimo_edge.commands.cli", "cli")
 
 

@@ -4,7 +4,7 @@ from .entry import start
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command `mimo-edge chat`."""
     start("mimo_edge.commands.chat", "chat")
 
 

@@ -13,8 +13,9 @@ _NO_MEMORY = ("failed to map segment", "cannot allocate memory", "Cannot allocat
 def start(module: str, command: str) -> None:
     """Import a click command from a module and run it; for the main module of a program.
 
-    Until it runs there is nothing to put away, nor is there when it has ended: then the system
-    ends the program. An exception in the middle of an import would not even arrive as one.
+    While modules are imported, and when the command has ended, there is nothing to put away: then
+    Ctrl-C lets the system end the program at once. As an exception in the middle of an import it
+    might get lost.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

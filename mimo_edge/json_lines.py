@@ -16,7 +16,7 @@ __all__ = ["JsonLines", "json_line", "write_all"]
 
 
 def json_line(record: dict[str, Any], encoding: str = "utf-8") -> str:
-    """A record as one line without its end; what JSON does not know becomes a string.
+    """A record as one line of JSON without the line's end; unknown types become strings.
 
     Characters stand for themselves, unless one cannot be encoded: a console may lack it, and a
     file name that is no UTF-8 holds half of a surrogate pair. Then all others are `\\uXXXX`.
@@ -36,7 +36,7 @@ class JsonLines:
     """
 
     def __init__(self, path: Path, mode: Literal["new", "append", "replace"]) -> None:
-        """`new`: there is no such file yet."""
+        """Open the file; with `new`, a file that exists already is an error."""
         self._folder = path.parent
         self._file = io.FileIO(path, {"new": "x", "append": "a", "replace": "w"}[mode])
 
@@ -45,7 +45,7 @@ class JsonLines:
         self.write_line(json_line(record))
 
     def write_line(self, line: str) -> None:
-        """Add what `json_line` made."""
+        """Add a line that `json_line` made, or nothing at all if the disk is full."""
         before = self._file.tell()
         try:
             write_all(self._file, f"{line}\n".encode())
@@ -55,14 +55,14 @@ class JsonLines:
             raise
 
     def close(self) -> None:
-        """See to it that all is on the disk."""
+        """Close the file after all of it has reached the disk."""
         with contextlib.suppress(OSError):
             os.fsync(self._file.fileno())
         self._file.close()
         sync_folder(self._folder)
 
     def __enter__(self) -> JsonLines:
-        """Close at the end."""
+        """Return this object; the file is closed at the end of the block."""
         return self
 
     def __exit__(
@@ -71,7 +71,7 @@ class JsonLines:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close the file."""
         self.close()
 
 

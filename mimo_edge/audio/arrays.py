@@ -31,7 +31,7 @@ def is_array(source: object) -> bool:
 
 
 def array_name() -> str:
-    """How messages call it."""
+    """What messages call samples that a program gave."""
     return "the audio array"
 
 

@@ -17,11 +17,11 @@ __all__ = ["BLOCK_S", "Decoded", "NotASoundFile", "decode"]
 BLOCK_S = 0.25
 """Seconds of sound in a block, or less where there are many channels."""
 _LARGEST_BLOCK = 1 << 18
-"""Samples, all channels together."""
+"""Most samples in a block, all channels together."""
 _UNKNOWN = "Format not recognised"
-"""libsndfile's words."""
+"""What libsndfile says of a file of no kind that it knows."""
 _ENDLESS = 1 << 60
-"""Samples from which on libsndfile means that it does not know."""
+"""A number of samples above it is libsndfile's way to say that it is not known."""
 
 
 class NotASoundFile(Exception):

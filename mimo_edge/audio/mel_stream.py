@@ -18,8 +18,10 @@ __all__ = ["StreamingLogMel", "log_mel_segments"]
 def log_mel_segments(
     samples: NDArray[np.float32], config: AudioConfig, frames: int
 ) -> Iterator[NDArray[np.float32]]:
-    """`log_mel` of samples float32 [n], so many frames at a time: hours of sound are not all
-    held as frames at once, which take two times the samples' memory.
+    """The log-mel of samples float32 [n] in pieces float32 [at most `frames`, n_mels].
+
+    Frames take twice the memory of their samples, so those of hours of sound are never all there
+    at once.
     """
     if len(samples) < frames * config.hop_length:
         yield log_mel(samples, config)
@@ -39,7 +41,10 @@ def log_mel_segments(
 
 
 class StreamingLogMel:
-    """`log_mel` in pieces: the same numbers to the last bit, however the samples are cut.
+    """Makes the log-mel of a recording that still goes on.
+
+    Its frames are to the last bit those that `log_mel` makes of the whole recording, however the
+    samples are cut into pushes.
 
     Keeps at most a quarter of a second of sound besides what one `push` brings; the frames,
     51 kB a second in the released model, are the caller's to keep.
@@ -48,11 +53,11 @@ class StreamingLogMel:
     def __init__(self, config: AudioConfig) -> None:
         self._config = config
         self._edge = config.n_fft // 2
-        self._frames = 0  # That were given out.
-        self._begin = 0  # Number of the first of `_samples`, in the sound with its edges.
+        self._frames = 0  # that were given out
+        self._begin = 0  # number of the first of `_samples`, in the sound with its edges
         self._samples = np.zeros(0, dtype=np.float32)
         self.length = 0
-        """Samples that were pushed."""
+        """How many samples were pushed so far."""
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Samples float32 [n] at the bundle's rate → new frames float32 [frames, n_mels].

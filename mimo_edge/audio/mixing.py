@@ -27,7 +27,7 @@ class Mixer:
     """
 
     def __init__(self, channels: int, rate: int) -> None:
-        """For sound of `rate` Hz."""
+        """Mix sound of so many channels and `rate` Hz."""
         self._rate = rate
         self._signs = np.ones(channels, dtype=np.float32)
         self._likeness = np.zeros((channels, channels))

@@ -54,34 +54,34 @@ class Part(io.RawIOBase):
 
     @property
     def exhausted(self) -> bool:
-        """Whether everything was read."""
+        """Whether the decoder has read everything."""
         return self._at >= self._length
 
     @property
     def length(self) -> int:
-        """Bytes."""
+        """Bytes from the start to the end, the prefix among them."""
         return self._length
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Whether decoders may go back and forth: always."""
         return True
 
     def readable(self) -> bool:
-        """Yes."""
+        """Whether there is something to read from, which decoders ask: always."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position; the new one."""
+        """Go to a position in bytes and return it; it is counted from the start of this part."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def tell(self) -> int:
-        """The position."""
+        """The position in bytes from the start of this part."""
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as there is something; how many bytes."""
+        """Fill a buffer as far as there is something to read; returns how many bytes there were."""
         view, filled = memoryview(buffer).cast("B"), 0
         try:
             while filled < len(view):

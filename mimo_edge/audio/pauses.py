@@ -41,7 +41,7 @@ _LOUDNESS = 0.05
 """Root mean square (-26 dB) to which the loudest syllable of a pause is brought for the detector,
 which does not notice soft voices."""
 _MOST_GAIN = 10**1.5
-"""30 dB."""
+"""Of amplitude, 30 dB: more would only bring up noise."""
 _INAUDIBLE = 1e-4
 """Root mean square (-80 dB) of a pause that no detector has to look at."""
 _BLOCK_S = 10.0
@@ -49,12 +49,12 @@ _BLOCK_S = 10.0
 
 
 class _Quiet(NamedTuple):
-    """What is quiet, compared with the loudest syllable."""
+    """Two levels of loudness over that of the loudest syllable, between which noise decides."""
 
     surely: float
-    """What is softer is quiet even where the recording has no noise of its own."""
+    """Softer than this is quiet, even where the recording has no noise of its own."""
     perhaps: float
-    """What is louder is not, however noisy the recording is."""
+    """Louder than this is not quiet, however noisy the recording is."""
 
 
 _WITH_DETECTOR = _Quiet(10**-2.0, 10**-0.6)

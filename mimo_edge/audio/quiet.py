@@ -1,4 +1,4 @@
-"""Where a long recording is cut."""
+"""Cuts a long recording into parts where it is quiet, so that no word is cut."""
 
 from __future__ import annotations
 

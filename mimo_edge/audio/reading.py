@@ -57,12 +57,12 @@ are integers in an array of floats."""
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What was read."""
+    """The sound of a source, with the source's name."""
 
     name: str
-    """For messages."""
+    """What messages call the source."""
     samples: NDArray[np.float32]
-    """[n], mono, at the model's rate."""
+    """Mono float32 [n] within ±1, at the rate that was asked for."""
 
 
 def read_audio(source: AudioInput, config: AudioConfig) -> NDArray[np.float32]:
@@ -76,7 +76,11 @@ def read_audio(source: AudioInput, config: AudioConfig) -> NDArray[np.float32]:
 
 
 def read_recording(source: AudioInput, config: AudioConfig) -> Recording:
-    """What `read_audio` reads, with its name."""
+    """Read a source as mono float32 [n] at `config.sample_rate`, with its name for messages.
+
+    Raises:
+        MimoEdgeError: as `read_audio`.
+    """
     recording = read_at(source, config.sample_rate)
     check_length(recording.name, len(recording.samples), config)
     return recording

@@ -29,15 +29,15 @@ MimoEdgeError if that is no sound."""
 
 @dataclass(frozen=True)
 class Source:
-    """An open file."""
+    """An open file that holds a recording, maybe between other things."""
 
     name: str
-    """For messages."""
+    """What messages call it."""
     stream: BinaryIO
-    """Can be read at any place."""
+    """The file; it can be read at any place."""
     start: int
     end: int
-    """Where in it the sound file is, in bytes."""
+    """The recording lies from `start` to `end`, in bytes."""
 
 
 def printable(name: str | os.PathLike[str]) -> str:
@@ -119,7 +119,7 @@ def _unreadable(name: str, error: OSError) -> BadInputError:
 
 
 def _seekable(name: str, stream: BinaryIO, opened: contextlib.ExitStack, probe: Probe) -> BinaryIO:
-    """The same, or a copy of what comes out of a pipe."""
+    """The stream itself, or a copy of what comes out of a pipe, which can be read at any place."""
     seekable = getattr(stream, "seekable", None)
     if seekable is not None and seekable():
         return stream

@@ -28,7 +28,7 @@ class VoiceChunk(NamedTuple):
     """A short stretch of sound and how likely it is speech."""
 
     probability: float
-    """Of speech, 0 to 1."""
+    """Probability that somebody speaks, 0 to 1."""
     samples: int
     """Length of the stretch, in samples of the microphone's rate. The stretches follow one
     another without gaps from the first sample after the start or a `reset`."""
@@ -49,7 +49,7 @@ class SileroDetector:
         self._rate = rate
         self._resampler: Any = None
         self._pending = np.zeros(0, dtype=np.float32)
-        """Samples at 16 kHz, less than a chunk."""
+        """Samples at 16 kHz that wait for the rest of their chunk."""
         self._chunks = 0
         self.reset()
 

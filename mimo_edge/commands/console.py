@@ -40,13 +40,13 @@ _PIPE_WIDTH = 200
 _CONTROL = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")})
 """Characters that a terminal would obey rather than show, if a model ever makes them."""
 _LONGEST_SENTENCE = 1000
-"""Characters."""
+"""Characters of a sentence; a longer one, which quotes something endless, is shown in part."""
 _NOT_SHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _TURNS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 class Console:
-    """The two output streams of one command."""
+    """What one command says: results on standard output, the rest on standard error."""
 
     def __init__(self, *, as_json: bool, verbose: int) -> None:
         self.as_json = as_json
@@ -82,23 +82,23 @@ class Console:
         return self._stream_text if self._live else None
 
     def note(self, text: str) -> None:
-        """One line beside the results."""
+        """Print a line beside the results; not with --json."""
         if not self.as_json:
             self._notes.print(printable(text), soft_wrap=True)
 
     def warn(self, sentence: str) -> None:
-        """What the user should know whatever the results look like."""
+        """Print what the user should know, also with --json: a result is not what it may seem."""
         self._notes.print(f"mimo-edge: {one_line(sentence)}", soft_wrap=True)
 
     def complain(self, sentence: str) -> None:
-        """What went wrong with a part of the work, where the command goes on with the rest."""
+        """Print what went wrong with a part of the work, while the command goes on."""
         if self._streamed:  # in the middle of a line
             click.echo()
             self._streamed = False
         say_fault(sentence)
 
     def text(self, text: str) -> None:
-        """The text of a result, unless it was shown live."""
+        """Print the text of a result, unless it was shown live."""
         if self._streamed:
             click.echo()
         elif not self.as_json:
@@ -106,7 +106,7 @@ class Console:
         self._streamed = False
 
     def record(self, **values: Any) -> None:
-        """The result as one line of JSON, if that is asked for."""
+        """Print the result as one line of JSON, if that is asked for."""
         if self.as_json:
             click.echo(json_line(values, sys.stdout.encoding))
 
@@ -126,13 +126,13 @@ class _Printable(logging.Formatter):
 
 
 def printable(text: str) -> str:
-    """Text without the characters that a terminal would obey."""
+    """The text without control characters, which a terminal would obey; line ends and tabs stay."""
     return text.translate(_CONTROL)
 
 
 def one_line(text: str) -> str:
-    """Text with such characters as escapes, and those that end a line, that turn its direction or
-    are half of a surrogate pair: a name stays recognizable.
+    """The text on one line: what a terminal would obey, what ends a line, turns its direction or
+    is half of a surrogate pair stands there as an escape, so that a name stays recognizable.
     """
     return "".join(
         char.encode("unicode_escape").decode()
@@ -177,7 +177,7 @@ def print_table(
 
 
 def answer_record(answer: Answer) -> dict[str, Any]:
-    """What JSON output says of an answer."""
+    """What lines of JSON say of an answer: its text, why it ended, how long it took."""
     stats = answer.stats
     generated = stats.generation_seconds
     return {

@@ -26,6 +26,7 @@ class SpeechOptions:
     output: str | None
     """Name of the file; None: it is played."""
     form: str | None
+    """Format by its usual ending without the dot; None: as the file's name says."""
     play: bool
     anyway: bool
 
@@ -65,7 +66,7 @@ class Delivery:
 
     console: Console
     output: SpeechOutput | None
-    """None: it is only played."""
+    """Where it is written; None: it is only played."""
     plays: bool
 
     @contextlib.contextmanager

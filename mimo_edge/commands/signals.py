@@ -76,7 +76,7 @@ def deadly() -> Iterator[None]:
 
 
 class _Unwinding:
-    """What a program knows of the signals that came."""
+    """Turns the first of the signals that end a program into a KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self._number = signal.SIGINT

@@ -22,12 +22,12 @@ __all__ = ["SpeechOutput", "speech_output_options"]
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechOutput:
-    """One recording to write."""
+    """Where a command writes its speech, and in which format."""
 
     path: Path | None
-    """None: standard output."""
+    """The file; None: standard output."""
     ending: str
-    """Of a file in its format, for example `.wav`."""
+    """How the names of files in its format end, for example `.wav`."""
 
     @classmethod
     def choose(cls, name: str, form: str | None, *, as_json: bool) -> SpeechOutput:
@@ -52,7 +52,11 @@ class SpeechOutput:
         return cls(path=None, ending=f".{form or 'wav'}")
 
     def write(self, samples: NDArray[np.float32], rate: int) -> None:
-        """Mono float32 [samples] of `rate` Hz."""
+        """Write mono float32 [samples] within ±1, of `rate` Hz.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
         if self.path is not None:
             write_audio(self.path, samples, rate, ending=self.ending)
             return
@@ -61,7 +65,7 @@ class SpeechOutput:
         sys.stdout.flush()
 
     def __str__(self) -> str:
-        """As in messages."""
+        """The name for messages."""
         return str(self.path) if self.path is not None else "standard output"
 
 

@@ -27,16 +27,19 @@ class OutputLost(Exception):
 
 
 class _Stream(io.FileIO):
-    """The system's side of standard output or error."""
+    """Standard output or error as bytes, which remembers why it could not be written."""
 
     def __init__(self, descriptor: int, *, results: bool) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self._to_tell = results
         self.problem: OSError | None = None
-        """Why nothing is written any more."""
+        """Why nothing is written any more; None: all is well."""
 
     def write(self, data: Any) -> int:
-        """Like every raw stream's: how many bytes were taken."""
+        """Write what the system takes now; returns how many bytes that are.
+
+        Once something went wrong, all is dropped, and the main thread is told once.
+        """
         while self.problem is None:
             try:
                 written = super().write(data)

@@ -31,7 +31,7 @@ class Speed:
 
     timings: list[Timing]
     threads: int
-    """Of the language model."""
+    """Threads of the language model."""
     bandwidth: float
     """Bytes per second that the threads read from memory."""
     resident: int

@@ -27,14 +27,14 @@ from ..stages.sampling import GREEDY
 __all__ = ["Distances", "measure"]
 
 _EXACT_PRECISIONS = ("f32", "fp32")
-"""The backbone's name of it and the graphs'."""
+"""What float32 is called: in the backbone's file, and in the graphs'."""
 _PATCHES = 16
 """Hidden states per clip that the patch decoders are compared on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distances:
-    """Of one bundle from the reference, over all clips."""
+    """How far one bundle is from the reference, over all clips."""
 
     name: str
     recipe: str

@@ -38,11 +38,11 @@ class ReleasedNeeds:
     seconds_per_second_of_speech: float | None
     """An estimate; None: it cannot be told."""
     speed: str | None
-    """What that means, in words."""
+    """Whether that is fast enough to speak without breaks, in words; None: it cannot be told."""
     bytes_per_second_of_speech: float
-    """What the processor reads from memory for it."""
+    """Bytes that the processor reads from memory for a second of speech."""
     memory: float
-    """Bytes, with a conversation of `RELEASED_CONTEXT` positions."""
+    """Bytes of the weights, the buffers and a conversation of `RELEASED_CONTEXT` positions."""
     fits: str
     """Whether there is so much memory, in words."""
     bundle: int

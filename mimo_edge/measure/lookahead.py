@@ -34,12 +34,12 @@ Wave = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class LookaheadCost:
-    """Of one lookahead, over all recordings."""
+    """What one lookahead costs, over all recordings."""
 
     lookahead: int
     """Mel frames; as asked for, more than the vocoder can use count as all."""
     delay_seconds: float
-    """From a code to its sound, decoding not counted."""
+    """Time between a code and its sound, decoding not counted."""
     offline_distance: float
     """Log-spectral distance to the offline decode, dB."""
     full_distance: float
@@ -48,7 +48,7 @@ class LookaheadCost:
     seam_jump: float
     """Mean step between the samples on both sides of a seam over that near it: 1 is no click."""
     largest_jump: float
-    """The largest of these ratios."""
+    """The largest such ratio of all seams."""
     cost: float
     """Seconds of work per second of speech; the best of the runs."""
 

@@ -23,21 +23,21 @@ BUSY_CORES = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What there is of everything; bytes."""
+    """What this machine has: threads, memory and disk in bytes, speeds in bytes per second."""
 
     threads: int
     backbone_on_gpu: bool
     memory_total: int
     memory_available: int
-    """Without what other programs hold."""
+    """Bytes that are free or can be made so, without what other programs hold."""
     bandwidth: float | None
     """Bytes per second that all threads read from memory; None: no room to measure."""
     patch_bandwidth: float | None
-    """The same of the few threads that the patch decoder has."""
+    """Bytes per second that the few threads of the patch decoder read; None: no room to measure."""
     busy_cores: float
     """Processors that other programs took meanwhile: what was measured is less than it can do."""
     disk_free: int | None
-    """In the current folder; None: there is no such folder any more."""
+    """Bytes free on the disk of the current folder; None: there is no such folder any more."""
 
     def speech_seconds(self, size: ModelSize) -> float | None:
         """About how long a second of speech takes a model; None: it cannot be told."""

@@ -67,12 +67,14 @@ INTERMEDIATE_BYTES = 15_245_238_272
 EMBEDDED = 151_680 * 4096 / 7_622_619_136
 """Share of the backbone's weights in the table of token embeddings: single rows of it are read."""
 TABLE_BYTES = 28_344_320
-"""Of the patch decoder: tables of embeddings, of which single rows are read."""
+"""Bytes of the patch decoder's tables of embeddings, of which single rows are read."""
 DECODE_STEPS = 11
+"""Steps of the patch decoder for one patch."""
 PATCHES_PER_SECOND = 6.25
 CACHED_VALUES = 2 * 36 * 8 * 128
+"""Numbers in the KV cache per position: keys and values, layers, heads, width of a head."""
 RELEASED_CONTEXT = 4096
-"""Positions of a conversation that the memory is told for."""
+"""Positions of the conversation for which the need of memory is told."""
 
 
 def released_sizes() -> dict[str, ModelSize]:

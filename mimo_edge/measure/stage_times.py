@@ -31,12 +31,12 @@ _LOOKAHEAD = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """The median of one stage."""
+    """How long one stage takes: the median of its runs."""
 
     stage: str
     seconds: float
     unit: str
-    """What takes this long."""
+    """What it does in that time, for example "patch"."""
     bytes_read: int | None = None
     """Weights that one unit has to read; None where arithmetic is the limit."""
     per_speech_second: float | None = None

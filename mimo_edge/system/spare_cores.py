@@ -43,7 +43,10 @@ def processor_times() -> ProcessorTimes:
 
 
 class SpareCores:
-    """One per model: what it computes itself is known, what others do is looked at now and then."""
+    """How many cores one model finds free.
+
+    What it computes itself is known, what other programs do is looked at now and then.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class SpareCores:
         """Logical processors' worth of time that other programs took when it was last looked."""
         self._own_cores = usable_cores()
         self._taken = 0
-        """Cores that this model's own sound takes just now."""
+        """How many cores the decoding of this model's own sound takes just now."""
         self._begin()
         self._ran_at = self._at
 
@@ -74,12 +77,12 @@ class SpareCores:
         return max(1, min(wanted, self._cpus - others, self._own_cores - self._taken))
 
     def ran(self) -> None:
-        """The work that `spare` was asked for is done."""
+        """Tell that the work that `spare` was asked for is done."""
         self._ran_at = self._clock()
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        """Meanwhile the calling thread has a core for itself."""
+        """In the block, the calling thread is counted as one that keeps a core busy."""
         self._taken += 1
         try:
             yield
