@@ -13,8 +13,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .answer import Answer
     from .audio import AudioInput
-    from .engine import Answer
     from .errors import (
         BadBundleError,
         BadInputError,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .model import MimoAudio
     from .session import Session
     from .stages.runtime_options import RuntimeOptions
-    from .tasks import Overrides
+    from .tasks import Ask, Continue, FewShot, Overrides, Speak, Transcribe, Turn
 
 # onnxruntime's builds for Linux, macOS and Windows send what they run to Microsoft unless this is
 # set before they are imported. Besides, the thread that does it makes forked processes hang.
@@ -42,14 +42,17 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "Answer",
+    "Ask",
     "AudioChunk",
     "AudioInput",
     "BadBundleError",
     "BadInputError",
     "CancelledError",
     "CannotSpeakError",
+    "Continue",
     "DeviceError",
     "DoesNotFitError",
+    "FewShot",
     "MimoAudio",
     "MimoEdgeError",
     "MissingPackageError",
@@ -60,13 +63,22 @@ __all__ = [
     "RuntimeOptions",
     "Session",
     "SoundOptions",
+    "Speak",
     "TextDelta",
+    "Transcribe",
+    "Turn",
     "TurnEnd",
     "WrongUseError",
 ]
 
 _HOMES = {
-    "Answer": "engine",
+    "Turn": "tasks",
+    "Transcribe": "tasks",
+    "Speak": "tasks",
+    "FewShot": "tasks",
+    "Continue": "tasks",
+    "Ask": "tasks",
+    "Answer": "answer",
     "AudioChunk": "generation.events",
     "AudioInput": "audio",
     "BadBundleError": "errors",

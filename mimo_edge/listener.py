@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from .audio import shorten_pauses
 from .audio.mel_stream import StreamingLogMel
-from .engine import Engine
 from .errors import MimoEdgeError
+from .hearing import Hearing
 
 __all__ = ["Listener"]
 
@@ -18,8 +18,8 @@ class Listener:
     one knew of it already is not computed again.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
         self._heard: NDArray[np.float32]
         self._begin()
 
@@ -40,16 +40,16 @@ class Listener:
             MimoEdgeError: it is silent, too short, or does not fit the context.
         """
         samples = _checked(samples)
-        if not len(samples) or self._engine.is_silent(samples):
+        if not len(samples) or self._hearing.is_silent(samples):
             raise MimoEdgeError("there was nothing to hear; speak louder or closer.")
-        shorter = shorten_pauses(samples, self._engine.manifest.audio.sample_rate)
+        shorter = shorten_pauses(samples, self._hearing.manifest.audio.sample_rate)
         if len(shorter) < len(samples):  # a key was held longer than somebody spoke
-            return self._engine.listen_samples(shorter)
+            return self._hearing.listen_samples(shorter)
         self.hear(samples)
-        return self._engine.listen_mel(np.concatenate([*self._frames, self._mel.finish()]))
+        return self._hearing.listen_mel(np.concatenate([*self._frames, self._mel.finish()]))
 
     def _begin(self) -> None:
-        config = self._engine.manifest.audio
+        config = self._hearing.manifest.audio
         self._mel = StreamingLogMel(config)
         self._frames = [np.zeros((0, config.n_mels), dtype=np.float32)]
         self._heard = np.zeros(0, dtype=np.float32)

@@ -8,33 +8,29 @@ A model holds no conversation: that is `Session`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import fields, replace
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import AudioInput, read_audio, split_at_quiet
+from .answer import Answer, OnSound, OnText, join_answers, join_ends
+from .audio import AudioInput, read_audio
 from .bundle.default_bundle import find_bundle
 from .bundle.manifest import Manifest
-from .engine import Answer, Engine, OnSound, OnText
-from .errors import MimoEdgeError
-from .generation.events import Event, TurnStats
+from .engine import Engine, run_to_end
+from .generation.asynchronous import in_thread
+from .generation.events import Event, TextDelta, TurnEnd
 from .generation.sound import SoundOptions
 from .listener import Listener
-from .prompt import prompts
 from .prompt.prompts import Reply
 from .session import Session
 from .stages.runtime_options import RuntimeOptions
-from .tasks import Overrides, Task, task
-from .trained_tasks import Ability, check_trained
+from .tasks import Ask, Continue, FewShot, Overrides, PreparedTask, Speak, Task, Transcribe
 
 __all__ = ["MimoAudio"]
-
-_LONGEST_TRANSCRIPT_S = 30.0
-"""Longer recordings are transcribed in parts, cut where they are quiet."""
 
 
 class MimoAudio:
@@ -85,26 +81,8 @@ class MimoAudio:
         Here and wherever else a recording is listened to, the middle of pauses of more than a
         second is left out, at its begin and end too; only `encode` keeps the recording's length.
         """
-        samples = self._engine.hear(audio)
-        longest = min(
-            _LONGEST_TRANSCRIPT_S, self._engine.seconds_of(self._engine.backbone.context) / 2
-        )
-        parts = split_at_quiet(samples, self.sample_rate, longest)
-        answers: list[Answer] = []
-        for part in parts:
-            # Long silence is shortened, but a part may still be so soft that it counts as none.
-            if self._engine.is_silent(part):
-                continue
-            if answers and on_text:
-                on_text(" ")
-            patches = self._engine.listen_samples(part)
-            pieces = (
-                prompts.transcribe(patches, instruction)
-                if instruction
-                else prompts.transcribe(patches)
-            )
-            answers.append(self.run(task("transcribe", pieces, overrides), on_text=on_text))
-        return _join(answers)
+        task = Transcribe(audio=audio, instruction=instruction, overrides=overrides)
+        return self.run(task, on_text=on_text)
 
     def speak(
         self,
@@ -118,22 +96,22 @@ class MimoAudio:
         on_text: OnText | None = None,
         on_sound: OnSound | None = None,
     ) -> Answer:
-        """Text to speech; see `prompts.speak` for style and voice.
+        """Text to speech; see `tasks.Speak`.
 
         Raises:
             MimoEdgeError: there is no text, or the voice cannot be read.
             NotTrainedError: the checkpoint was not trained for voices or styles; `anyway` tries
                 them all the same.
         """
-        if not text.strip():
-            raise MimoEdgeError("there is no text to speak; give some.")
-        if voice is not None:
-            self._check_trained("speak in a voice", anyway)
-        if style is not None or style_in_text:
-            self._check_trained("speak in a style", anyway)
-        patches = self._engine.listen(voice) if voice is not None else None
-        pieces = prompts.speak(text, style=style, style_in_text=style_in_text, voice=patches)
-        return self.run(task("speak", pieces, overrides), on_text=on_text, on_sound=on_sound)
+        task = Speak(
+            text=text,
+            style=style,
+            style_in_text=style_in_text,
+            voice=voice,
+            anyway=anyway,
+            overrides=overrides,
+        )
+        return self.run(task, on_text=on_text, on_sound=on_sound)
 
     def ask(
         self,
@@ -145,8 +123,8 @@ class MimoAudio:
         on_text: OnText | None = None,
     ) -> Answer:
         """A question about a recording, answered in text."""
-        pieces = prompts.understand(self._engine.listen(audio), question, thinking=thinking)
-        return self.run(task("understand", pieces, overrides), on_text=on_text)
+        task = Ask(audio=audio, question=question, thinking=thinking, overrides=overrides)
+        return self.run(task, on_text=on_text)
 
     def few_shot(
         self,
@@ -166,13 +144,14 @@ class MimoAudio:
             NotTrainedError: the checkpoint was not trained for this, as only the base model was;
                 `anyway` tries it all the same.
         """
-        self._check_trained("few-shot", anyway)
-        heard = [
-            (self._engine.listen(said), self._engine.listen(answered), text)
-            for said, answered, text in examples
-        ]
-        pieces = prompts.few_shot(instruction, heard, self._engine.listen(audio))
-        return self.run(task("few-shot", pieces, overrides), on_text=on_text, on_sound=on_sound)
+        task = FewShot(
+            instruction=instruction,
+            examples=examples,
+            audio=audio,
+            anyway=anyway,
+            overrides=overrides,
+        )
+        return self.run(task, on_text=on_text, on_sound=on_sound)
 
     def continue_speech(
         self,
@@ -190,9 +169,8 @@ class MimoAudio:
             NotTrainedError: the checkpoint was not trained for this, as only the base model was;
                 `anyway` tries it all the same.
         """
-        self._check_trained("continue", anyway)
-        pieces = prompts.continue_speech(self._engine.listen(audio))
-        return self.run(task("continue", pieces, overrides), on_text=on_text, on_sound=on_sound)
+        task = Continue(audio=audio, anyway=anyway, overrides=overrides)
+        return self.run(task, on_text=on_text, on_sound=on_sound)
 
     def session(
         self,
@@ -203,7 +181,7 @@ class MimoAudio:
         overrides: Overrides | None = None,
     ) -> Session:
         """A conversation with memory."""
-        patches = self._engine.listen(voice) if voice is not None else None
+        patches = self._engine.hearing.listen(voice) if voice is not None else None
         return Session(self._engine, reply=reply, system=system, voice=patches, overrides=overrides)
 
     def load_session(
@@ -240,36 +218,91 @@ class MimoAudio:
 
     def listener(self) -> Listener:
         """For turns that are heard while they are spoken."""
-        return Listener(self._engine)
+        return Listener(self._engine.hearing)
 
     def run(
-        self, task: Task, *, on_text: OnText | None = None, on_sound: OnSound | None = None
+        self,
+        task: Task | PreparedTask,
+        *,
+        on_text: OnText | None = None,
+        on_sound: OnSound | None = None,
+        cancel: threading.Event | None = None,
     ) -> Answer:
-        """Answer one task from an empty cache.
+        """Do one task and wait for its end.
 
         `on_sound` gets the speech while it is generated; the answer's own is decoded at its end,
         in one go, which sounds a little better.
+
+        Raises:
+            MimoEdgeError: what the task needs cannot be read, or does not fit the context.
         """
-        events = self.stream(task, sound=on_sound is not None)
-        return self._engine.collect(events, speaks=task.speaks, on_text=on_text, on_sound=on_sound)
+        answers: list[Answer] = []
+        for part in self._parts(task):
+            if answers and on_text:
+                on_text(" ")
+            events = self._events(part, cancel, on_sound is not None)
+            end = run_to_end(events, on_text, on_sound)
+            answers.append(self._engine.answer(end, speaks=part.speaks))
+            if end.reason == "cancelled":
+                break
+        return join_answers(answers)
 
     def stream(
         self,
-        task: Task,
+        task: Task | PreparedTask,
         *,
         cancel: threading.Event | None = None,
         sound: SoundOptions | bool = False,
     ) -> Generator[Event, None, None]:
-        """Answer one task, as events; with `sound`, speech is decoded while it is generated."""
-        cache = self._engine.new_cache()
-        try:
-            yield from self._engine.stream(task, cache, cancel=cancel, sound=sound)
-        finally:
-            cache.close()
+        """Do one task, as events, the last of which is `TurnEnd`.
 
-    def _check_trained(self, ability: Ability, anyway: bool) -> None:
-        if not anyway:
-            check_trained(self.manifest, ability)
+        With `sound`, speech is decoded while it is generated. `cancel` ends it within one step;
+        what was generated until then is in the last event.
+
+        Raises:
+            MimoEdgeError: what the task needs cannot be read, or does not fit the context.
+        """
+        ends: list[TurnEnd] = []
+        for part in self._parts(task):
+            if ends:
+                yield TextDelta(text=" ")
+            for event in self._events(part, cancel, sound):
+                if isinstance(event, TurnEnd):
+                    ends.append(event)
+                else:
+                    yield event
+            if ends[-1].reason == "cancelled":
+                break
+        yield join_ends(ends)
+
+    def astream(
+        self,
+        task: Task | PreparedTask,
+        *,
+        cancel: threading.Event | None = None,
+        sound: SoundOptions | bool = False,
+    ) -> AsyncGenerator[Event, None]:
+        """The events of `stream` for asyncio: `async for event in model.astream(task)`.
+
+        The event loop is never blocked: the model works in threads. Leaving the loop early, or
+        cancelling the asyncio task, ends the answer within one step.
+        """
+        cancel = cancel or threading.Event()
+        return in_thread(lambda: self.stream(task, cancel=cancel, sound=sound), cancel)
+
+    def _parts(self, task: Task | PreparedTask) -> Iterator[PreparedTask]:
+        if isinstance(task, PreparedTask):
+            return iter([task])
+        return task.prepare(self._engine.hearing)
+
+    def _events(
+        self, task: PreparedTask, cancel: threading.Event | None, sound: SoundOptions | bool
+    ) -> Generator[Event, None, None]:
+        """The events of one task, from an empty cache."""
+        with contextlib.closing(self._engine.new_cache()) as cache:
+            events = self._engine.events(task, cache, cancel=cancel, sound=sound)
+            with contextlib.closing(events):
+                yield from events
 
     def close(self) -> None:
         """Free everything, sessions included, after the calls that other threads are in."""
@@ -282,18 +315,3 @@ class MimoAudio:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
-
-
-def _join(answers: Sequence[Answer]) -> Answer:
-    """One answer of the answers to the parts of a recording: counts and times add up."""
-    stats = {
-        field.name: sum(getattr(answer.stats, field.name) for answer in answers)
-        for field in fields(TurnStats)
-    }
-    cut = [answer.reason for answer in answers if answer.reason != "stop"]
-    return replace(
-        answers[-1],
-        text=" ".join(answer.text for answer in answers if answer.text),
-        reason=cut[0] if cut else "stop",
-        stats=TurnStats(**stats),
-    )

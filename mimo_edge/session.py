@@ -11,22 +11,22 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Answer, OnText
 from .audio import AudioInput
-from .engine import Answer, Engine, OnText
+from .engine import Engine, run_to_end
 from .errors import MimoEdgeError
 from .generation.events import Event, TurnEnd
 from .generation.heard import heard_part
 from .generation.sound import SoundOptions
 from .prompt import prompts
 from .prompt.positions import InterleavedPiece, Positions
-from .prompt.prompts import Reply, Turn
+from .prompt.prompts import Exchange, Reply
 from .session_file import SavedSession
-from .tasks import Overrides, Task, converse
+from .tasks import Overrides, PreparedTask, Turn, converse
 
 __all__ = ["Prepared", "Session"]
 
@@ -44,12 +44,12 @@ Patches = NDArray[np.int64]
 class Prepared:
     """A turn whose prompt is in the session's cache; see `Session.prepare`."""
 
-    turn: Turn
+    turn: Exchange
     reply: Reply
-    task: Task
-    history: tuple[Turn, ...]
+    task: PreparedTask
+    history: tuple[Exchange, ...]
     """The turns before it that the prompt holds."""
-    after: Turn | None
+    after: Exchange | None
     """The turn that came before it, even if the prompt has no room for that."""
     evaluated: int
     """Positions that went through the backbone for it."""
@@ -67,7 +67,7 @@ class Session:
         voice: NDArray[np.int64] | None = None,
         overrides: Overrides | None = None,
     ) -> None:
-        self.turns: list[Turn] = []
+        self.turns: list[Exchange] = []
         """The finished turns that the model still remembers."""
         self._engine = engine
         self._reply = reply
@@ -90,7 +90,7 @@ class Session:
 
     def ask(
         self,
-        audio: AudioInput | Patches | Prepared | None = None,
+        audio: AudioInput | Patches | Turn | Prepared | None = None,
         *,
         text: str | None = None,
         reply: Reply | None = None,
@@ -106,14 +106,14 @@ class Session:
         """
         with self._alone():
             prepared = self._next_turn(audio, text, reply)
-            end = self._engine.run_to_end(self._engine.stream(prepared.task, self._cache), on_text)
+            end = run_to_end(self._engine.events(prepared.task, self._cache), on_text)
             answer = self._engine.answer(end, speaks=prepared.reply == "speech")
             self._remember(prepared, end)
         return answer
 
     def stream(
         self,
-        audio: AudioInput | Patches | Prepared | None = None,
+        audio: AudioInput | Patches | Turn | Prepared | None = None,
         *,
         text: str | None = None,
         reply: Reply | None = None,
@@ -124,10 +124,10 @@ class Session:
 
         Until then the session does nothing else; close the generator to end the answer early.
 
-        `audio` may be patches that `Engine.listen_mel` gave, int64 [patches, group, channels],
-        or a prepared turn, which then begins to answer at once. `cancel` is looked at between
-        the batches of the prompt and between positions; what was generated until then is the
-        turn's answer, `keep_heard` leaves what was heard of it.
+        `audio` may be a `Turn`, which says all of it; patches that a `Listener` gave, int64
+        [patches, group, channels]; or a prepared turn, which then begins to answer at once.
+        `cancel` is looked at between the pieces of the prompt and between positions; what was
+        generated until then is the turn's answer, `keep_heard` leaves what was heard of it.
 
         Raises:
             MimoEdgeError: the request cannot be read, does not fit the context, or was
@@ -139,7 +139,7 @@ class Session:
 
     def prepare(
         self,
-        audio: AudioInput | Patches | None = None,
+        audio: AudioInput | Patches | Turn | None = None,
         *,
         text: str | None = None,
         reply: Reply | None = None,
@@ -159,11 +159,10 @@ class Session:
             MimoEdgeError: the request cannot be read or does not fit the context.
         """
         with self._alone():
-            prepared = self._lay_out(self._request(audio, text), reply)
+            prepared = self._lay_out(_turn(audio, text, reply))
             before = self._cache.evaluated
             prompt = self._engine.layout.positions(prepared.task.pieces)
-            output, _ = self._cache.prefill(prompt, cancel)
-            if output is None:
+            if not self._engine.scheduler.evaluate(self._cache, prompt, cancel):
                 return None
             return replace(prepared, evaluated=self._cache.evaluated - before)
 
@@ -183,7 +182,7 @@ class Session:
                     break
                 del self.turns[0]
             before = self._cache.evaluated
-            self._cache.prefill(prompt, cancel)
+            self._engine.scheduler.evaluate(self._cache, prompt, cancel)
             return self._cache.evaluated - before
 
     def keep_heard(self, played_samples: int) -> str:
@@ -241,11 +240,11 @@ class Session:
         The request is audio or text; the answer is text, or, with `speech`, was spoken.
         """
         with self._alone():
-            request = self._request(audio, text)
+            request = _turn(audio, text, None).request(self._engine.hearing)
             said: str | InterleavedPiece = answer
             if speech is not None:
-                said = InterleavedPiece(answer, self._engine.listen(speech))
-            self.turns.append(Turn(request=request, answer=said))
+                said = InterleavedPiece(answer, self._engine.hearing.listen(speech))
+            self.turns.append(Exchange(request=request, answer=said))
 
     def save(self, path: str | Path) -> None:
         """Write the conversation with its cache to one file (NumPy's .npz, nothing pickled)."""
@@ -319,21 +318,14 @@ class Session:
             yield
 
     def _next_turn(
-        self, audio: AudioInput | Patches | Prepared | None, text: str | None, reply: Reply | None
+        self,
+        audio: AudioInput | Patches | Turn | Prepared | None,
+        text: str | None,
+        reply: Reply | None,
     ) -> Prepared:
         if isinstance(audio, Prepared):
             return self._check(audio, text, reply)
-        return self._lay_out(self._request(audio, text), reply)
-
-    def _request(self, audio: AudioInput | Patches | None, text: str | None) -> Patches | str:
-        if audio is not None and text is None:
-            # Patches have three dimensions, samples one or two.
-            if isinstance(audio, np.ndarray) and audio.dtype.kind == "i" and audio.ndim > 2:
-                return self._engine.check_patches(cast(Patches, audio))
-            return self._engine.listen(cast(AudioInput, audio))
-        if text is not None and audio is None:
-            return text
-        raise MimoEdgeError("a turn is either audio or text; give one of them.")
+        return self._lay_out(_turn(audio, text, reply))
 
     def _check(self, prepared: Prepared, text: str | None, reply: Reply | None) -> Prepared:
         if text is not None or reply not in (None, prepared.reply):
@@ -352,18 +344,19 @@ class Session:
     ) -> Generator[Event, None, None]:
         with self._alone():
             self._check_history(prepared)
-            events = self._engine.stream(prepared.task, self._cache, cancel=cancel, sound=sound)
+            events = self._engine.events(prepared.task, self._cache, cancel=cancel, sound=sound)
             with contextlib.closing(events):
                 for event in events:
                     if isinstance(event, TurnEnd):
                         self._remember(prepared, event)
                     yield event
 
-    def _lay_out(self, request: Patches | str, reply: Reply | None) -> Prepared:
+    def _lay_out(self, said: Turn) -> Prepared:
         """The next turn; leaves the oldest turns out while the prompt leaves no room."""
         context = self._engine.backbone.context
         room = context - min(_RESERVE, context // 4)
-        turn, reply, history = Turn(request=request), reply or self._reply, tuple(self.turns)
+        turn = Exchange(request=said.request(self._engine.hearing))
+        reply, history = said.reply or self._reply, tuple(self.turns)
         while True:
             task = converse(
                 [*history, turn],
@@ -391,3 +384,12 @@ class Session:
             answer = self._engine.text_of(end)[1]
         self._finished = end.reason == "stop"
         self.turns[:] = [*prepared.history, replace(prepared.turn, answer=answer)]
+
+
+def _turn(audio: AudioInput | Patches | Turn | None, text: str | None, reply: Reply | None) -> Turn:
+    """What is said next, however it was given."""
+    if not isinstance(audio, Turn):
+        return Turn(audio=audio, text=text, reply=reply)
+    if text is not None:
+        raise MimoEdgeError("a turn is either audio or text; give one of them.")
+    return audio if reply is None else replace(audio, reply=reply)

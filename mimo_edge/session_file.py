@@ -17,7 +17,7 @@ from .bundle.untrusted_arrays import ArrayFile
 from .bundle.untrusted_json import decode_text, parse_json, printable_name, validate
 from .errors import BadInputError
 from .prompt.positions import InterleavedPiece, Positions
-from .prompt.prompts import Reply, Turn
+from .prompt.prompts import Exchange, Reply
 
 __all__ = ["SavedSession"]
 
@@ -56,7 +56,7 @@ class SavedSession:
     system: str | None
     voice: NDArray[np.int64] | None
     """[patches, group, channels]."""
-    turns: list[Turn]
+    turns: list[Exchange]
     cached: Positions
     """What the KV cache holds."""
     state: bytes | None
@@ -129,10 +129,10 @@ class _Parts:
         self._codes = (manifest.patch.group_size, manifest.patch.channels)
         self._vocabularies = np.array(manifest.patch.vocab_sizes)
 
-    def turn(self, name: str) -> Turn:
+    def turn(self, name: str) -> Exchange:
         """A finished turn: text or speech, and an answer in one of its three forms."""
         request, answer = f"{name}.request", f"{name}.answer"
-        return Turn(
+        return Exchange(
             request=self._text(request) if self._is_text(request) else self._speech(request),
             answer=self._answer(answer),
         )

@@ -16,6 +16,7 @@ LAYERS = (
     {"measure", "server", "devices"},
     {"dialogue"},
     {"__init__", "model", "session", "session_file", "listener", "engine", "tasks"},
+    {"answer", "hearing"},
     {"trained_tasks"},
     {"generation"},
     {"stages", "prompt", "audio"},

@@ -30,7 +30,7 @@ class Demo:
 
     def patches(self, wave: np.ndarray) -> np.ndarray:
         """Audio as the language model gets it."""
-        return self.engine.listen(wave.astype(np.float32))
+        return self.engine.hearing.listen(wave.astype(np.float32))
 
     def waveform(self, patches: np.ndarray) -> np.ndarray:
         """Patches [P, 4, 8] to sound."""

@@ -25,7 +25,7 @@ from convert.recipes import RECIPES
 from mimo_edge.engine import Engine
 from mimo_edge.prompt import prompts
 from mimo_edge.prompt.positions import Positions
-from mimo_edge.prompt.prompts import Turn
+from mimo_edge.prompt.prompts import Exchange
 from training import domain
 from training.augment import Condition, augment
 from training.data import VOICES, describe, render
@@ -134,7 +134,7 @@ def _answer_path(demo: Demo, spoken: Spoken) -> AnswerPath:
         answer = session.turns[0].answer
     assert isinstance(answer, Positions)
     heard = demo.patches(spoken.wave)
-    pieces = prompts.conversation([Turn(request=heard)], "speech")
+    pieces = prompts.conversation([Exchange(request=heard)], "speech")
     prompt = demo.engine.layout.positions(pieces)
     text, codes = _distributions(demo.engine, prompt, answer)
     return AnswerPath(prompt, answer, text, codes)

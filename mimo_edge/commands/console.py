@@ -22,7 +22,7 @@ from rich.text import Text
 from ..json_lines import json_line
 
 if TYPE_CHECKING:  # so that a wrong option is told before the libraries of the model are loaded
-    from ..engine import Answer, OnText
+    from ..answer import Answer, OnText
 
 __all__ = [
     "Console",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import click
 
-from ..engine import Answer, OnSound
+from ..answer import Answer, OnSound
 from ..errors import BadInputError, DeviceError, MimoEdgeError
 from ..model import MimoAudio
 from ..trained_tasks import is_known

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..answer import Answer
 from ..atomic import check_output, made_folder, output_errors
 from ..audio import write_audio
-from ..engine import Answer
 from ..errors import OutputError
 from ..json_lines import JsonLines
 from ..model import MimoAudio

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..engine import OnText
+from ..answer import OnText
 from ..errors import BadInputError, MimoEdgeError
 from ..model import MimoAudio
 from ..tasks import Overrides

@@ -66,6 +66,8 @@ class TurnEnd:
     """[positions] what was generated, the empty id where a patch was; without the stop id."""
     codes: NDArray[np.int64]
     """[positions, group, channels] the patches, empty ids where text was."""
+    spoken: NDArray[np.bool_]
+    """[positions] which of them are patches of the speech."""
     stats: TurnStats
 
 

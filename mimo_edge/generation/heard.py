@@ -8,6 +8,7 @@ import numpy as np
 
 from ..prompt.positions import Layout, Positions, concatenate
 from ..prompt.text_tokenizer import TextTokenizer
+from .speech import SpeechSpan
 
 __all__ = ["Heard", "heard_part"]
 
@@ -43,11 +44,11 @@ def heard_part(
     whose text did not come to its end (`<|eot|>`, or `finished`) the patches are taken as two
     for each token if there were fewer.
     """
-    is_patch = answer.text_ids == layout.empty_id
+    is_patch = SpeechSpan(tokenizer, opened=True).mask(answer.text_ids)
     total = int(is_patch.sum())
     marks = [tokenizer.id(name) for name in ("<|eot|>", "<|sostm|>", "<|eostm|>")]
     text_ended = finished or marks[0] in answer.text_ids
-    ids = answer.text_ids[~is_patch & ~np.isin(answer.text_ids, marks)].tolist()
+    ids = answer.text_ids[~np.isin(answer.text_ids, [layout.empty_id, *marks])].tolist()
     text = tokenizer.decode(ids).strip()
     if patches >= total and text_ended:
         return Heard(positions=answer, text=text, patches=total, complete=True)

@@ -1,27 +1,138 @@
-"""The KV cache together with what is in it, so that only what is new is evaluated."""
+"""The caches of all conversations, each with what is in it, so that only what is new is evaluated.
+
+One KV cache of the backbone is shared by all. When it is full, conversations that nobody waits for
+give room: what is cut from their end is evaluated again when they go on.
+"""
 
 from __future__ import annotations
 
 import threading
-from typing import overload
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DoesNotFitError
 from ..prompt.positions import Layout, Positions, concatenate
 from ..stages.backbone import Backbone
-from ..stages.backbone_sequence import BackboneOutput
+from ..stages.backbone_context import BackboneOutput
 from ..stages.patch_encoder import PatchEncoder
 
-__all__ = ["PositionCache"]
-
-_CANCEL_BATCH = 32
-"""Positions between two looks at `cancel` in a prompt; on two cores of a laptop a second of the
-7B model. A processor evaluates them about as fast as in larger batches."""
-
+__all__ = ["CacheShelf", "New", "PositionCache"]
 
 _MOST_RUNS = 64
 """Runs of positions that are counted one by one before they are joined."""
+_CUT_AT_ONCE = 64
+"""Positions by which an idle conversation is cut at least: else it would be cut at every step of
+another one."""
+
+
+class New(NamedTuple):
+    """Positions that go into a cache next."""
+
+    cache: PositionCache
+    positions: Positions
+    wants_output: bool
+
+
+class CacheShelf:
+    """The caches of all conversations of a model. For several threads: one at a time is served."""
+
+    def __init__(self, backbone: Backbone, patch_encoder: PatchEncoder, layout: Layout) -> None:
+        self.layout = layout
+        self.backbone = backbone
+        self.lock = threading.RLock()
+        self._patch_encoder = patch_encoder
+        self._caches: weakref.WeakSet[PositionCache] = weakref.WeakSet()
+        self._uses = 0
+
+    def new_cache(self) -> PositionCache:
+        """An empty cache.
+
+        Raises:
+            MimoEdgeError: there is not enough memory for it, or the model is closed.
+        """
+        with self.lock:
+            cache = PositionCache(self)
+            self._caches.add(cache)
+            return cache
+
+    def evaluate(self, work: Sequence[New]) -> None:
+        """Put positions into caches; where an output is wanted, it is in `PositionCache.output`.
+
+        There must be room for them: see `make_room`.
+
+        Raises:
+            MimoEdgeError: one is longer than the context or closed, or llama.cpp fails.
+        """
+        if not work:
+            return
+        with self.lock:
+            for new in work:
+                new.cache.begin()
+            rows = self.embed(concatenate([new.positions for new in work]))
+            ends = np.cumsum([len(new.positions) for new in work])[:-1]
+            outputs = self.backbone.evaluate(
+                [
+                    (new.cache.sequence, part, new.wants_output)
+                    for new, part in zip(work, np.split(rows, ends), strict=True)
+                ]
+            )
+            for new, output in zip(work, outputs, strict=True):
+                new.cache.grown(new.positions, output)
+                self.touch(new.cache)
+
+    def make_room(
+        self, cache: PositionCache, positions: int, others: Iterable[PositionCache] = ()
+    ) -> bool:
+        """Whether so many positions fit behind what a cache holds, once other caches were cut.
+
+        First those of conversations without a running answer are cut, the longest unused first;
+        then `others` in their order.
+        """
+        with self.lock:
+            context = self.backbone.opened()
+            cache.sequence.check_open()
+            if not cache.sequence.has_number and not context.free_sequences:
+                self._free_a_sequence(cache, others)
+            if not cache.sequence.has_number and not context.free_sequences:
+                return False
+            for victim in [*self._idle(cache), *others]:
+                lacking = positions - context.free_cells
+                if lacking <= 0:
+                    break
+                if victim is not cache:
+                    victim.cut(max(0, len(victim) - max(lacking, _CUT_AT_ONCE)))
+            if positions > context.free_cells:
+                return False
+            cache.sequence.number()  # so that nobody else gets the last one before
+            return True
+
+    def touch(self, cache: PositionCache) -> None:
+        """A cache is used now."""
+        self._uses += 1
+        cache.used_at = self._uses
+
+    def _free_a_sequence(self, cache: PositionCache, others: Iterable[PositionCache]) -> None:
+        for victim in [*self._idle(cache), *others]:
+            if victim is not cache and victim.sequence.has_number:
+                victim.cut(0)
+                return
+
+    def _idle(self, but: PositionCache) -> list[PositionCache]:
+        """Caches that nobody uses just now, the longest unused first."""
+        idle = [cache for cache in self._caches if not cache.in_use and cache is not but]
+        return sorted(idle, key=lambda cache: cache.used_at)
+
+    def embed(self, positions: Positions) -> NDArray[np.float32]:
+        """Input embeddings [positions, hidden] of text and patches."""
+        is_patch = positions.text_ids == self.layout.empty_id
+        rows = self.backbone.embed(positions.text_ids)
+        if is_patch.any():
+            rows[is_patch] = self._patch_encoder.encode(positions.codes[is_patch])
+        return rows
 
 
 class PositionCache:
@@ -32,15 +143,18 @@ class PositionCache:
     remembered last, and before anything is added the sequence is cut to what is remembered.
     """
 
-    def __init__(self, backbone: Backbone, patch_encoder: PatchEncoder, layout: Layout) -> None:
-        self._backbone = backbone
-        self._patch_encoder = patch_encoder
-        self._layout = layout
-        self._sequence = backbone.new_sequence()
-        self._runs = [layout.text([])]
-        self._output: BackboneOutput | None = None  # Of the last position, if it is known.
+    def __init__(self, shelf: CacheShelf) -> None:
+        """An empty cache on a shelf; see `CacheShelf.new_cache`."""
+        self._shelf = shelf
+        self.sequence = shelf.backbone.new_sequence()
+        self._runs = [shelf.layout.text([])]
+        self.output: BackboneOutput | None = None
+        """Of the last position, if it is known."""
         self.evaluated = 0
         """Positions that went through the backbone since this cache was made."""
+        self.in_use = False
+        """Whether an answer is being made in it."""
+        self.used_at = 0
 
     def __len__(self) -> int:
         """Positions in the cache."""
@@ -48,117 +162,116 @@ class PositionCache:
 
     @property
     def room(self) -> int:
-        """Positions that still fit."""
-        return self._sequence.context - len(self)
+        """Positions by which the conversation can still grow."""
+        return self._shelf.backbone.context - len(self)
 
     @property
     def positions(self) -> Positions:
         """What the cache holds."""
-        if len(self._runs) > 1:
-            self._runs = [concatenate(self._runs)]
-        return self._runs[0]
+        with self._shelf.lock:
+            if len(self._runs) > 1:
+                self._runs = [concatenate(self._runs)]
+            return self._runs[0]
 
-    @overload
-    def prefill(self, prompt: Positions) -> tuple[BackboneOutput, int]: ...
+    def aim_at(self, prompt: Positions) -> int:
+        """Make ready to become exactly `prompt`: cut what differs; how many positions stay.
 
-    @overload
-    def prefill(
-        self, prompt: Positions, cancel: threading.Event | None
-    ) -> tuple[BackboneOutput | None, int]: ...
-
-    def prefill(
-        self, prompt: Positions, cancel: threading.Event | None = None
-    ) -> tuple[BackboneOutput | None, int]:
-        """Make the cache hold exactly `prompt`; (output of its last position, cached positions).
-
-        What the cache and the prompt have in common from the start on stays. Of a prompt that
-        the cache holds already, its last position is evaluated again only if something came
-        behind it meanwhile. With `cancel` set before the end the output is None, and the cache
-        holds the part that was evaluated, for another prompt that begins alike.
+        Of a prompt that the cache holds already, its last position is evaluated again only if
+        something came behind it meanwhile.
 
         Raises:
             MimoEdgeError: the prompt does not fit the context.
         """
-        self._sequence.check_room(len(prompt))
-        kept = self.keep_common(prompt)
-        if kept == len(prompt) and self._output is not None:
-            return self._output, kept
-        kept = min(kept, len(prompt) - 1)
-        self._cut(kept)
-        if cancel is not None:
-            for start in range(kept, len(prompt) - 1, _CANCEL_BATCH):
-                if cancel.is_set():
-                    return None, kept
-                self._feed(prompt[start : min(start + _CANCEL_BATCH, len(prompt) - 1)])
-            if cancel.is_set():
-                return None, kept
-        return self.append(prompt[len(self) :]), kept
+        self._shelf.backbone.check_room(len(prompt))
+        with self._shelf.lock:
+            kept = self.keep_common(prompt)
+            if kept == len(prompt) and self.output is None:
+                kept -= 1
+                self.cut(kept)
+            return kept
+
+    def prefill(self, prompt: Positions) -> tuple[BackboneOutput, int]:
+        """Make the cache hold exactly `prompt`; (output of its last position, cached positions).
+
+        Raises:
+            MimoEdgeError: the prompt does not fit the context.
+        """
+        kept = self.aim_at(prompt)
+        if kept < len(prompt):
+            return self.append(prompt[kept:]), kept
+        assert self.output is not None
+        return self.output, kept
 
     def keep_common(self, prompt: Positions) -> int:
         """Forget all but the beginning that the cache has in common with `prompt`; its length."""
-        common = self.positions.common_prefix(prompt)
-        self._cut(common)
-        return common
+        with self._shelf.lock:
+            common = self.positions.common_prefix(prompt)
+            self.cut(common)
+            return common
 
     def append(self, new: Positions) -> BackboneOutput:
-        """Evaluate further positions, at least one; the output is that of the last one."""
-        self._feed(new[:-1])
-        last = new[-1:]
-        rows = self._begin(last)
-        output = self._sequence.extend(rows)
-        self._grown(last)
-        self._output = output
-        return output
+        """Evaluate further positions, at least one; the output is that of the last one.
+
+        Raises:
+            MimoEdgeError: they do not fit.
+        """
+        with self._shelf.lock:
+            self._shelf.backbone.check_room(len(self) + len(new))
+            if not self._shelf.make_room(self, len(new)):
+                raise DoesNotFitError(
+                    f"{len(new)} positions more do not fit the cache beside the answers that run; "
+                    "wait for one to end, or give a larger cache."
+                )
+            self._shelf.evaluate([New(self, new, True)])
+            assert self.output is not None
+            return self.output
 
     def check_open(self) -> None:
         """Refuse a cache that was closed, or whose model was; see `BackboneSequence`."""
-        self._sequence.check_open()
+        self.sequence.check_open()
 
     def save(self) -> bytes:
-        """The cache as bytes."""
-        self._sequence.truncate(len(self))
-        return self._sequence.save()
+        """The cache as bytes; there must be something in it."""
+        with self._shelf.lock:
+            self.sequence.truncate(len(self))
+            return self.sequence.save()
 
     def restore(self, data: bytes, positions: Positions) -> bool:
-        """Put back what `save` gave; False if llama.cpp refuses it, then the cache is empty."""
-        self._cut(0)
-        restored = self._sequence.restore(data, len(positions))
-        if restored:
-            self._runs = [positions]
-        return restored
+        """Put back what `save` gave; False if it does not fit, then the cache is empty."""
+        with self._shelf.lock:
+            self.cut(0)
+            if len(positions) > self._shelf.backbone.context:
+                return False
+            if not self._shelf.make_room(self, len(positions)):
+                return False
+            restored = self.sequence.restore(data, len(positions))
+            if restored:
+                self._runs = [positions]
+            return restored
 
     def close(self) -> None:
-        """Free the cache."""
-        self._sequence.close()
+        """Forget it."""
+        with self._shelf.lock:
+            self.sequence.close()
 
-    def _cut(self, length: int) -> None:
-        if length < len(self):
-            self._output = None
-            self._runs = [self.positions[:length]]
-            self._sequence.truncate(length)
+    def cut(self, length: int) -> None:
+        """Forget everything from position `length` on."""
+        with self._shelf.lock:
+            if length < len(self):
+                self.output = None
+                self._runs = [self.positions[:length]]
+                self.sequence.truncate(length)
 
-    def _feed(self, new: Positions) -> None:
-        if len(new):
-            self._sequence.feed(self._begin(new))
-            self._grown(new)
+    def begin(self) -> None:
+        """Make ready to evaluate more: the sequence holds what is remembered, and no more."""
+        self.output = None
+        self.check_open()
+        self.sequence.truncate(len(self))
 
-    def _begin(self, new: Positions) -> NDArray[np.float32]:
-        """Make ready to evaluate `new`: its embeddings [positions, hidden]."""
-        self._output = None
-        self._sequence.truncate(len(self))
-        return self._embed(new)
-
-    def _grown(self, new: Positions) -> None:
-        """The sequence holds `new` now."""
+    def grown(self, new: Positions, output: BackboneOutput | None) -> None:
+        """The sequence holds `new` now, with this output of its last position."""
         self._runs.append(new)
         if len(self._runs) > _MOST_RUNS:
             self._runs = [concatenate(self._runs)]
         self.evaluated += len(new)
-
-    def _embed(self, positions: Positions) -> NDArray[np.float32]:
-        """Input embeddings [positions, hidden] of text and patches."""
-        is_patch = positions.text_ids == self._layout.empty_id
-        rows = self._backbone.embed(positions.text_ids)
-        if is_patch.any():
-            rows[is_patch] = self._patch_encoder.encode(positions.codes[is_patch])
-        return rows
+        self.output = output

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..bundle.manifest import Manifest
-from ..engine import Engine
+from ..engine import Engine, run_to_end
 from ..errors import BadBundleError
 from ..prompt import prompts
 from ..stages.damage import DamagedWeightsError
@@ -46,15 +46,15 @@ def _run(engine: Engine) -> str:
     seconds = np.arange(rate) / rate
     # A rising tone: any sound will do to see that the numbers are sane.
     tone = 0.5 * np.sin(2 * np.pi * (200 + 400 * seconds) * seconds)
-    heard = engine.listen(tone.astype(np.float32))
+    heard = engine.hearing.listen(tone.astype(np.float32))
     speaks = engine.manifest.speaks
     pieces = [*prompts.transcribe(heard), *(prompts.speak(_SENTENCE) if speaks else ())]
     overrides = Overrides(max_new_tokens=_POSITIONS, seed=0)
     name = "speak" if speaks else "transcribe"
     cache = engine.new_cache()
     try:
-        events = engine.stream(task(name, pieces, overrides), cache)
-        answer = engine.collect(events, speaks=speaks)
+        events = engine.events(task(name, pieces, overrides), cache)
+        answer = engine.answer(run_to_end(events), speaks=speaks)
         output = cache.append(engine.layout.audio(heard[:1]))
     finally:
         cache.close()

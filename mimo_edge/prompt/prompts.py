@@ -18,8 +18,8 @@ from .positions import AudioPiece, InterleavedPiece, Piece, Positions, RawPiece,
 from .text_tokenizer import Template
 
 __all__ = [
+    "Exchange",
     "Reply",
-    "Turn",
     "continue_speech",
     "conversation",
     "few_shot",
@@ -109,7 +109,7 @@ def speak(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class Exchange:
     """One turn of a conversation: a request and, if it is over, its answer."""
 
     request: Patches | str
@@ -120,7 +120,7 @@ class Turn:
 
 
 def conversation(
-    turns: Sequence[Turn],
+    turns: Sequence[Exchange],
     reply: Reply,
     *,
     system: str | None = None,
@@ -134,7 +134,7 @@ def conversation(
 
 
 def until_request(
-    turns: Sequence[Turn], *, system: str | None = None, voice: Patches | None = None
+    turns: Sequence[Exchange], *, system: str | None = None, voice: Patches | None = None
 ) -> list[Piece]:
     """What is in front of the next request of a conversation, whatever that will be."""
     pieces = _voice(voice)
@@ -149,7 +149,7 @@ def _voice(voice: Patches | None) -> list[Piece]:
     return [TextPiece((_SYSTEM,)), TextPiece((_VOICE,)), AudioPiece(voice), TextPiece((_END,))]
 
 
-def _turn(turn: Turn, system: str | None) -> list[Piece]:
+def _turn(turn: Exchange, system: str | None) -> list[Piece]:
     pieces = _request_opening(system)
     if isinstance(turn.request, str):
         pieces.append(TextPiece((turn.request,)))

@@ -1,13 +1,16 @@
 """The backbone: a Qwen2 language model in llama.cpp over text tokens and patch embeddings.
 
-A `Backbone` is the weights and the text vocabulary; a `BackboneSequence` is one KV cache, that is
-one conversation. Only these two modules, `gpu` and `llama_log` import llama_cpp.
+A `Backbone` is the weights, the text vocabulary and one cache; a `BackboneSequence` is a handle of
+one conversation in it. Only this module, `backbone_context`, `gpu` and `llama_log` import
+llama_cpp.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import llama_cpp
@@ -15,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.manifest import BackboneConfig
-from ..errors import MimoEdgeError
+from ..errors import BadBundleError, DoesNotFitError
 from ..system.memory import is_memory_fault, no_memory
 from ..system.spare_cores import SpareCores
+from .backbone_context import BackboneContext, BackboneOutput, Rows
 from .backbone_sequence import BackboneSequence
 from .gpu import gpu_layers
-from .llama_log import first_complaint, redirect_log
+from .llama_log import complaints
 from .native import Native
 from .placement import CoreShares
 from .runtime_options import RuntimeOptions
@@ -48,7 +52,9 @@ class Backbone:
         self._shares = shares
         self._spare_cores = spare_cores
         self.context = options.context_for(config)
-        """Positions that a sequence holds."""
+        """Positions that a sequence can hold."""
+        self._opened: BackboneContext | None = None
+        self._opening = threading.Lock()
 
     @classmethod
     def load(
@@ -64,18 +70,17 @@ class Backbone:
         Raises:
             MimoEdgeError: llama.cpp refuses the file, or it does not fit the manifest.
         """
-        redirect_log()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers(options)
         params.use_extra_bufts = options.repack
-        model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+        with complaints() as said:
+            model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
-            if is_memory_fault(first_complaint()):
+            if is_memory_fault(said.first):
                 raise no_memory(f"{path} does not load")
-            raise MimoEdgeError(
-                f"{path} does not load ({first_complaint()}); "
-                "copy the bundle again or convert again."
+            raise BadBundleError(
+                f"{path} does not load ({said.first}); copy the bundle again or convert again."
             )
         held = Native(
             model, llama_cpp.llama_model_free, closed="the model is closed; load it again."
@@ -88,7 +93,7 @@ class Backbone:
         expected = (config.vocab_size, config.hidden_size, config.layers)
         if found != expected:
             held.close()
-            raise MimoEdgeError(
+            raise BadBundleError(
                 f"{path} has vocabulary, width and layers {found} instead of {expected}: "
                 "it is of another bundle."
             )
@@ -129,15 +134,103 @@ class Backbone:
         return self._token_embeddings.rows(tokens)
 
     def new_sequence(self) -> BackboneSequence:
-        """An empty KV cache of `context` positions.
+        """An empty sequence, which can grow to `context` positions.
+
+        Raises:
+            MimoEdgeError: there is not enough memory for the cache, or the model is closed.
+        """
+        return BackboneSequence(self.opened())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the cache was allocated, which happens with the first sequence."""
+        return self._opened is not None
+
+    def opened(self) -> BackboneContext:
+        """The cache of all sequences; allocated if it was not yet.
 
         Raises:
             MimoEdgeError: there is not enough memory for it, or the model is closed.
         """
-        return BackboneSequence(
-            self._model, self.config, self.context, self._options, self._shares, self._spare_cores
-        )
+        with self._opening:
+            if self._opened is None:
+                self._opened = BackboneContext(
+                    self._model, self.config, self._options, self._shares, self._spare_cores
+                )
+            self._opened.check_open()
+            return self._opened
+
+    def evaluate(
+        self, work: Sequence[tuple[BackboneSequence, NDArray[np.float32], bool]]
+    ) -> list[BackboneOutput | None]:
+        """Append positions to sequences and evaluate them: (sequence, embeddings, wants output).
+
+        Text tokens come as their embeddings too (`TokenEmbeddings`): llama.cpp takes no tokens
+        and embeddings in one batch, and a prompt alternates between them every five positions.
+        The weights are read once for all positions without an output (up to 128 at a time), and
+        once for the last positions of all sequences that want one.
+
+        Args:
+            work: embeddings are float32 [positions, hidden], at least one position; a sequence
+                comes once.
+
+        Returns:
+            For each, what the backbone says after its last position, or None if not wanted.
+
+        Raises:
+            MimoEdgeError: a sequence would be longer than the context, the cache is full, or
+                llama.cpp fails.
+        """
+        opened = self.opened()
+        rows = [np.ascontiguousarray(embeddings, dtype=np.float32) for _, embeddings, _ in work]
+        for (sequence, _, _), new in zip(work, rows, strict=True):
+            self.check_room(sequence.length + len(new))
+        numbers = [sequence.number() for sequence, _, _ in work]
+        wanted = [place for place, (_, _, wants) in enumerate(work) if wants]
+        for batch in _batches(
+            [
+                Rows(number, new[:-1] if wants else new)
+                for number, new, (_, _, wants) in zip(numbers, rows, work, strict=True)
+            ],
+            opened.largest_batch,
+        ):
+            opened.feed(batch)
+        outputs: list[BackboneOutput | None] = [None] * len(work)
+        last = [Rows(numbers[place], rows[place][-1:]) for place in wanted]
+        for place, output in zip(wanted, opened.extend(last), strict=True):
+            outputs[place] = output
+        return outputs
+
+    def check_room(self, positions: int) -> None:
+        """Refuse a sequence that would grow to this many positions and does not fit.
+
+        Raises:
+            MimoEdgeError: it is longer than the context.
+        """
+        if positions > self.context:
+            raise DoesNotFitError(
+                f"{positions} positions do not fit the context of {self.context}; "
+                f"give a larger context (at most {self.config.max_positions}) or "
+                "shorter audio."
+            )
 
     def close(self) -> None:
-        """Unmap the weights, and close all sequences before."""
+        """Unmap the weights, and free the cache of all sequences before."""
         self._model.close()
+
+
+def _batches(work: Sequence[Rows], largest: int) -> Iterator[list[Rows]]:
+    """The same positions in batches of at most `largest`; a sequence may go on in the next one."""
+    batch: list[Rows] = []
+    count = 0
+    for sequence, embeddings in work:
+        rest = embeddings
+        while len(rest):
+            part, rest = rest[: largest - count], rest[largest - count :]
+            batch.append(Rows(sequence, part))
+            count += len(part)
+            if count == largest:
+                yield batch
+                batch, count = [], 0
+    if batch:
+        yield batch

@@ -90,7 +90,8 @@ def _evaluate(*, repack: bool) -> None:
     options = RuntimeOptions(threads=1, context=2 * _POSITIONS, device="cpu", repack=repack)
     backbone = Backbone.load(path, manifest.backbone, options, share_cores(1, 0), SpareCores())
     sequence = backbone.new_sequence()
-    sequence.extend(backbone.embed(np.arange(_POSITIONS, dtype=np.int32)))
+    rows = backbone.embed(np.arange(_POSITIONS, dtype=np.int32))
+    backbone.evaluate([(sequence, rows, True)])
     sequence.close()
     backbone.close()
 

@@ -13,6 +13,8 @@ __all__ = ["DEFAULT_CONTEXT", "RuntimeOptions"]
 _MOST_THREADS = 512
 """What ggml is built for (GGML_MAX_N_THREADS)."""
 _LEAST_CONTEXT = 16
+_MOST_CONVERSATIONS = 64
+"""llama.cpp reserves room for the logits of one position of each: 0.6 MB in the released model."""
 DEFAULT_CONTEXT = 4096
 """Positions of a conversation, fewer where the model was trained for fewer."""
 
@@ -27,6 +29,11 @@ class RuntimeOptions:
     context: int | None = None
     """Positions of one conversation: text tokens, and patches of 160 ms. None: 4096, or as many
     as the model was trained for."""
+    conversations: int = 8
+    """How many conversations are in the cache, and answered, at once. Others wait; what an idle
+    one has in the cache makes room, and is evaluated again when it goes on."""
+    cache_positions: int | None = None
+    """Positions that all conversations have in the cache together; None: as many as `context`."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""
     gpu_layers: int = -1
@@ -50,6 +57,16 @@ class RuntimeOptions:
             raise BadInputError(
                 f"the context is {self.context} positions; give at least {_LEAST_CONTEXT}."
             )
+        if not 1 <= self.conversations <= _MOST_CONVERSATIONS:
+            raise BadInputError(
+                f"the number of conversations at once is {self.conversations}; give 1 to "
+                f"{_MOST_CONVERSATIONS}."
+            )
+        if self.cache_positions is not None and self.cache_positions < _LEAST_CONTEXT:
+            raise BadInputError(
+                f"the cache holds {self.cache_positions} positions; give at least "
+                f"{_LEAST_CONTEXT}, and as many as one conversation has."
+            )
         if self.gpu_layers < -1:
             raise BadInputError(
                 f"the number of layers on the GPU is {self.gpu_layers}; give -1 (all) or more."
@@ -69,3 +86,11 @@ class RuntimeOptions:
                 f"give at most {backbone.max_positions}."
             )
         return self.context
+
+    def cache_for(self, backbone: BackboneConfig) -> int:
+        """Positions of the cache that all conversations share: at least one whole context.
+
+        Raises:
+            MimoEdgeError: the context is larger than this model knows.
+        """
+        return max(self.context_for(backbone), self.cache_positions or 0)

@@ -95,8 +95,8 @@ def test_memory_is_bounded(engine: Engine, speech: np.ndarray) -> None:
 def test_patches_are_those_of_the_whole(engine: Engine, speech: np.ndarray) -> None:
     stream = StreamingLogMel(engine.manifest.audio)
     mel = np.concatenate([stream.push(speech[:20_000]), stream.push(speech[20_000:])])
-    found = engine.listen_mel(np.concatenate([mel, stream.finish()]))
-    np.testing.assert_array_equal(found, engine.listen(speech))
+    found = engine.hearing.listen_mel(np.concatenate([mel, stream.finish()]))
+    np.testing.assert_array_equal(found, engine.hearing.listen(speech))
 
 
 def test_what_cannot_be_listened_to(engine: Engine) -> None:
@@ -109,7 +109,7 @@ def test_what_cannot_be_listened_to(engine: Engine) -> None:
         stream.finish()
     frames = np.zeros((1_000_000, engine.manifest.audio.n_mels), np.float32)
     with pytest.raises(MimoEdgeError, match="10000 s takes"):
-        engine.listen_mel(frames)
+        engine.hearing.listen_mel(frames)
 
 
 def test_a_listener_computes_each_frame_once(
@@ -124,14 +124,16 @@ def test_a_listener_computes_each_frame_once(
         return push(self, new)
 
     monkeypatch.setattr(StreamingLogMel, "push", counted)
-    listener = Listener(engine)
+    listener = Listener(engine.hearing)
     listener.hear(speech[:10_000])
     listener.hear(speech[:15_000])
-    np.testing.assert_array_equal(listener.patches(speech[:20_000]), engine.listen(speech[:20_000]))
-    np.testing.assert_array_equal(listener.patches(speech), engine.listen(speech))
+    np.testing.assert_array_equal(
+        listener.patches(speech[:20_000]), engine.hearing.listen(speech[:20_000])
+    )
+    np.testing.assert_array_equal(listener.patches(speech), engine.hearing.listen(speech))
     assert sum(computed) == len(speech)
     other = speech[::-1].copy()
-    np.testing.assert_array_equal(listener.patches(other), engine.listen(other))
+    np.testing.assert_array_equal(listener.patches(other), engine.hearing.listen(other))
     assert sum(computed) == 2 * len(speech)
     with pytest.raises(MimoEdgeError, match="nothing to hear"):
         listener.patches(np.zeros(24_000, np.float32))

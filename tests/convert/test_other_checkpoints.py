@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from convert.recipes import RECIPES
 from mimo_edge.audio import log_mel, read_audio
 from mimo_edge.engine import Engine
+from mimo_edge.generation.answer import GenerationOptions
 from mimo_edge.generation.events import AudioChunk, TurnEnd
-from mimo_edge.generation.generate import GenerationOptions, Stages, generate_steps
 from mimo_edge.model import MimoAudio
 from mimo_edge.prompt import prompts
 from mimo_edge.prompt.positions import InterleavedPiece, Piece, Positions, to_patches
@@ -92,14 +92,17 @@ def matrix_of(positions: Positions, group: int) -> NDArray[np.int32]:
 def tasks_of(question: Patches, voice: Patches) -> dict[str, Sequence[Piece]]:
     """A prompt of every shape: audio in, text in, a voice, an interleaved answer."""
     spoken = InterleavedPiece("It is sunny, and it will stay so for a week.", voice)
-    turns = [prompts.Turn(request=question, answer=spoken), prompts.Turn(request=question[:4])]
+    turns = [
+        prompts.Exchange(request=question, answer=spoken),
+        prompts.Exchange(request=question[:4]),
+    ]
     return {
         "transcribe": prompts.transcribe(question),
         "understand": prompts.understand(question, "What is it about?", thinking=True),
         "speak": prompts.speak("The weather is nice today."),
         "speak with a voice": prompts.speak("你好", style="开心", voice=voice),
         "dialogue": prompts.conversation(turns, "speech", system="Be kind.", voice=voice),
-        "text": prompts.conversation([prompts.Turn(request="Hello there.")], "text"),
+        "text": prompts.conversation([prompts.Exchange(request="Hello there.")], "text"),
         "few-shot": prompts.few_shot("Say it again.", [(question, voice, "Yes.")], question),
         "continue": prompts.continue_speech(voice),
     }
@@ -110,7 +113,9 @@ TASKS = tuple(tasks_of(np.zeros((5, 1, 1), np.int64), np.zeros((1, 1, 1), np.int
 
 @pytest.fixture(scope="module")
 def every_task(case: Case) -> dict[str, Positions]:
-    question, voice = (case.engine.listen(case.sound(clip)) for clip in ("question", "voice"))
+    question, voice = (
+        case.engine.hearing.listen(case.sound(clip)) for clip in ("question", "voice")
+    )
     return {
         name: case.engine.layout.positions(pieces)
         for name, pieces in tasks_of(question, voice).items()
@@ -162,7 +167,7 @@ def test_streaming_gives_every_sample(case: Case) -> None:
 
 def test_patch_encoder(case: Case) -> None:
     """Recorded patches, and patches with empty codes in them, which add nothing."""
-    patches = case.engine.listen(case.sound("question")).copy()
+    patches = case.engine.hearing.listen(case.sound("question")).copy()
     empty = np.array(case.language.empty_codes)
     patches[0] = empty
     patches[1, 0, -1] = empty[-1]
@@ -184,7 +189,7 @@ def test_hidden_state_and_logits(case: Case, every_task: dict[str, Positions], n
     hidden = case.language.hidden(embeds)[-1]
     cache = case.engine.new_cache()
     try:
-        assert relative(cache._embed(every_task[name]), embeds) <= 1e-3
+        assert relative(case.engine.caches.embed(every_task[name]), embeds) <= 1e-3
         output, _ = cache.prefill(every_task[name])
     finally:
         cache.close()
@@ -213,16 +218,10 @@ def test_greedy_generation(
     name: str,
 ) -> None:
     engine, language = case.engine, case.language
-    stages = Stages(
-        tokenizer=engine.tokenizer,
-        layout=engine.layout,
-        patch_decoder=engine.patch_decoder,
-        audio_tokenizer=engine.audio_tokenizer,
-    )
     options = GenerationOptions(text=GREEDY, codes=GREEDY, stops=STOPS, max_new_tokens=MOST_STEPS)
     cache = engine.new_cache()
     try:
-        steps = list(generate_steps(cache, every_task[name], stages, options))
+        steps = list(engine.generation.steps(cache, every_task[name], options))
     finally:
         cache.close()
     empty = np.broadcast_to(language.empty_codes, (language.group, language.channels))

@@ -26,7 +26,7 @@ ANSWERS = {
     "name": "my name is echo",
     "repeat": "flower river mountain",
 }
-SEEDED = Overrides(seed=1, max_new_tokens=120)
+SEEDED = Overrides(seed=2, max_new_tokens=120)
 
 Questions = dict[str, Question]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimo_edge.prompt.positions import InterleavedPiece, Piece
-from mimo_edge.prompt.prompts import Turn, conversation, few_shot, speak, transcribe, understand
+from mimo_edge.prompt.prompts import Exchange, conversation, few_shot, speak, transcribe, understand
 
 __all__ = ["PROMPTS", "Listen"]
 
@@ -19,8 +19,10 @@ _SYSTEM = "You are a kind guide."
 _ANSWER = "I can not see the weather, tell me your city first."
 
 
-def _turn(request: NDArray[np.int64] | str, answer: str | InterleavedPiece | None = None) -> Turn:
-    return Turn(request=request, answer=answer)
+def _turn(
+    request: NDArray[np.int64] | str, answer: str | InterleavedPiece | None = None
+) -> Exchange:
+    return Exchange(request=request, answer=answer)
 
 
 def _multi(hear: Listen) -> list[Piece]:

@@ -56,13 +56,13 @@ def test_patched(golden: Golden, engine: Engine, patched_clip: str) -> None:
     if patched_clip == "long61s":
         config = engine.manifest.audio
         sound = read_audio(golden.audio("question"), config)
-        found = engine.listen(np.tile(sound, 100)[: 61 * config.sample_rate])
+        found = engine.hearing.listen(np.tile(sound, 100)[: 61 * config.sample_rate])
         # One sound a hundred times over repeats its near-ties a hundred times; evaluated in
         # float64, the reference itself gives other codes in 0.3 % of the entries.
         assert found.reshape(expected.shape).shape == expected.shape
         assert np.mean(found.reshape(expected.shape) == expected) >= 0.995
     else:
-        found = engine.listen(golden.audio(patched_clip))
+        found = engine.hearing.listen(golden.audio(patched_clip))
         np.testing.assert_array_equal(found.reshape(-1, found.shape[2]), expected)
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mimo_edge.engine import Engine
-from mimo_edge.generation.generate import GenerationOptions, Stages, generate_steps
+from mimo_edge.generation.answer import GenerationOptions
 from mimo_edge.generation.position_cache import PositionCache
 from mimo_edge.prompt.positions import Positions
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions, candidates
@@ -27,7 +27,7 @@ def prompt(golden: Golden, engine: Engine) -> MakePrompt:
 
     def listen(clip: str) -> NDArray[np.int64]:
         if clip not in heard:
-            heard[clip] = engine.listen(golden.audio(clip))
+            heard[clip] = engine.hearing.listen(golden.audio(clip))
         return heard[clip]
 
     return lambda name: engine.layout.positions(PROMPTS[name](listen))
@@ -38,16 +38,6 @@ def cache(engine: Engine) -> Iterator[PositionCache]:
     cache = engine.new_cache()
     yield cache
     cache.close()
-
-
-@pytest.fixture(scope="module")
-def stages(engine: Engine) -> Stages:
-    return Stages(
-        tokenizer=engine.tokenizer,
-        layout=engine.layout,
-        patch_decoder=engine.patch_decoder,
-        audio_tokenizer=engine.audio_tokenizer,
-    )
 
 
 def given(golden: Golden, engine: Engine, name: str) -> Positions:
@@ -65,7 +55,7 @@ def test_prompt(golden: Golden, engine: Engine, prompt: MakePrompt, prompt_name:
 
 
 def test_embeds(golden: Golden, engine: Engine, cache: PositionCache, embeds_name: str) -> None:
-    found = cache._embed(given(golden, engine, embeds_name))
+    found = engine.caches.embed(given(golden, engine, embeds_name))
     assert relative(found, golden[f"embeds/{embeds_name}"]) <= 1e-3
 
 
@@ -83,7 +73,6 @@ def test_greedy(
     golden: Golden,
     engine: Engine,
     cache: PositionCache,
-    stages: Stages,
     prompt: MakePrompt,
     greedy_name: str,
 ) -> None:
@@ -98,7 +87,7 @@ def test_greedy(
     patch = engine.manifest.patch
     text, codes = golden.positions(f"greedy/{greedy_name}", patch.group_size)
     empty = np.broadcast_to(patch.empty_ids, (patch.group_size, patch.channels))
-    steps = list(generate_steps(cache, prompt(greedy_name), stages, options))
+    steps = list(engine.generation.steps(cache, prompt(greedy_name), options))
     np.testing.assert_array_equal([step.text_id for step in steps], text)
     np.testing.assert_array_equal(
         [empty if step.patch is None else step.patch for step in steps], codes

@@ -19,7 +19,7 @@ from mimo_edge.prompt.positions import (
     concatenate,
     to_patches,
 )
-from mimo_edge.prompt.prompts import Turn, conversation, speak
+from mimo_edge.prompt.prompts import Exchange, conversation, speak
 from mimo_edge.prompt.text_tokenizer import TextTokenizer
 
 SPECIAL = {"<|empty|>": 900, "<|sosp|>": 901, "<|eosp|>": 902, "<|sostm|>": 903}
@@ -185,7 +185,7 @@ def test_style() -> None:
 
 
 def test_the_system_prompt_comes_with_the_first_turn_alone() -> None:
-    turns = [Turn(request="One.", answer="Yes."), Turn(request="Two.")]
+    turns = [Exchange(request="One.", answer="Yes."), Exchange(request="Two.")]
     pieces = conversation(turns, "text", system="Be kind.")
     texts = ["".join(piece.parts) for piece in pieces if isinstance(piece, TextPiece)]
     assert texts[:5] == ["<|im_start|>user\n", "Be kind.", "\n\n", "One.", "<|im_end|>\n"]

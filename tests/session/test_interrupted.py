@@ -21,13 +21,13 @@ import numpy as np
 import pytest
 
 import mimo_edge
-from mimo_edge.generation import generate
+from mimo_edge.generation import answer as answering
 from mimo_edge.generation import position_cache as cache
 from mimo_edge.generation.events import TextDelta, TurnEnd
 from mimo_edge.generation.sound import SoundOptions
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
-from mimo_edge.stages import audio_tokenizer, backbone_sequence, graphs, patch_decoder, sampling
+from mimo_edge.stages import audio_tokenizer, backbone_context, graphs, patch_decoder, sampling
 from mimo_edge.tasks import Overrides
 
 Ask = Callable[[Session, Path], object]
@@ -110,10 +110,11 @@ def prepare(session: Session, clip: Path) -> object:
         (audio_tokenizer.DecoderStream, "push", speak),
         (audio_tokenizer.DecoderStream, "finish", speak),
         (audio_tokenizer.AudioTokenizer, "decode", ask),
-        (generate, "sample", ask),
+        (answering, "sample", ask),
         (patch_decoder, "sample", ask),
-        (cache.PositionCache, "append", ask),
-        (backbone_sequence.BackboneSequence, "feed", ask),
+        (cache.CacheShelf, "evaluate", ask),
+        (backbone_context.BackboneContext, "feed", ask),
+        (backbone_context.BackboneContext, "extend", ask),
     ],
 )
 def test_a_failure_in_a_stage(
@@ -247,7 +248,7 @@ def test_a_failed_turn_drops_no_turn_before_it(
         session.turns *= 60
         kept = list(session.turns)
         unlucky = Unlucky(sampling.sample, 1, MemoryError(), False)
-        monkeypatch.setattr("mimo_edge.generation.generate.sample", unlucky)
+        monkeypatch.setattr("mimo_edge.generation.answer.sample", unlucky)
         with pytest.raises(MemoryError):
             session.ask(clips["tiny"])
         assert [*map(id, session.turns)] == [*map(id, kept)]

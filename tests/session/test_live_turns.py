@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import llama_cpp
 import numpy as np
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_preparation_that_is_thrown_away_costs_the_next_nothing(
     reference_model: MimoAudio, engine: Engine, clips: dict[str, Path]
 ) -> None:
     """What both have in common stays; the conversation is as it was."""
-    patches = engine.listen(clips["question"])
+    patches = engine.hearing.listen(clips["question"])
     with spoken(reference_model, clips["voice"]) as session:
         assert session.prepare(patches[:-3]) is not None
         assert not session.turns
@@ -75,13 +76,13 @@ def test_a_preparation_can_be_cancelled_between_batches(
     """What was evaluated until then is the beginning of the next one."""
     cancel = threading.Event()
     with spoken(reference_model, clips["voice"]) as session:
-        feed = session._cache._feed
+        process = llama_cpp.llama_process
 
-        def feed_once(new: Positions) -> None:
-            feed(new)
+        def process_once(context: int, kind: int, batch: int) -> int:
             cancel.set()
+            return int(process(context, kind, batch))
 
-        monkeypatch.setattr(session._cache, "_feed", feed_once)
+        monkeypatch.setattr(llama_cpp, "llama_process", process_once)
         assert session.prepare(clips["question"], cancel=cancel) is None
         assert session.evaluated_positions == len(session._cache) == 32
         monkeypatch.undo()
@@ -96,7 +97,7 @@ def test_a_preparation_can_be_cancelled_between_batches(
 def test_warm_leaves_only_the_turn_to_evaluate(
     reference_model: MimoAudio, engine: Engine, clips: dict[str, Path]
 ) -> None:
-    patches = engine.listen(clips["short"])
+    patches = engine.hearing.listen(clips["short"])
     with spoken(reference_model, clips["voice"]) as session:
         cancelled = threading.Event()
         cancelled.set()
@@ -136,10 +137,10 @@ def answered(session: Session, engine: Engine, clip: Path) -> None:
     text = "one two three four five six seven eight nine ten eleven twelve"
     while len(engine.tokenizer.encode(text)) > 12:
         text = text.rpartition(" ")[0]
-    patches = engine.listen(clip)
+    patches = engine.hearing.listen(clip)
     patches = np.resize(patches, (15, *patches.shape[1:]))
     whole = engine.layout.positions([InterleavedPiece(text, patches)])
-    session.turns[-1] = prompts.Turn(
+    session.turns[-1] = prompts.Exchange(
         request=session.turns[-1].request, answer=Positions(whole.text_ids[1:-1], whole.codes[1:-1])
     )
 

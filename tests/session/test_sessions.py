@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mimo_edge.engine import Answer, Engine
+from mimo_edge.answer import Answer
+from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.generation.events import AudioChunk, Event, TextDelta, TurnEnd
 from mimo_edge.model import MimoAudio
@@ -131,7 +132,7 @@ def test_add_turn_takes_spoken_answers(
 def test_system_prompt_and_voice_appear_once(
     reference_model: MimoAudio, engine: Engine, clips: dict[str, Path]
 ) -> None:
-    voice = engine.listen(clips["voice"])
+    voice = engine.hearing.listen(clips["voice"])
     with spoken(reference_model, clips["voice"]) as session:
         for name in ("question", "short", "tiny"):
             end_of(session.stream(clips[name]))
@@ -162,7 +163,7 @@ def test_the_oldest_turns_leave_when_the_context_is_full(
             ids = text_ids(session)
             assert contains(ids, encode(SYSTEM)) == contains(ids, encode("Your voice")) == 1
         assert max(kept) < 8 and kept[-1] >= 1
-        newest = model._engine.listen(clips["question"])
+        newest = model._engine.hearing.listen(clips["question"])
         np.testing.assert_array_equal(session.turns[-1].request, newest)
 
 

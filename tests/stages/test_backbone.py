@@ -30,7 +30,8 @@ def test_prompt_positions_compute_no_logits(engine: Engine) -> None:
     llama_cpp.llama_process = spy
     try:
         width = engine.manifest.backbone.hidden_size
-        sequence.extend(np.zeros((300, width), dtype=np.float32))
+        rows = np.zeros((300, width), dtype=np.float32)
+        engine.backbone.evaluate([(sequence, rows, True)])
     finally:
         llama_cpp.llama_process = process
         sequence.close()
@@ -63,13 +64,13 @@ def test_cores_are_left_to_sound_and_other_programs(
     with contextlib.closing(Engine.load(reference_bundle, options)) as engine:
         position = np.zeros((1, engine.manifest.backbone.hidden_size), dtype=np.float32)
         sequence = engine.backbone.new_sequence()
-        sequence.feed(position)
+        engine.backbone.evaluate([(sequence, position, False)])
         with spare_cores.taken():
-            sequence.feed(position)
-        sequence.feed(position)
+            engine.backbone.evaluate([(sequence, position, False)])
+        engine.backbone.evaluate([(sequence, position, False)])
         machine.run(0.4, others=2.0, own=2.0)
-        sequence.feed(position)
+        engine.backbone.evaluate([(sequence, position, False)])
         machine.run(0.4, others=0.0, own=2.0)
-        sequence.feed(position)
+        engine.backbone.evaluate([(sequence, position, False)])
         sequence.close()
     assert threads == expected

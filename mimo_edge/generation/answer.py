@@ -1,0 +1,226 @@
+"""One answer as a state machine over text and patches (report, section 4; reference: `slm_sample`).
+
+An answer says which positions it needs next (`next_rows`) and takes what the backbone says behind
+them (`take`); it owns no thread and runs no stage. The scheduler steps all answers together.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BadInputError
+from ..prompt.positions import Layout, Positions, concatenate
+from ..stages.backbone_context import BackboneOutput
+from ..stages.sampling import SamplerOptions, sample
+from .events import StopReason
+from .position_cache import New, PositionCache
+
+__all__ = ["Clock", "Evaluation", "GenerationOptions", "RunningAnswer", "Step"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    """How an answer is sampled and when it ends."""
+
+    text: SamplerOptions
+    codes: SamplerOptions
+    stops: tuple[str, ...]
+    """Control tokens that end the answer."""
+    max_new_tokens: int = 2048
+    """Positions: text tokens and patches together."""
+    seed: int | None = None
+    """None: another answer every time."""
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        if self.max_new_tokens < 1:
+            raise BadInputError(
+                f"the longest answer is {self.max_new_tokens} positions; give 1 or more."
+            )
+        if self.seed is not None and self.seed < 0:
+            raise BadInputError(f"the seed is {self.seed}; give 0 or more.")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One generated position."""
+
+    text_id: int
+    patch: NDArray[np.int64] | None
+    """[group, channels] if the text id is `<|empty|>`."""
+
+
+@dataclass
+class Clock:
+    """Seconds that passed while an answer was in each of its phases, filled in by the scheduler."""
+
+    prefill: float = 0.0
+    backbone: float = 0.0
+    patch: float = 0.0
+
+
+class Evaluation:
+    """A prompt on its way into a cache; it is done when the output of its last position is known.
+
+    What the cache holds is the state: wherever an evaluation is interrupted, and whatever was cut
+    from the cache meanwhile to give another conversation room, `next_rows` says what is missing.
+    """
+
+    def __init__(
+        self, cache: PositionCache, prompt: Positions, *, cancel: threading.Event | None = None
+    ) -> None:
+        """Aim the cache at `prompt`; `cancel` ends it between two steps.
+
+        Raises:
+            MimoEdgeError: the prompt does not fit the context.
+        """
+        self.cache = cache
+        self.prompt = prompt
+        self.cached = cache.aim_at(prompt)
+        """Positions of the prompt that were in the cache at first."""
+        self.clock = Clock()
+        self.error: Exception | None = None
+        """Why it cannot go on; raised where its steps are asked for."""
+        self.reason: StopReason | None = None
+        """Why it ended; None: it did not yet."""
+        self.awaited = False
+        """Whether somebody waits for its next step."""
+        self._cancel = cancel
+
+    @property
+    def length(self) -> int:
+        """Positions that the cache is to hold."""
+        return len(self.prompt)
+
+    @property
+    def missing(self) -> int:
+        """How many of them it does not hold."""
+        return self.length - len(self.cache)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing more to do."""
+        return self.reason is not None or self.error is not None
+
+    @property
+    def unread(self) -> int:
+        """Steps that nobody took yet."""
+        return 0
+
+    @property
+    def generated(self) -> int:
+        """Positions that were generated and go into the cache."""
+        return self.length - len(self.prompt)
+
+    def look_at_cancel(self) -> None:
+        """End here if that is wanted."""
+        if self._cancel is not None and self._cancel.is_set() and not self.ended:
+            self.reason = "cancelled"
+
+    def next_rows(self, most: int) -> New:
+        """At most so many of the missing positions, the last one by itself and with its output."""
+        start = len(self.cache)
+        end = min(start + most, self.length)
+        if end == self.length and end - start > 1:
+            end -= 1
+        return New(self.cache, self._run(start, end), end == self.length)
+
+    def take(self, output: BackboneOutput) -> bool:
+        """The output of the last position is known; whether a patch is needed to go on."""
+        self.reason = "stop"
+        return False
+
+    def _run(self, start: int, end: int) -> Positions:
+        """Positions `start` to `end` of what the cache is to hold."""
+        return self.prompt[start:end]
+
+
+class RunningAnswer(Evaluation):
+    """A prompt and what is generated behind it.
+
+    A generated position enters the cache only when the next one is asked for, so whatever ends the
+    answer, the cache holds what was generated before its last step.
+    """
+
+    def __init__(
+        self,
+        cache: PositionCache,
+        prompt: Positions,
+        options: GenerationOptions,
+        layout: Layout,
+        stops: frozenset[int],
+        *,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """An answer to `prompt`, which ends with one of the text ids `stops`.
+
+        Raises:
+            MimoEdgeError: the prompt does not fit the context.
+        """
+        super().__init__(cache, prompt, cancel=cancel)
+        self.options = options
+        self._layout = layout
+        self._stops = stops
+        self._seed = secrets.randbits(64) if options.seed is None else options.seed
+        self._generated: list[Positions] = []
+        self._steps: deque[Step] = deque()
+        self._text_id = 0
+        self.rng = np.random.default_rng()
+        """For the position that is being made."""
+
+    @property
+    def length(self) -> int:
+        """Positions that the cache is to hold: the prompt's and all that were generated."""
+        return len(self.prompt) + len(self._generated)
+
+    @property
+    def unread(self) -> int:
+        """Steps that nobody took yet."""
+        return len(self._steps)
+
+    def take(self, output: BackboneOutput) -> bool:
+        """Draw the next text id; whether it stands for a patch, which `take_patch` then gives.
+
+        Every position has random numbers of its own, which follow from the seed and the number of
+        the position alone. So a seed gives the same answer whatever runs beside it, and a step
+        that was interrupted can be done again.
+        """
+        self.rng = np.random.default_rng([self._seed, len(self._generated)])
+        self._text_id = sample(output.logits, self.options.text, self.rng)
+        if self._text_id == self._layout.empty_id:
+            return True
+        self._add(Step(self._text_id, None), self._layout.text([self._text_id]))
+        return False
+
+    def take_patch(self, patch: NDArray[np.int64]) -> None:
+        """The patch [group, channels] at the position whose text id `take` drew."""
+        self._add(Step(self._text_id, patch), self._layout.audio(patch[None]))
+
+    def read(self) -> Step | None:
+        """The oldest step that was not read yet."""
+        return self._steps.popleft() if self._steps else None
+
+    def _add(self, step: Step, position: Positions) -> None:
+        count = len(self._generated) + 1
+        if step.text_id in self._stops:
+            self.reason = "stop"
+        elif count == self.options.max_new_tokens:
+            self.reason = "length"
+        elif not self.cache.room:
+            self.reason = "context"
+        if self.reason is None:
+            self._generated.append(position)
+        self._steps.append(step)
+
+    def _run(self, start: int, end: int) -> Positions:
+        prompt = len(self.prompt)
+        if end <= prompt:
+            return self.prompt[start:end]
+        generated = self._generated[max(0, start - prompt) : end - prompt]
+        return concatenate([self.prompt[start:], *generated])

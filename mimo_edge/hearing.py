@@ -1,0 +1,146 @@
+"""From a recording to what the model gets of it: samples, log-mel, codes, patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .audio import AudioInput, log_mel, read_recording, shorten_pauses, split_at_quiet
+from .bundle.manifest import Manifest
+from .errors import MimoEdgeError
+from .prompt.positions import to_patches
+from .stages.audio_tokenizer import AudioTokenizer
+
+__all__ = ["Hearing"]
+
+_SILENCE = 1e-4
+"""Peak amplitude (-80 dB) below which a recording holds nothing to listen to."""
+
+
+class Hearing:
+    """How one model hears."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        audio_tokenizer: AudioTokenizer,
+        *,
+        context: int,
+        check_memory: Callable[[], None],
+    ) -> None:
+        """Recordings that fit `context` positions; `check_memory` is called before much work."""
+        self.manifest = manifest
+        self._audio_tokenizer = audio_tokenizer
+        self._context = context
+        self._check_memory = check_memory
+
+    def listen(self, audio: AudioInput) -> NDArray[np.int64]:
+        """Audio → patches int64 [patches, group, channels].
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, is silent, or does not fit the context.
+        """
+        return self.listen_samples(self.hear(audio))
+
+    def hear(self, audio: AudioInput) -> NDArray[np.float32]:
+        """What there is to hear in a recording, float32 [n]: all but the middle of long pauses.
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, or is silent.
+        """
+        config = self.manifest.audio
+        recording = read_recording(audio, config)
+        if self.is_silent(recording.samples):
+            raise MimoEdgeError(
+                f"{recording.name} is silent (peak {np.abs(recording.samples).max():.6f} of 1); "
+                "check that the microphone was not muted."
+            )
+        return shorten_pauses(recording.samples, config.sample_rate)
+
+    def request(self, audio: AudioInput | NDArray[np.int64]) -> NDArray[np.int64]:
+        """A recording, or patches that `Listener` gave → patches, as `listen`.
+
+        Patches are integers of three dimensions, which samples never have.
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, or the patches are of another model.
+        """
+        if isinstance(audio, np.ndarray) and audio.dtype.kind == "i" and audio.ndim > 2:
+            return self.check_patches(cast(NDArray[np.int64], audio))
+        return self.listen(cast(AudioInput, audio))
+
+    def parts(
+        self, samples: NDArray[np.float32], longest_s: float
+    ) -> Iterator[NDArray[np.float32]]:
+        """A recording in parts of at most so many seconds and half a context, cut where it is
+        quiet; parts that hold nothing to listen to are left out.
+        """
+        longest_s = min(longest_s, self.seconds_of(self._context) / 2)
+        for part in split_at_quiet(samples, self.manifest.audio.sample_rate, longest_s):
+            # Long silence is shortened, but a part may still be so soft that it counts as none.
+            if not self.is_silent(part):
+                yield part
+
+    def listen_samples(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Samples as `hear` gives them → patches, as `listen`.
+
+        Raises:
+            MimoEdgeError: it does not fit the context.
+        """
+        self._check_length(len(samples))
+        self._check_memory()
+        return self.listen_mel(log_mel(samples, self.manifest.audio))
+
+    def listen_mel(self, mel: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Log-mel float32 [frames, n_mels] (`StreamingLogMel`) → patches, as `listen`.
+
+        Raises:
+            MimoEdgeError: it does not fit the context.
+        """
+        self._check_length(len(mel) * self.manifest.audio.hop_length)
+        return to_patches(self._audio_tokenizer.encode_mel(mel), self.manifest.patch)
+
+    def check_patches(self, patches: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Patches as `listen` gives them: integers [patches, group, channels] → the same, int64.
+
+        Raises:
+            MimoEdgeError: another shape, none, or codes that this model does not know.
+        """
+        shape = (self.manifest.patch.group_size, self.manifest.patch.channels)
+        if patches.ndim != 3 or patches.shape[1:] != shape or not len(patches):
+            raise MimoEdgeError(
+                f"the patches have shape {patches.shape}; give [patches, {shape[0]}, {shape[1]}], "
+                "at least one, or samples as float32."
+            )
+        sizes = np.array(self.manifest.audio.codebook_sizes[: shape[1]])
+        wrong = patches[(patches < 0) | (patches >= sizes)]
+        if len(wrong):
+            raise MimoEdgeError(
+                f"the patches hold the code {wrong[0]}, which this model does not know; "
+                "they are of another model."
+            )
+        return patches.astype(np.int64)
+
+    def seconds_of(self, positions: int) -> float:
+        """How much sound fits so many positions."""
+        config, group = self.manifest.audio, self.manifest.patch.group_size
+        return positions * group * config.samples_per_step / config.sample_rate
+
+    @staticmethod
+    def is_silent(samples: NDArray[np.float32]) -> bool:
+        """Whether a recording holds nothing to listen to."""
+        return float(np.abs(samples).max()) < _SILENCE
+
+    def _check_length(self, samples: int) -> None:
+        """Refuse what cannot fit before the encoder works minutes for nothing."""
+        config, group = self.manifest.audio, self.manifest.patch.group_size
+        patches = samples // (config.encode_stride * config.hop_length * group)
+        if patches > self._context:
+            raise MimoEdgeError(
+                f"the recording of {samples / config.sample_rate:.0f} s takes {patches} positions "
+                f"and the context holds {self._context}; give a larger context "
+                f"(at most {self.manifest.backbone.max_positions}) or shorter audio."
+            )
