@@ -9,6 +9,7 @@ import click
 
 from ..errors import MissingPackageError
 from ..installation import CONVERTER
+from .signals import deadly
 
 __all__ = ["convert"]
 
@@ -18,7 +19,8 @@ class _ConvertCommand(click.Command):
 
     def _real(self) -> click.Command:
         try:
-            module = importlib.import_module(f"{CONVERTER}.cli")
+            with deadly():
+                module = importlib.import_module(f"{CONVERTER}.cli")
         except ModuleNotFoundError as error:
             raise MissingPackageError(
                 f"converting needs the package {error.name}; install all that it needs with "

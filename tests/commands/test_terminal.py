@@ -112,7 +112,8 @@ def test_a_reader_that_leaves(environment: dict[str, str]) -> None:
         complaint = process.stderr.read()
         process.stderr.close()
         assert process.wait(timeout=60) in (0, 1)
-        assert not complaint, complaint
+        # `info` may note that other programs are busy; what fails begins with the program's name.
+        assert b"mimo-edge:" not in complaint and b"Traceback" not in complaint, complaint
 
 
 @pytest.fixture
