@@ -20,7 +20,7 @@ from .console import Console
 from .inputs import check_recordings
 from .live_chat import LIVE_NAMES, LiveOptions, show_devices
 from .options import TEXT, ModelOptions, model_options, output_options, sampling_options
-from .recorded_chat import answer_recordings, answers_folder
+from .recorded_chat import RecordedChat, answers_folder
 from .signals import deferred
 
 __all__ = ["chat"]
@@ -156,16 +156,15 @@ def chat(
                     "the sound of the answers is not kept: --output DIR writes it, --text-only "
                     "answers in text."
                 )
-            answer_recordings(
-                console,
-                model,
-                session,
-                inputs,
+            RecordedChat(
+                console=console,
+                model=model,
+                session=session,
                 reply=reply,
                 output=output,
                 suffix=suffix,
                 transcribe=transcribe,
-            )
+            ).answer(inputs)
         finally:
             # Also what an error or a signal ends was a conversation.
             _keep(console, session, save_session, live.recorded)

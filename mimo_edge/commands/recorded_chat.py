@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,71 +18,71 @@ from ..prompt.prompts import Reply
 from ..session import Session
 from .console import Console, answer_record, describe
 
-__all__ = ["answer_recordings", "answers_folder"]
+__all__ = ["RecordedChat", "answers_folder"]
 
 _TRANSCRIPT = "transcript.jsonl"
 
 
-def answer_recordings(
-    console: Console,
-    model: MimoAudio,
-    session: Session,
-    inputs: Sequence[str],
-    *,
-    reply: Reply | None,
-    output: Path | None,
-    suffix: str,
-    transcribe: bool,
-) -> None:
-    """Answer every recording; with `output`, write answer-1.wav, … and a transcript there.
+@dataclass(frozen=True, kw_only=True)
+class RecordedChat:
+    """A conversation over recorded turns."""
 
-    A conversation that goes on (its session has turns) adds to what the folder holds.
-    """
-    first = _turns_in(output) + 1 if session.turns and output else 1
-    for number, path in enumerate(inputs, start=first):
-        question = model.transcribe(path).text if transcribe else None
-        with console.busy("thinking"):
-            answer = session.ask(path, reply=reply, on_text=console.live_text())
-        _report(console, answer, number, path, question, output, suffix)
-    if output is not None:
-        console.note(f"{output / _TRANSCRIPT}: what was said")
+    console: Console
+    model: MimoAudio
+    session: Session
+    reply: Reply | None
+    """None: as the session answers."""
+    output: Path | None
+    """Folder for the answers (answer-1.wav, …) and their transcript; None: they are not kept."""
+    suffix: str
+    """Format of the answers' files, by its ending without the dot."""
+    transcribe: bool
+    """Whether the questions are written down, too."""
 
+    def answer(self, inputs: Sequence[str]) -> None:
+        """Answer every recording.
 
-def _report(
-    console: Console,
-    answer: Answer,
-    number: int,
-    path: str,
-    question: str | None,
-    output: Path | None,
-    suffix: str,
-) -> None:
-    """Print a turn and write its sound and its line of the transcript."""
-    if question is not None:
-        console.note(f"question {number}: {question}")
-    written = _write_answer(answer, number, output, suffix)
-    record = {
-        "turn": number,
-        "input": path,
-        "question": question,
-        "audio": written.name if written else None,
-        **answer_record(answer),
-    }
-    if output is not None:
-        _write_record(output / _TRANSCRIPT, record, first=number == 1)
-    console.text(answer.text)
-    details = describe(answer, verbose=console.verbose)
-    if note := "; ".join(filter(None, (str(written) if written else "", details))):
-        console.note(note)
-    console.record(**record)
+        A conversation that goes on (its session has turns) adds to what the folder holds.
 
+        Raises:
+            MimoEdgeError: a recording cannot be read, or a file cannot be written.
+        """
+        first = _turns_in(self.output) + 1 if self.session.turns and self.output else 1
+        for number, path in enumerate(inputs, start=first):
+            question = self.model.transcribe(path).text if self.transcribe else None
+            with self.console.busy("thinking"):
+                answer = self.session.ask(path, reply=self.reply, on_text=self.console.live_text())
+            self._report(answer, number, path, question)
+        if self.output is not None:
+            self.console.note(f"{self.output / _TRANSCRIPT}: what was said")
 
-def _write_answer(answer: Answer, number: int, output: Path | None, suffix: str) -> Path | None:
-    if output is None or answer.audio is None:
-        return None
-    path = _answer_path(output, number, suffix)
-    write_audio(path, answer.audio, answer.sample_rate)
-    return path
+    def _report(self, answer: Answer, number: int, path: str, question: str | None) -> None:
+        """Print a turn and write its sound and its line of the transcript."""
+        console = self.console
+        if question is not None:
+            console.note(f"question {number}: {question}")
+        written = self._write_sound(answer, number)
+        record = {
+            "turn": number,
+            "input": path,
+            "question": question,
+            "audio": written.name if written else None,
+            **answer_record(answer),
+        }
+        if self.output is not None:
+            _write_record(self.output / _TRANSCRIPT, record, first=number == 1)
+        console.text(answer.text)
+        details = describe(answer, verbose=console.verbose)
+        if note := "; ".join(filter(None, (str(written) if written else "", details))):
+            console.note(note)
+        console.record(**record)
+
+    def _write_sound(self, answer: Answer, number: int) -> Path | None:
+        if self.output is None or answer.audio is None:
+            return None
+        path = _answer_path(self.output, number, self.suffix)
+        write_audio(path, answer.audio, answer.sample_rate)
+        return path
 
 
 def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:

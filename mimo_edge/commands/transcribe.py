@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 
@@ -39,62 +40,59 @@ def transcribe(
     if len(audio) == 1:
         check_recordings(audio)
         with options.load(console, "transcribe") as model:
-            _transcribe(console, model, audio[0], instruction, overrides)
+            _Transcriber(console, model, instruction, overrides).transcribe(audio[0])
         return
     faults = unreadable(audio)
     for fault in faults.values():
         console.complain(fault)
     if len(faults) < len(set(audio)):
         with options.load(console, "transcribe") as model:
-            faults = _transcribe_all(console, model, audio, instruction, overrides, faults)
+            transcriber = _Transcriber(console, model, instruction, overrides)
+            faults = transcriber.transcribe_all(audio, faults)
     else:
-        _record_all(console, audio, faults)
+        for path in audio:
+            console.record(task="transcribe", input=path, error=faults[path])
     if faults:
         raise BadInputError(_summary(audio, faults))
 
 
-def _transcribe_all(
-    console: Console,
-    model: MimoAudio,
-    audio: Sequence[str],
-    instruction: str | None,
-    overrides: Overrides,
-    faults: dict[str, str],
-) -> dict[str, str]:
-    """Every recording that has no fault yet; returns the faults with those that came up."""
-    faults = dict(faults)
-    for path in audio:
-        if path not in faults:
-            try:
-                _transcribe(console, model, path, instruction, overrides, f"{label_of(path)}: ")
-                continue
-            except MimoEdgeError as error:
-                name, sentence = label_of(path), with_option(error)
-                faults[path] = sentence if name in sentence else f"{name}: {sentence}"
-                console.complain(faults[path])
-        console.record(task="transcribe", input=path, error=faults[path])
-    return faults
+@dataclass(frozen=True)
+class _Transcriber:
+    """Writes recordings down and prints the texts."""
 
+    console: Console
+    model: MimoAudio
+    instruction: str | None
+    overrides: Overrides
 
-def _record_all(console: Console, audio: Sequence[str], faults: dict[str, str]) -> None:
-    for path in audio:
-        console.record(task="transcribe", input=path, error=faults[path])
+    def transcribe_all(self, audio: Sequence[str], faults: dict[str, str]) -> dict[str, str]:
+        """Every recording that has no fault yet; returns the faults with those that came up."""
+        faults = dict(faults)
+        for path in audio:
+            if path not in faults:
+                try:
+                    self.transcribe(path, f"{label_of(path)}: ")
+                    continue
+                except MimoEdgeError as error:
+                    name, sentence = label_of(path), with_option(error)
+                    faults[path] = sentence if name in sentence else f"{name}: {sentence}"
+                    self.console.complain(faults[path])
+            self.console.record(task="transcribe", input=path, error=faults[path])
+        return faults
 
-
-def _transcribe(
-    console: Console,
-    model: MimoAudio,
-    path: str,
-    instruction: str | None,
-    overrides: Overrides,
-    label: str = "",
-) -> None:
-    on_text = _labelled(console.live_text(), label)
-    answer = model.transcribe(path, instruction=instruction, overrides=overrides, on_text=on_text)
-    console.text(label + answer.text)
-    console.record(task="transcribe", input=path, **answer_record(answer))
-    if console.verbose:
-        console.note(describe(answer, verbose=True))
+    def transcribe(self, path: str, label: str = "") -> None:
+        """One recording; its text is printed behind the label."""
+        console = self.console
+        answer = self.model.transcribe(
+            path,
+            instruction=self.instruction,
+            overrides=self.overrides,
+            on_text=_labelled(console.live_text(), label),
+        )
+        console.text(label + answer.text)
+        console.record(task="transcribe", input=path, **answer_record(answer))
+        if console.verbose:
+            console.note(describe(answer, verbose=True))
 
 
 def _labelled(live: OnText | None, label: str) -> OnText | None:
