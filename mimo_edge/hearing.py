@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .audio import AudioInput, log_mel, read_recording, shorten_pauses, split_at_quiet
 from .bundle.manifest import Manifest
-from .errors import MimoEdgeError
+from .errors import BadInputError, DoesNotFitError
 from .prompt.positions import to_patches
 from .stages.audio_tokenizer import AudioTokenizer
 
@@ -54,7 +54,7 @@ class Hearing:
         config = self.manifest.audio
         recording = read_recording(audio, config)
         if self.is_silent(recording.samples):
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"{recording.name} is silent (peak {np.abs(recording.samples).max():.6f} of 1); "
                 "check that the microphone was not muted."
             )
@@ -111,14 +111,14 @@ class Hearing:
         """
         shape = (self.manifest.patch.group_size, self.manifest.patch.channels)
         if patches.ndim != 3 or patches.shape[1:] != shape or not len(patches):
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the patches have shape {patches.shape}; give [patches, {shape[0]}, {shape[1]}], "
                 "at least one, or samples as float32."
             )
         sizes = np.array(self.manifest.audio.codebook_sizes[: shape[1]])
         wrong = patches[(patches < 0) | (patches >= sizes)]
         if len(wrong):
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the patches hold the code {wrong[0]}, which this model does not know; "
                 "they are of another model."
             )
@@ -139,7 +139,7 @@ class Hearing:
         config, group = self.manifest.audio, self.manifest.patch.group_size
         patches = samples // (config.encode_stride * config.hop_length * group)
         if patches > self._context:
-            raise MimoEdgeError(
+            raise DoesNotFitError(
                 f"the recording of {samples / config.sample_rate:.0f} s takes {patches} positions "
                 f"and the context holds {self._context}; give a larger context "
                 f"(at most {self.manifest.backbone.max_positions}) or shorter audio."

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .audio import shorten_pauses
 from .audio.mel_stream import StreamingLogMel
-from .errors import MimoEdgeError
+from .errors import BadInputError
 from .hearing import Hearing
 
 __all__ = ["Listener"]
@@ -41,7 +41,7 @@ class Listener:
         """
         samples = _checked(samples)
         if not len(samples) or self._hearing.is_silent(samples):
-            raise MimoEdgeError("there was nothing to hear; speak louder or closer.")
+            raise BadInputError("there was nothing to hear; speak louder or closer.")
         shorter = shorten_pauses(samples, self._hearing.manifest.audio.sample_rate)
         if len(shorter) < len(samples):  # a key was held longer than somebody spoke
             return self._hearing.listen_samples(shorter)
@@ -57,7 +57,7 @@ class Listener:
 
 def _checked(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     if samples.ndim != 1 or samples.dtype.kind != "f" or not np.isfinite(samples).all():
-        raise MimoEdgeError(
+        raise BadInputError(
             f"what is heard is {samples.dtype.name} of shape {samples.shape}, or not all of it "
             "are finite numbers; give one channel of floats within ±1, [samples]."
         )

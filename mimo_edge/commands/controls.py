@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import Any, Literal
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 
 __all__ = ["Control", "Controls"]
 
@@ -45,7 +45,7 @@ class Controls:
         while not self._keys.empty():
             if self._keys.get() is None:
                 if not self._pressed and not sys.stdin.isatty():
-                    raise MimoEdgeError(
+                    raise BadInputError(
                         "push to talk needs the Enter key, and standard input ended before it was "
                         "pressed; run it on a terminal."
                     )

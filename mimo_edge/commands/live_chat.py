@@ -9,7 +9,7 @@ from pathlib import Path
 from ..devices.choice import choose_device, list_devices
 from ..devices.portaudio import NoSoundError
 from ..dialogue.recording import TRANSCRIPT, check_recording
-from ..errors import MimoEdgeError
+from ..errors import DeviceError
 from ..model import MimoAudio
 from ..session import Session
 from .console import Console, print_table
@@ -59,7 +59,7 @@ class LiveOptions(LiveSettings):
                 without = "--input FILE --output DIR, or --text-only"
                 choose_device(self.output_device, "output")
         except NoSoundError as error:
-            raise MimoEdgeError(
+            raise DeviceError(
                 f"{str(error).rstrip('.')}; recordings work without it ({without})."
             ) from error
 
@@ -95,7 +95,7 @@ def show_devices(console: Console) -> None:
         )
     if not console.as_json:
         if not devices:
-            raise MimoEdgeError(
+            raise DeviceError(
                 "this system has no sound devices; recordings work without (--input FILE)."
             )
         rows = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError, MissingPackageError
 
 if TYPE_CHECKING:
     from livekit import rtc
@@ -37,14 +37,14 @@ class EchoCanceller:
             MimoEdgeError: its package is not installed, or the rate is not possible.
         """
         if rate < 8000 or rate % _FRAMES_PER_SECOND:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"echo cancellation at {rate} Hz is not possible; give a multiple of "
                 f"{_FRAMES_PER_SECOND} Hz from 8000 Hz on."
             )
         try:
             from livekit import rtc
         except ImportError as error:
-            raise MimoEdgeError(
+            raise MissingPackageError(
                 f"echo cancellation needs livekit ({error}); install it with "
                 "`pip install 'mimo-edge[echo]'`, or use headphones."
             ) from error

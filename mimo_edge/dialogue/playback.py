@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from .pace import Pace
 from .ports import OutputState, Wait
 
@@ -40,9 +40,9 @@ class PlaybackSettings:
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
         if min(self.cushion_s, self.fade_s) < 0:
-            raise MimoEdgeError("a duration of the playback is negative; give 0 or more.")
+            raise BadInputError("a duration of the playback is negative; give 0 or more.")
         if not 0 < self.expected_answer_s <= self.longest_answer_s:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"answers of {self.expected_answer_s:g} s are expected, of "
                 f"{self.longest_answer_s:g} s at most; give the smaller number first."
             )

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..atomic import check_output, made_folder
-from ..errors import MimoEdgeError
+from ..errors import OutputError
 from ..json_lines import JsonLines, json_line, write_all
 
 __all__ = ["TRACKS", "TRANSCRIPT", "Recording", "Side", "check_recording"]
@@ -85,7 +85,7 @@ class Recording:
             with made_folder(folder):
                 self._open(folder, rate)
         except OSError as error:
-            raise MimoEdgeError(
+            raise OutputError(
                 f"{folder} cannot be recorded to ({error.strerror or error}); check the folder, "
                 "its permissions and the free disk, or choose another one."
             ) from error
@@ -252,6 +252,6 @@ class _Track:
 def _check_new(folder: Path) -> None:
     for name in _FILES:
         if os.path.lexists(folder / name):
-            raise MimoEdgeError(
+            raise OutputError(
                 f"{folder} holds a recording already ({name}); choose another folder."
             )

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 
 __all__ = [
     "BargeIn",
@@ -80,21 +80,21 @@ class TurnSettings:
     def __post_init__(self) -> None:
         """Refuse values that contradict each other."""
         if not 0 < self.stop_threshold <= self.start_threshold <= self.barge_in_threshold < 1:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the voice thresholds are {self.stop_threshold:g} (stop), "
                 f"{self.start_threshold:g} (start) and {self.barge_in_threshold:g} (barge-in); "
                 "give them in rising order between 0 and 1."
             )
         if not 0 <= self.rest_s <= self.pause_s < self.end_silence_s:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the silences are {self.rest_s:g} s (rest), {self.pause_s:g} s (pause) and "
                 f"{self.end_silence_s:g} s (end); give them in rising order from 0."
             )
         speech = (self.min_speech_s, self.barge_in_hold_s, self.barge_in_speech_s)
         if min(self.pre_roll_s, *speech, self.echo_s, self.echo_speech_s, self.tail_s) < 0:
-            raise MimoEdgeError("a duration of the turn-taking is negative; give 0 or more.")
+            raise BadInputError("a duration of the turn-taking is negative; give 0 or more.")
         if self.max_turn_s < self.pre_roll_s + self.end_silence_s + self.min_speech_s:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the longest turn is {self.max_turn_s:g} s; give more than its parts together, "
                 f"{self.pre_roll_s + self.end_silence_s + self.min_speech_s:g} s."
             )
