@@ -69,6 +69,7 @@ class Engine:
             tokenizer=self.tokenizer,
             layout=self.layout,
             audio_tokenizer=audio_tokenizer,
+            speaks=manifest.speaks,
         )
 
     @classmethod
@@ -139,7 +140,7 @@ class Engine:
         codes = self.audio_tokenizer.encode(silence)[:, : self.manifest.patch.channels]
         patches = to_patches(codes, self.manifest.patch)
         self.patch_encoder.encode(patches)
-        if not self.manifest.speaks:
+        if not self.manifest.speaks:  # that is all that a bundle has that only listens
             return
         hidden = np.zeros(self.manifest.backbone.hidden_size, dtype=np.float32)
         self.patch_decoder.decode(hidden, GREEDY, np.random.default_rng(0))
@@ -156,14 +157,20 @@ class Engine:
         cancel: threading.Event | None = None,
         sound: SoundOptions | bool = False,
     ) -> Generator[Event, None, None]:
-        """Events of a task's answer, made in a cache; `sound=True` is `SoundOptions()`."""
+        """Events of a task's answer, made in a cache; `sound=True` is `SoundOptions()`.
+
+        Raises:
+            MimoEdgeError: the task speaks, and the bundle only listens.
+        """
+        if task.speaks:
+            self.manifest.check_speaks()
         if sound is True:
             sound = SoundOptions()
         self.check_memory()
         prompt = self.layout.positions(task.pieces)
-        return self.generation.events(
-            cache, prompt, task.options, cancel=cancel, sound=sound or None
-        )
+        # Whoever asks for sound in any case gets none from a bundle that only listens.
+        decoded = (sound or None) if self.manifest.speaks else None
+        return self.generation.events(cache, prompt, task.options, cancel=cancel, sound=decoded)
 
     def answer(self, end: TurnEnd, *, speaks: bool) -> Answer:
         """The answer that the last event of a generation describes.

@@ -67,6 +67,8 @@ class Session:
         voice: NDArray[np.int64] | None = None,
         overrides: Overrides | None = None,
     ) -> None:
+        if reply == "speech":
+            engine.manifest.check_speaks()
         self.turns: list[Exchange] = []
         """The finished turns that the model still remembers."""
         self._engine = engine
@@ -353,6 +355,8 @@ class Session:
 
     def _lay_out(self, said: Turn) -> Prepared:
         """The next turn; leaves the oldest turns out while the prompt leaves no room."""
+        if said.reply == "speech":  # before a prompt is evaluated that cannot be answered
+            self._engine.manifest.check_speaks()
         context = self._engine.backbone.context
         room = context - min(_RESERVE, context // 4)
         turn = Exchange(request=said.request(self._engine.hearing))

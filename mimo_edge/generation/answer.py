@@ -156,9 +156,12 @@ class RunningAnswer(Evaluation):
         layout: Layout,
         stops: frozenset[int],
         *,
+        never: tuple[int, ...] = (),
         cancel: threading.Event | None = None,
     ) -> None:
         """An answer to `prompt`, which ends with one of the text ids `stops`.
+
+        The text ids `never` are not drawn: where nothing can be spoken, that of a patch.
 
         Raises:
             MimoEdgeError: the prompt does not fit the context.
@@ -167,6 +170,7 @@ class RunningAnswer(Evaluation):
         self.options = options
         self._layout = layout
         self._stops = stops
+        self._never = never
         self._seed = secrets.randbits(64) if options.seed is None else options.seed
         self._generated: list[Positions] = []
         self._steps: deque[Step] = deque()
@@ -192,7 +196,7 @@ class RunningAnswer(Evaluation):
         that was interrupted can be done again.
         """
         self.rng = np.random.default_rng([self._seed, len(self._generated)])
-        self._text_id = sample(output.logits, self.options.text, self.rng)
+        self._text_id = sample(output.logits, self.options.text, self.rng, self._never)
         if self._text_id == self._layout.empty_id:
             return True
         self._add(Step(self._text_id, None), self._layout.text([self._text_id]))

@@ -29,6 +29,8 @@ class Generation:
     tokenizer: TextTokenizer
     layout: Layout
     audio_tokenizer: AudioTokenizer
+    speaks: bool
+    """Whether the model can decode patches and their sound."""
 
     def steps(
         self,
@@ -82,7 +84,8 @@ class Generation:
         cancel: threading.Event | None,
     ) -> RunningAnswer:
         stops = frozenset(self.tokenizer.id(name) for name in options.stops)
-        return RunningAnswer(cache, prompt, options, self.layout, stops, cancel=cancel)
+        never = () if self.speaks else (self.layout.empty_id,)
+        return RunningAnswer(cache, prompt, options, self.layout, stops, never=never, cancel=cancel)
 
     def _events(self, answer: RunningAnswer, sound: SoundThread | None) -> Iterator[Event]:
         detokenizer = Detokenizer(self.tokenizer)

@@ -14,11 +14,12 @@ from convert.bundle import convert
 from convert.checkpoints.source import open_source
 from convert.recipes import get_recipe, part_sizes, without_speech
 from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
-from mimo_edge import CannotSpeakError, MimoAudio, MimoEdgeError, Overrides
+from mimo_edge import CannotSpeakError, MimoAudio, MimoEdgeError, Overrides, RuntimeOptions, Speak
 from mimo_edge.bundle.default_bundle import demo_bundle
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import CHECKSUM_KEY, MANIFEST_FILE, SPEAKING_PARTS, checksum
 from tests.commands.test_bundle_commands import ROOT, run
+from tests.golden.folder import Golden
 from tests.tools.safetensors_files import read_tensors, write_safetensors
 
 CHECKPOINT = ROOT / "models" / "demo-checkpoint" / "MiMo-Audio-Demo"
@@ -80,24 +81,41 @@ def test_it_hears_and_answers_in_text_as_the_whole_model(model: MimoAudio) -> No
         assert asked[0] == asked[1]
     with model.session(reply="text", overrides=SEEDED) as session:
         assert session.ask(QUESTIONS / "sum.flac").text == "seven plus five is twelve"
-        assert session.ask(text="What is your name?").text == "my name is echo"
+        events = list(session.stream(text="What is your name?", sound=True))
+        assert events and session.turns[-1].answer == "my name is echo"
+
+
+def test_it_never_tries_to_speak(golden: Golden, tmp_path: Path) -> None:
+    """Not even a random model, which would draw the token of a patch."""
+    source = open_source(golden.model, golden.tokenizer)
+    recipe = without_speech(get_recipe("default"))
+    convert(source, tmp_path / "bundle", recipe, name="test", threads=1)
+    with MimoAudio.load(tmp_path / "bundle", RuntimeOptions(context=512)) as model:
+        for seed in range(8):
+            overrides = Overrides(seed=seed, max_new_tokens=32, temperature=2.0)
+            with model.session(reply="text", overrides=overrides) as session:
+                assert session.ask(text="Hello.").stats.patches == 0
 
 
 def test_what_needs_speech_is_refused(model: MimoAudio) -> None:
     clip = QUESTIONS / "sum.flac"
     codes = model.encode(clip)
-    with model.session(overrides=SEEDED) as session:
+    with model.session(reply="text", overrides=SEEDED) as session:
         for speak in (
             lambda: model.speak("Hello."),
             lambda: model.decode(codes),
-            lambda: session.ask(clip),
-            lambda: list(session.stream(text="Hello.", sound=True)),
+            lambda: model.continue_speech(clip, anyway=True),
+            lambda: list(model.stream(Speak(text="Hello."), sound=True)),
+            model.session,
+            lambda: session.ask(clip, reply="speech"),
+            lambda: session.prepare(clip, reply="speech"),
+            lambda: list(session.stream(text="Hello.", reply="speech", sound=True)),
         ):
             with pytest.raises(CannotSpeakError, match="only listens") as caught:
                 speak()
             assert isinstance(caught.value, MimoEdgeError)
         assert not session.turns
-        assert session.ask(clip, reply="text").text == "seven plus five is twelve"
+        assert session.ask(clip).text == "seven plus five is twelve"
 
 
 def test_commands(listening: Path, tmp_path: Path) -> None:
