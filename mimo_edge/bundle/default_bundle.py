@@ -35,7 +35,7 @@ def find_bundle(bundle: str | Path | None = None) -> Path:
         return demo
     raise BadInputError(
         "there is no model to run: this installation has no demo model; give the folder of a "
-        f"bundle (or name it in {MODEL_VARIABLE}); `mimo-edge convert --help` says how to make one."
+        f"bundle (or name it in {MODEL_VARIABLE}); `mimo-edge convert` makes one."
     )
 
 

@@ -76,8 +76,8 @@ def load_manifest(bundle: Path) -> Manifest:
     with _errors_of(bundle):
         if not bundle.is_dir():
             raise BadInputError(
-                f"{bundle} is not a folder; give the folder of a bundle, "
-                "made with `mimo-edge convert --model … --tokenizer … --out FOLDER`."
+                f"{bundle} is not a folder; give the folder of a bundle, which "
+                "`mimo-edge convert` makes of a checkpoint."
             )
         if finish_replacement(bundle):
             _LOGGER.warning("%s: the conversion that was stopped there is finished now.", bundle)
