@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
 from ..bundle.default_bundle import find_bundle
 from ..bundle.files import load_manifest
 from ..measure.bench import Speed, measure_speed
+from ..measure.conversations import Conversations, Way, check_counts, measure_conversations
 from ..measure.machine import BUSY_CORES
 from ..measure.stage_times import Timing
 from ..stages.runtime_options import RuntimeOptions
@@ -19,7 +20,28 @@ from .options import output_options, threads_option
 __all__ = ["bench"]
 
 _CONTEXT = 1024
+_WAYS: dict[Way, str] = {
+    "together": "together",
+    "threads": "together, a thread each",
+    "processes": "a process each",
+}
+_AT_ONCE = (
+    *("conversations", "how", "patches/s", "of one", "worst gap, ms", "first patch, ms"),
+    *("MB read per patch", "bound", "GB resident"),
+)
 _COLUMNS = ("stage", "ms", "per", "MB read", "bound", "s per s of speech")
+
+
+class _Counts(click.types.StringParamType):
+    """Numbers of conversations with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, *_: object) -> Any:
+        try:
+            return tuple(int(number) for number in str(value).split(","))
+        except ValueError:
+            self.fail(f"'{value}' are not numbers with commas between them, like 1,2,4.")
 
 
 @click.command()
@@ -45,6 +67,19 @@ _COLUMNS = ("stage", "ms", "per", "MB read", "bound", "s per s of speech")
     help="Where the language model runs.",
 )
 @click.option("--repack", is_flag=True, help="Measure with repacked weights.")
+@click.option(
+    "--conversations",
+    "counts",
+    type=_Counts(),
+    metavar="N,N,…",
+    help="Measure also how fast so many answers speak at once.",
+)
+@click.option(
+    "--processes/--no-processes",
+    default=True,
+    show_default=True,
+    help="Compare --conversations with as many processes, which take the memory as many times.",
+)
 @output_options
 def bench(
     bundle: Path | None,
@@ -53,6 +88,8 @@ def bench(
     ctx: int | None,
     device: Literal["auto", "cpu", "gpu"],
     repack: bool,
+    counts: tuple[int, ...] | None,
+    processes: bool,
     console: Console,
 ) -> None:
     """Measure how fast BUNDLE runs on this machine, and how close to its limit."""
@@ -61,6 +98,8 @@ def bench(
     if ctx is None:
         ctx = min(_CONTEXT, manifest.backbone.max_positions)
     options = RuntimeOptions(threads=threads, context=ctx, device=device, repack=repack)
+    if counts:
+        check_counts(manifest, options, counts)  # before all that takes its time
     with console.busy("measuring"):
         speed = measure_speed(folder, manifest, options, runs)
     for timing in speed.timings:
@@ -73,6 +112,19 @@ def bench(
     )
     if not console.as_json:
         _print(console, speed)
+    if not counts:
+        return
+    with console.busy("measuring answers at once"):
+        conversations = measure_conversations(
+            folder, manifest, options, counts, runs, processes=processes
+        )
+    for figures in conversations.at_once:
+        console.record(stage="answers at once", **vars(figures), bandwidth=speed.bandwidth)
+    console.record(stage="a prompt beside an answer", **vars(conversations.arrival))
+    for sentence in conversations.left_out:
+        console.warn(sentence)
+    if not console.as_json:
+        _print_conversations(conversations, speed.bandwidth)
 
 
 def _print(console: Console, speed: Speed) -> None:
@@ -103,3 +155,35 @@ def _row(timing: Timing, bound: float | None) -> tuple[str, ...]:
         per_second = f"{timing.per_speech_second:.3f}"
     milliseconds = f"{1000 * timing.seconds:.2f}"
     return timing.stage, milliseconds, timing.unit, read, of_bound, per_second
+
+
+def _print_conversations(conversations: Conversations, bandwidth: float) -> None:
+    click.echo()
+    rows = []
+    for figures in conversations.at_once:
+        read, of_bound = "", ""
+        if figures.bytes_per_patch is not None:
+            read = f"{figures.bytes_per_patch / 1e6:.1f}"
+            of_bound = f"{figures.bytes_per_patch * figures.patches_per_second / bandwidth:.0%}"
+        rows.append(
+            (
+                str(figures.conversations),
+                "" if figures.conversations == 1 else _WAYS[figures.way],
+                f"{figures.patches_per_second:.1f}",
+                f"{figures.ratio:.2f}",
+                f"{1000 * figures.worst_gap:.1f}",
+                f"{1000 * figures.first_patch:.0f}",
+                read,
+                of_bound,
+                f"{figures.resident / 1e9:.2f}",
+            )
+        )
+    print_table(_AT_ONCE, rows)
+    arrival = conversations.arrival
+    click.echo(
+        f"while a prompt of {arrival.patches} patches arrives, a running answer waits "
+        f"{1000 * arrival.worst_gap:.1f} ms for a patch at most, {1000 * arrival.usual_gap:.1f} ms "
+        f"before; a piece of the prompt ({arrival.piece_positions} positions) takes "
+        f"{1000 * arrival.piece_seconds:.1f} ms, and its own first patch comes after "
+        f"{1000 * arrival.first_patch:.0f} ms"
+    )

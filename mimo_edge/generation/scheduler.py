@@ -48,6 +48,11 @@ class Scheduler:
         self._stepping: int | None = None
         """The thread that steps all of them just now."""
 
+    @property
+    def piece_beside(self) -> int:
+        """Positions of a prompt that are evaluated between two steps of the answers that run."""
+        return self._scale * _PIECE_BESIDE
+
     def evaluate(
         self, cache: PositionCache, prompt: Positions, cancel: threading.Event | None = None
     ) -> bool:
@@ -146,7 +151,7 @@ class Scheduler:
         self, answers: Sequence[Evaluation], prompts: Sequence[Evaluation], *, beside: bool
     ) -> list[tuple[Evaluation, New]]:
         """The next positions of prompts, of the oldest ones first, as many as are taken at once."""
-        left = self._scale * (_PIECE_BESIDE if beside else _PIECE)
+        left = self.piece_beside if beside else self._scale * _PIECE
         # Whoever is waited for goes first.
         work = []
         for answer in sorted(prompts, key=lambda answer: not answer.awaited):

@@ -17,7 +17,7 @@ from ..generation.sound import SoundOptions, SoundThread
 from ..prompt.positions import Positions
 from ..stages.sampling import SamplerOptions
 
-__all__ = ["Timing", "measure_speaking", "measure_stages"]
+__all__ = ["Timing", "backbone_bytes", "measure_speaking", "measure_stages"]
 
 _PROMPT = 128
 """Positions of the prompt that is evaluated."""
@@ -74,7 +74,7 @@ def measure_stages(engine: Engine, runs: int, *, backbone_on_gpu: bool = False) 
             unit="token or patch",
             bytes_read=None
             if backbone_on_gpu
-            else _backbone_bytes(manifest, size[BACKBONE_FILE], context),
+            else backbone_bytes(manifest, size[BACKBONE_FILE], context),
             per_speech_second=step / patch_seconds,
         ),
         Timing(
@@ -165,7 +165,7 @@ def _restart(prefill: Callable[[Positions], Any], engine: Engine, prompt: Positi
     prefill(prompt)
 
 
-def _backbone_bytes(manifest: Manifest, file_bytes: int, context: int) -> int:
+def backbone_bytes(manifest: Manifest, file_bytes: int, context: int) -> int:
     """Weights and cache that a step reads: all but the rows of the embedding table."""
     backbone = manifest.backbone
     table = backbone.vocab_size * row_bytes(backbone)
