@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from .errors import (
         BadBundleError,
         BadInputError,
-        CancelledError,
         CannotSpeakError,
         DeviceError,
         DoesNotFitError,
@@ -47,7 +46,6 @@ __all__ = [
     "AudioInput",
     "BadBundleError",
     "BadInputError",
-    "CancelledError",
     "CannotSpeakError",
     "Continue",
     "DeviceError",
@@ -83,7 +81,6 @@ _HOMES = {
     "AudioInput": "audio",
     "BadBundleError": "errors",
     "BadInputError": "errors",
-    "CancelledError": "errors",
     "CannotSpeakError": "errors",
     "DeviceError": "errors",
     "DoesNotFitError": "errors",

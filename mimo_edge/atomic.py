@@ -77,8 +77,10 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
     with _sentences(path):
         before = _status(path)
         if _is_direct(path, before):
+            # Nothing can be taken back there, so nothing is written before all of it is known.
             whole = io.BytesIO()
             yield whole
+            # Appended: behind `/dev/stdout` may stand a file that holds what others wrote.
             with path.open("ab") as file:
                 file.write(whole.getbuffer())
             return
@@ -90,6 +92,7 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
                 file.flush()
                 _sync(file)
             partial.replace(target)
+            # The bytes are on the disk, but the name is not before its folder is.
             sync_folder(target.parent)
         finally:
             _remove(partial)
@@ -195,6 +198,7 @@ def _partial(target: Path) -> Path:
 def _create(partial: Path, before: os.stat_result | None) -> BinaryIO:
     """A new file with the owner and the permissions of the one that it is going to replace."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    # Readable for nobody else at first: the file that it replaces may be private.
     descriptor = os.open(partial, flags, 0o666 if before is None else 0o600)
     if before is not None and hasattr(os, "fchown"):
         permissions = stat.S_IMODE(before.st_mode)

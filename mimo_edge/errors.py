@@ -7,7 +7,6 @@ something about a kind of trouble catches that class. Every other exception type
 __all__ = [
     "BadBundleError",
     "BadInputError",
-    "CancelledError",
     "CannotSpeakError",
     "DeviceError",
     "DoesNotFitError",
@@ -62,10 +61,6 @@ class WrongUseError(MimoEdgeError):
 
     It is closed or busy, belongs to another process, or is used by two threads at once.
     """
-
-
-class CancelledError(MimoEdgeError):
-    """The caller cancelled what should have given a result."""
 
 
 class OutputError(MimoEdgeError):

@@ -38,6 +38,8 @@ class JsonLines:
     def __init__(self, path: Path, mode: Literal["new", "append", "replace"]) -> None:
         """Open the file; with `new`, a file that exists already is an error."""
         self._folder = path.parent
+        # Without a buffer: one would keep the rest of a line that the disk had no room for, and
+        # write it later in front of another.
         self._file = io.FileIO(path, {"new": "x", "append": "a", "replace": "w"}[mode])
 
     def write(self, record: dict[str, Any]) -> None:
@@ -50,6 +52,7 @@ class JsonLines:
         try:
             write_all(self._file, f"{line}\n".encode())
         except OSError:
+            # Half a line would spoil the next one for whoever reads the file.
             self._file.seek(before)
             self._file.truncate()
             raise

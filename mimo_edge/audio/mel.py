@@ -23,6 +23,7 @@ def mel_filters(config: AudioConfig) -> NDArray[np.float32]:
     bins = np.linspace(0, config.sample_rate / 2, config.n_fft // 2 + 1)
     low, high = (2595 * np.log10(1 + f / 700) for f in (config.f_min, config.f_max))
     centres = 700 * (10 ** (np.linspace(low, high, config.n_mels + 2) / 2595) - 1)
+    # Each triangle rises from the centre before its own and falls to the one behind.
     widths = np.diff(centres)
     slopes = centres[None, :] - bins[:, None]
     rising = -slopes[:, :-2] / widths[:-1]

@@ -15,6 +15,7 @@ from .parts import Part
 
 __all__ = ["is_mpeg_audio", "mp3_parts", "skip_id3"]
 
+# Kilobits a second by layer, for MPEG 1 and for MPEG 2 and 2.5: four bits of a header choose one.
 _V1 = {
     1: (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     2: (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -115,6 +116,7 @@ def _parse(header: bytes) -> _Frame | None:
     else:
         size = (72 if layer == 3 and version != 3 else 144) * bit_rate // hertz + padding
     mono = header[3] >> 6 == 3
+    # Without a bit rate only the next header would tell where the frame ends.
     return _Frame(version, layer, hertz, mono, size if bit_rate else 0)
 
 

@@ -111,7 +111,7 @@ def check_recording(source: AudioInput) -> None:
     Raises:
         MimoEdgeError: it cannot be read, or its header states what `read_audio` refuses.
     """
-    collected = _Samples(rate=1, longest_s=LONGEST_S)
+    collected = _Samples(rate=1, longest_s=LONGEST_S)  # of any rate: nothing is resampled
     with open_source(source, _probe) as file:  # type: ignore[arg-type]
         for part in parts_of(file.stream, file.start, file.end):
             collected.check(_decode(part, file.name), file.name)
@@ -232,4 +232,5 @@ def _resampled(
     stream = soxr.ResampleStream(rate, target, 1, dtype="float32")
     for block in blocks:
         yield stream.resample_chunk(block)
+    # The filter still holds the end of the sound.
     yield stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)

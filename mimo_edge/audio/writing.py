@@ -51,6 +51,7 @@ def write_audio(
 def encode_audio(samples: NDArray[np.float32], rate: int, ending: str) -> memoryview:
     """The bytes of a file with this ending of `AUDIO_ENDINGS`, as `write_audio` writes them."""
     form, subtype = _OUTPUT_FORMATS[ending.lower()]
+    # The only rates that Opus knows.
     if subtype == "OPUS" and rate not in (8000, 12000, 16000, 24000, 48000):
         samples, rate = resample(samples, rate, 48000), 48000
     encoded = io.BytesIO()

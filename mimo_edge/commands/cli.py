@@ -45,6 +45,7 @@ class _Commands(click.Group):
         """The command of this name, or None."""
         if cmd_name not in _COMMANDS:
             return None
+        # Loading what runs a model takes several times as long as all else a wrong option needs.
         with deadly():
             module = importlib.import_module(f".{_COMMANDS[cmd_name]}", __package__)
         command: click.Command = getattr(module, _FUNCTIONS.get(cmd_name, cmd_name))

@@ -78,7 +78,7 @@ class Delivery:
         if not self.plays:
             yield None
             return
-        from ..devices.play import Loudspeaker
+        from ..devices.play import Loudspeaker  # PortAudio is loaded for this alone
 
         with Loudspeaker(model.sample_rate) as loudspeaker:
             yield loudspeaker.push

@@ -86,6 +86,7 @@ def option_group(
     `make` gets the values by the names of the options, and what it returns becomes the command's
     argument `parameter`.
     """
+    # What `make` takes is what it is given: a new option needs no second list of names.
     names = tuple(inspect.signature(make).parameters)
 
     def with_object(command: Any) -> Any:

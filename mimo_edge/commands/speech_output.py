@@ -60,7 +60,7 @@ class SpeechOutput:
         if self.path is not None:
             write_audio(self.path, samples, rate, ending=self.ending)
             return
-        sys.stdout.flush()
+        sys.stdout.flush()  # text that was printed comes before the bytes
         sys.stdout.buffer.write(encode_audio(samples, rate, self.ending))
         sys.stdout.flush()
 

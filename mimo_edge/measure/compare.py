@@ -73,6 +73,7 @@ def measure(
             reference is not in float32 throughout.
     """
     _check_bundles(reference, bundles)
+    # A cache in half precision would round the reference itself.
     exact = RuntimeOptions(threads=threads, kv_type="f32", flash_attention=False)
     engine = Engine.load(reference, exact)
     try:

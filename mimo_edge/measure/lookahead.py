@@ -148,6 +148,7 @@ def log_spectral_distance(found: Wave, expected: Wave, window_size: int) -> floa
         np.abs(np.fft.rfft(_windows(wave, window_size) * window, axis=1))
         for wave in (found, expected)
     )
+    # Else frequencies in which there is nothing but rounding would outweigh all others.
     floor = _FLOOR * second.max() or 1.0
     ratio = 20 * np.log10((first + floor) / (second + floor))
     return float(np.sqrt(np.mean(ratio**2, axis=1)).mean())

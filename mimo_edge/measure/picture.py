@@ -37,6 +37,7 @@ def spectrogram(samples: NDArray[np.float32]) -> NDArray[np.uint8]:
     for first in range(0, len(frames), _BLOCK):
         part = np.fft.rfft(frames[first : first + _BLOCK] * np.hanning(_WINDOW), axis=1)
         magnitude[:, first : first + _BLOCK] = np.abs(part[:, bins]).T
+    # Relative to the loudest point of each recording: quiet ones are not darker.
     level = 20 * np.log10(np.maximum(magnitude, 1e-9))
     share = np.clip((level - level.max()) / _RANGE_DB + 1, 0, 1) * (len(_COLOURS) - 1)
     stops = np.arange(len(_COLOURS))

@@ -58,6 +58,7 @@ def _cpu_list(path: Path) -> set[int]:
     """Numbers in a list of the kernel's, as `0-3,8`; none if there is no such file."""
     try:
         text = path.read_text(encoding="ascii").strip()
+        # "0-3,8": ranges with both ends, and single numbers.
         ranges = [part.split("-") for part in text.split(",") if part]
         return {n for ends in ranges for n in range(int(ends[0]), int(ends[-1]) + 1)}
     except (OSError, ValueError):

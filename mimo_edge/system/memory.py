@@ -102,5 +102,6 @@ def _group_memory_left(root: Path) -> Iterator[float]:
                 if len(words := row.split()) == 2
             )
             kinds = ("inactive_file", "active_file")
+            # Cached files count as used, but the kernel gives them up when memory is short.
             reclaimable = sum(int(statistics.get(kind, 0)) for kind in kinds)
             yield float(int(most) - int(now) + reclaimable)
