@@ -86,6 +86,11 @@ class Session:
         return self._reply
 
     @property
+    def positions(self) -> Positions:
+        """What the model remembers of the conversation, position by position."""
+        return self._cache.positions
+
+    @property
     def evaluated_positions(self) -> int:
         """Positions that went through the backbone in this session, prompts and answers."""
         return self._cache.evaluated

@@ -18,7 +18,7 @@ from mimo_edge.prompt import prompts
 from mimo_edge.prompt.positions import InterleavedPiece, Positions, concatenate
 from mimo_edge.session import Session
 
-from .test_sessions import OPTIONS, end_of, same_sampling, spoken, text_ids
+from .test_sessions import OPTIONS, SYSTEM, end_of, same_sampling, spoken, text_ids
 
 PATCH = 3840
 """Samples of a patch: 160 ms at 24 kHz."""
@@ -84,7 +84,7 @@ def test_a_preparation_can_be_cancelled_between_batches(
 
         monkeypatch.setattr(llama_cpp, "llama_process", process_once)
         assert session.prepare(clips["question"], cancel=cancel) is None
-        assert session.evaluated_positions == len(session._cache) == 32
+        assert session.evaluated_positions == len(session.positions) == 32
         monkeypatch.undo()
         prepared = session.prepare(clips["question"], cancel=threading.Event())
         assert prepared is not None
@@ -156,7 +156,7 @@ def test_after_a_cut_the_prompt_holds_what_was_heard(
         answer = session.turns[0].answer
         assert isinstance(answer, Positions)
         session.warm()
-        held = len(session._cache)
+        held = len(session.positions)
         # A part of a patch was not heard.
         text = session.keep_heard(heard * PATCH + PATCH - 1)
         kept = session.turns[0].answer
@@ -171,14 +171,13 @@ def test_after_a_cut_the_prompt_holds_what_was_heard(
         assert said.startswith(text) and len(text) <= len(said) * (heard + 1) / 15
 
         # Nothing of the rest is in the cache, and what was heard is not evaluated again.
-        assert len(session._cache) < held
-        opening = layout.positions(
-            prompts.until_request(session.turns, system=session._system, voice=session._voice)
-        )
-        assert session._cache.positions.common_prefix(opening) == len(session._cache)
-        assert len(opening) - len(session._cache) <= 8
+        assert len(session.positions) < held
+        voice = engine.hearing.listen(clips["voice"])
+        opening = layout.positions(prompts.until_request(session.turns, system=SYSTEM, voice=voice))
+        assert session.positions.common_prefix(opening) == len(session.positions)
+        assert len(opening) - len(session.positions) <= 8
         session.save(tmp_path / "cut.npz")
-        known = len(session._cache)
+        known = len(session.positions)
         end = end_of(session.stream(clips["short"]))
         assert end.stats.cached_positions == known
         ids = text_ids(session)

@@ -37,7 +37,7 @@ def end_of(events: Iterator[Event]) -> TurnEnd:
 
 
 def text_ids(session: Session) -> list[int]:
-    ids: list[int] = session._cache.positions.text_ids.tolist()
+    ids: list[int] = session.positions.text_ids.tolist()
     return ids
 
 
@@ -77,7 +77,7 @@ def test_the_cache_computes_what_a_fresh_prefill_does(
     with spoken(reference_model, clips["voice"]) as session:
         end_of(session.stream(clips["question"]))
         end_of(session.stream(clips["short"]))
-        positions = session._cache.positions
+        positions = session.positions
         assert end_of(session.stream(clips["tiny"])).stats.cached_positions > 100
     grown, fresh = engine.new_cache(), engine.new_cache()
     try:
@@ -137,7 +137,7 @@ def test_system_prompt_and_voice_appear_once(
         for name in ("question", "short", "tiny"):
             end_of(session.stream(clips[name]))
         ids = text_ids(session)
-        codes = session._cache.positions.codes
+        codes = session.positions.codes
     assert contains(ids, engine.tokenizer.encode(SYSTEM)) == 1
     assert contains(ids, engine.tokenizer.encode("Your voice should be:")) == 1
     assert contains(codes.tolist(), voice.tolist()) == 1
@@ -150,11 +150,9 @@ def test_the_oldest_turns_leave_when_the_context_is_full(
 ) -> None:
     """System prompt and voice stay, the newest turns stay, nothing fails."""
     options = RuntimeOptions(threads=1, context=240, device="cpu")
-    with (
-        MimoAudio.load(reference_bundle, options) as model,
-        spoken(model, clips["voice"]) as session,
-    ):
-        encode = model._engine.tokenizer.encode
+    engine = Engine.load(reference_bundle, options)
+    with MimoAudio(engine) as model, spoken(model, clips["voice"]) as session:
+        encode = engine.tokenizer.encode
         kept = []
         for number in range(8):
             end = end_of(session.stream(clips["question" if number % 2 else "short"]))
@@ -163,7 +161,7 @@ def test_the_oldest_turns_leave_when_the_context_is_full(
             ids = text_ids(session)
             assert contains(ids, encode(SYSTEM)) == contains(ids, encode("Your voice")) == 1
         assert max(kept) < 8 and kept[-1] >= 1
-        newest = model._engine.hearing.listen(clips["question"])
+        newest = engine.hearing.listen(clips["question"])
         np.testing.assert_array_equal(session.turns[-1].request, newest)
 
 
