@@ -129,9 +129,12 @@ class CacheShelf:
     def embed(self, positions: Positions) -> NDArray[np.float32]:
         """Input embeddings [positions, hidden] of text and patches."""
         is_patch = positions.text_ids == self.layout.empty_id
-        rows = self.backbone.embed(positions.text_ids)
+        hidden = self.backbone.config.hidden_size
+        rows = np.empty((len(positions), hidden), dtype=np.float32)
         if is_patch.any():
             rows[is_patch] = self._patch_encoder.encode(positions.codes[is_patch])
+        if not is_patch.all():  # rows of the table are dequantized, which takes its time
+            rows[~is_patch] = self.backbone.embed(positions.text_ids[~is_patch])
         return rows
 
 

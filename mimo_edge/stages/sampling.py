@@ -63,7 +63,7 @@ def candidates(
     `logits` is [vocabulary]. The ids are in ascending order of probability, or, where
     nothing is cut off, in their own order.
     """
-    scores = logits.astype(np.float32) / np.float32(options.temperature)
+    scores = logits.astype(np.float32, copy=False) / np.float32(options.temperature)
     ids = np.arange(len(scores))
     if options.top_k and options.top_k < len(scores):
         # As the reference: everything at least as good as the k-th best, ties included.
@@ -85,10 +85,13 @@ def _nucleus(weights: NDArray[np.float64], tail: float) -> NDArray[np.intp]:
     Weights of at most tail / n sum to at most the tail, so they are dropped in any case:
     only the few others are sorted, not a vocabulary of 150,000.
     """
-    chosen = np.flatnonzero(weights > tail / len(weights))
-    ascending = chosen[np.argsort(weights[chosen], kind="stable")]
-    rest = max(0.0, 1.0 - float(weights[chosen].sum()))
-    dropped = rest + np.cumsum(weights[ascending]) <= tail
+    # Methods, not functions of numpy: 32 codes are drawn for a patch, and over a book of a few
+    # hundred the functions take longer to call than to compute.
+    chosen = (weights > tail / len(weights)).nonzero()[0]
+    likely = weights[chosen]
+    order = likely.argsort(kind="stable")
+    rest = max(0.0, 1.0 - float(likely.sum()))
+    ascending, dropped = chosen[order], rest + likely[order].cumsum() <= tail
     dropped[-1] = False
     return ascending[~dropped]
 
@@ -104,12 +107,13 @@ def sample(
         return _best(logits, never)
     ids, weights = candidates(logits, options)
     if never:
-        allowed = ~np.isin(ids, never)
-        ids, weights = ids[allowed], weights[allowed]
+        for one in never:  # they are few: `np.isin` would take as long as all the rest
+            allowed = ids != one
+            ids, weights = ids[allowed], weights[allowed]
         if not len(ids):
             return _best(logits, never)
-    cumulative = np.cumsum(weights)
-    drawn = np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right")
+    cumulative = weights.cumsum()
+    drawn = cumulative.searchsorted(rng.random() * cumulative[-1], side="right")
     return int(ids[min(int(drawn), len(ids) - 1)])
 
 
