@@ -33,34 +33,35 @@ class MemoryNeeds:
     cache: float
     buffers: float
     threads: int
-    context: int
+    positions: int
+    """Of the cache that all conversations share."""
 
     @classmethod
     def of(cls, manifest: Manifest, options: RuntimeOptions, threads: int) -> MemoryNeeds:
         """Of a bundle under these options."""
-        context = options.context_for(manifest.backbone)
-        need = size_of_bundle(manifest).memory(options, context)
+        positions = options.cache_for(manifest.backbone)
+        need = size_of_bundle(manifest).memory(options, positions)
         return cls(
             mapped=need["weights"],
             copied=manifest.backbone_bytes if options.repack else 0,
             cache=0 if gpu_layers(options) else need["cache"],
             buffers=need["buffers"],
             threads=threads,
-            context=context,
+            positions=positions,
         )
 
     def check_model(self) -> None:
-        """Before anything is loaded: the model and one conversation."""
+        """Before anything is loaded: the model and its cache."""
         check_memory(
-            f"this model and a context of {self.context} positions",
+            f"this model and a context of {self.positions} positions",
             self.copied + self.cache + self.buffers,
             mapped=self.mapped + _LIBRARY_BYTES + _POOLS * self._stacks,
         )
 
     def check_cache(self) -> None:
-        """Before a conversation begins."""
+        """Before the cache is allocated, with the first conversation."""
         check_memory(
-            f"a context of {self.context} positions", self.cache + self.buffers, mapped=self._stacks
+            f"a context of {self.positions} positions", self.cache + self.buffers, mapped=self._stacks
         )
 
     def check_step(self) -> None:
