@@ -29,7 +29,7 @@ from .stages.native import check_process
 from .stages.native_probe import check_repacked
 from .stages.patch_decoder import PatchDecoder
 from .stages.patch_encoder import PatchEncoder
-from .stages.placement import share_cores, useful_threads
+from .stages.placement import prompt_piece, share_cores, useful_threads
 from .stages.runtime_options import RuntimeOptions
 from .stages.sampling import GREEDY
 from .system.spare_cores import SpareCores
@@ -63,7 +63,10 @@ class Engine:
             manifest, audio_tokenizer, context=backbone.context, check_memory=needs.check_step
         )
         self.caches = CacheShelf(backbone, patch_encoder, self.layout)
-        self.scheduler = Scheduler(self.caches, patch_decoder, on_gpu=gpu_layers(options) != 0)
+        piece = options.prompt_piece or prompt_piece(
+            manifest.backbone_bytes, on_gpu=gpu_layers(options) != 0
+        )
+        self.scheduler = Scheduler(self.caches, patch_decoder, piece=piece)
         self.generation = Generation(
             scheduler=self.scheduler,
             tokenizer=self.tokenizer,

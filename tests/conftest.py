@@ -20,7 +20,14 @@ from tests.tools.command_line import Command, Result
 
 DEFAULT_GOLDEN = Path(__file__).parent / "data" / "golden"
 
-EXACT = RuntimeOptions(threads=1, context=1024, kv_type="f32", flash_attention=False, device="cpu")
+EXACT = RuntimeOptions(
+    threads=1,
+    context=1024,
+    prompt_piece=32,
+    kv_type="f32",
+    flash_attention=False,
+    device="cpu",
+)
 """How llama.cpp reproduces float32: a float32 KV cache and no flash attention."""
 
 # A run that is started with `nohup` or in the background of a script hands its deafness down to

@@ -25,10 +25,6 @@ from .position_cache import CacheShelf, New, PositionCache
 
 __all__ = ["Scheduler"]
 
-_PIECE, _PIECE_BESIDE, _GPU_FACTOR = 32, 16, 8
-"""Positions of a prompt between two steps of the answers that run, if there are any, or between
-two looks at `cancel`; a GPU takes eight times as many. On two cores of a laptop 32 are a second of
-the 7B model; a processor evaluates them about as fast as in larger batches."""
 _MOST_UNREAD = 16
 """Steps by which an answer goes ahead of whoever reads it, while others are waited for."""
 
@@ -38,20 +34,20 @@ E = TypeVar("E", bound=Evaluation)
 class Scheduler:
     """Steps the answers of one model."""
 
-    def __init__(self, shelf: CacheShelf, patch_decoder: PatchDecoder, *, on_gpu: bool) -> None:
+    def __init__(self, shelf: CacheShelf, patch_decoder: PatchDecoder, *, piece: int) -> None:
+        """`piece`: positions of a prompt between two looks at `cancel`; half as many where other
+        answers wait for their next position meanwhile.
+        """
         self._shelf = shelf
         self._patch_decoder = patch_decoder
-        self._scale = _GPU_FACTOR if on_gpu else 1
+        self._piece = piece
+        self.piece_beside = max(1, piece // 2)
+        """Positions of a prompt that are evaluated between two steps of the answers that run."""
         self._answers: list[Evaluation] = []
         """All that run, the oldest first."""
         self._changed = threading.Condition()
         self._stepping: int | None = None
         """The thread that steps all of them just now."""
-
-    @property
-    def piece_beside(self) -> int:
-        """Positions of a prompt that are evaluated between two steps of the answers that run."""
-        return self._scale * _PIECE_BESIDE
 
     def evaluate(
         self, cache: PositionCache, prompt: Positions, cancel: threading.Event | None = None
@@ -135,10 +131,14 @@ class Scheduler:
         prompts = [answer for answer in ready if answer.missing > 1]
         known = [answer for answer in ready if not answer.missing]
         first = {answer for answer in ready if not answer.generated}
-        ones = self._with_room(answers, [answer for answer in ready if answer.missing == 1])
-        self._evaluate([(answer, answer.next_rows(1)) for answer in ones])
-        patch_s = self._generate([*known, *ones])
-        self._evaluate(self._piece(answers, prompts, beside=bool(known or ones)))
+        wanting = [answer for answer in ready if answer.missing == 1]
+        ones = self._placed(answers, wanting, len(wanting))
+        self._evaluate(ones)
+        patch_s = self._generate([*known, *(answer for answer, _ in ones)])
+        # Of prompts, those that somebody waits for go first, the oldest first.
+        prompts.sort(key=lambda answer: not answer.awaited)
+        most = self.piece_beside if known or ones else self._piece
+        self._evaluate(self._placed(answers, prompts, most))
         rest = time.perf_counter() - began - patch_s
         for answer in ready:
             answer.clock.patch += patch_s
@@ -147,47 +147,45 @@ class Scheduler:
             else:
                 answer.clock.backbone += rest
 
-    def _piece(
-        self, answers: Sequence[Evaluation], prompts: Sequence[Evaluation], *, beside: bool
+    def _placed(
+        self, answers: Sequence[Evaluation], wanting: Sequence[Evaluation], most: int
     ) -> list[tuple[Evaluation, New]]:
-        """The next positions of prompts, of the oldest ones first, as many as are taken at once."""
-        left = self.piece_beside if beside else self._scale * _PIECE
-        # Whoever is waited for goes first.
-        work = []
-        for answer in sorted(prompts, key=lambda answer: not answer.awaited):
-            if not left:
-                break
-            new = answer.next_rows(left)
-            if self._with_room(answers, [answer], _PIECE * self._scale):
-                work.append((answer, new))
-                left -= len(new.positions)
-        return work
-
-    def _with_room(
-        self, answers: Sequence[Evaluation], wanting: Sequence[Evaluation], positions: int = 1
-    ) -> list[Evaluation]:
-        """Those of `wanting` for which there is room for so many positions each.
+        """The next positions of those of `wanting` for which there is room, at most so many.
 
         One that is waited for may take the room of others: of those that nobody waits for, then
         of those that came later. Their positions are evaluated again when there is room.
         """
-        placed: list[Evaluation] = []
+        placed: list[tuple[Evaluation, New]] = []
+        taken = 0
         for answer in wanting:
-            others: list[PositionCache] = []
-            if answer.awaited:
-                later = answers[answers.index(answer) + 1 :]
-                behind = [other for other in answers if not other.awaited]
-                behind += [other for other in later if other.awaited]
-                # The youngest go first: the oldest answer always gets to its end.
-                behind.sort(key=lambda other: (other.awaited, -answers.index(other)))
-                others = [other.cache for other in behind if other not in (answer, *placed)]
+            if taken == most:
+                break
+            others = [
+                other.cache
+                for other in self._behind(answers, answer)
+                if all(other is not one for one, _ in placed)
+            ]
+            new = answer.next_rows(most - taken)
             try:
                 # What is placed already takes its room only when it is evaluated.
-                if self._shelf.make_room(answer.cache, positions * (len(placed) + 1), others):
-                    placed.append(answer)
+                if self._shelf.make_room(answer.cache, taken + len(new.positions), others):
+                    placed.append((answer, new))
+                    taken += len(new.positions)
             except MimoEdgeError as error:
                 answer.error = error
         return placed
+
+    @staticmethod
+    def _behind(answers: Sequence[Evaluation], answer: Evaluation) -> list[Evaluation]:
+        """Those that have to make room for an answer, in this order.
+
+        The youngest go first: the oldest that is waited for always gets to its end.
+        """
+        if not answer.awaited:
+            return []
+        later = answers[answers.index(answer) + 1 :]
+        unawaited = [other for other in answers if not other.awaited]
+        return [*reversed(unawaited), *(other for other in reversed(later) if other.awaited)]
 
     def _evaluate(self, work: Sequence[tuple[Evaluation, New]]) -> None:
         try:

@@ -61,7 +61,9 @@ class MemoryNeeds:
     def check_cache(self) -> None:
         """Before the cache is allocated, with the first conversation."""
         check_memory(
-            f"a context of {self.positions} positions", self.cache + self.buffers, mapped=self._stacks
+            f"a context of {self.positions} positions",
+            self.cache + self.buffers,
+            mapped=self._stacks,
         )
 
     def check_step(self) -> None:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from ..system.cores import fast_cores, logical_processors, usable_cores
 
-__all__ = ["MOST_IN_PATCH_DECODER", "CoreShares", "share_cores", "useful_threads"]
+__all__ = ["MOST_IN_PATCH_DECODER", "CoreShares", "prompt_piece", "share_cores", "useful_threads"]
 
 logger = logging.getLogger(__name__)
 
 _LARGE_BYTES = 1 << 28
 """Weights far beyond what a processor caches: reading them keeps two cores busy."""
+_PIECE, _PIECE_OF_A_SMALL_MODEL, _GPU_PIECE = 32, 128, 256
+"""Positions. On two cores of a laptop 32 are a second of the 7B model; a processor evaluates them
+about as fast as in larger batches, where a small model pays for every call."""
 MOST_IN_PATCH_DECODER = 4
 """Threads. A step is 64 products of a millisecond's tenth, after each of which all wait for the
 last. Four read about as fast as a laptop's memory gives; 15, on a server, were hardly faster than
@@ -46,6 +49,16 @@ def share_cores(threads: int, backbone_bytes: int) -> CoreShares:
         patch_decoder=min(fewer, MOST_IN_PATCH_DECODER),
         makes_way=makes_way,
     )
+
+
+def prompt_piece(backbone_bytes: int, *, on_gpu: bool) -> int:
+    """Positions of a prompt that are evaluated at once, so that a piece takes a second or less.
+
+    It follows from the model's size and never from time, so that a seed always gives the same.
+    """
+    if on_gpu:
+        return _GPU_PIECE
+    return _PIECE if backbone_bytes > _LARGE_BYTES else _PIECE_OF_A_SMALL_MODEL
 
 
 def useful_threads(threads: int) -> int:

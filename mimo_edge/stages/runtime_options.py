@@ -34,6 +34,9 @@ class RuntimeOptions:
     one has in the cache makes room, and is evaluated again when it goes on."""
     cache_positions: int | None = None
     """Positions that all conversations have in the cache together; None: as many as `context`."""
+    prompt_piece: int | None = None
+    """Positions of a prompt that are evaluated between two steps of other answers, and between
+    two looks at whether it was cancelled. None: what takes a second or less."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""
     gpu_layers: int = -1
@@ -66,6 +69,10 @@ class RuntimeOptions:
             raise BadInputError(
                 f"the cache holds {self.cache_positions} positions; give at least "
                 f"{_LEAST_CONTEXT}, and as many as one conversation has."
+            )
+        if self.prompt_piece is not None and self.prompt_piece < 1:
+            raise BadInputError(
+                f"a piece of a prompt is {self.prompt_piece} positions; give 1 or more."
             )
         if self.gpu_layers < -1:
             raise BadInputError(
