@@ -34,7 +34,7 @@ from tests.reference.language_model import NOT_A_TOKEN
 from tests.tools.bundles import convert_checkpoint
 from tests.tools.random_checkpoint import Checkpoint, make_checkpoint
 
-AUDIO = Path(__file__).parents[1] / "data" / "golden" / "audio"
+AUDIO = Path(__file__).parents[2] / "data" / "golden" / "audio"
 EXACT = RuntimeOptions(threads=1, context=512, kv_type="f32", flash_attention=False, device="cpu")
 QUICK = Overrides(max_new_tokens=24, seed=1)
 OTHERS = [recipe.name for recipe in RECIPES if recipe.name not in ("reference", "default")]

@@ -29,13 +29,13 @@ from tests.tools.memory import peak_anonymous
 from tests.tools.safetensors_files import LANGUAGE_MODEL, copy_language_model, write_checkpoint
 from tests.tools.signals import hear_ctrl_c
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Q4_K_M = 15
 
 CONVERT = """
 import sys
 from pathlib import Path
-from tests.convert.test_quantize import convert
+from tests.convert.backbone.test_quantize import convert
 convert(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
 """
 

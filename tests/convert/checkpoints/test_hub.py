@@ -24,7 +24,7 @@ from tests.tools.safetensors_files import (
     write_checkpoint,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MODEL = "owner/some-model"
 SHARD = "model-00001-of-00002.safetensors"
 CHUNK = 10 << 20

@@ -18,8 +18,8 @@ from tests.tools.safetensors_files import (
     copy_language_model,
 )
 
-DATA = Path(__file__).parents[1] / "data"
-DEMO = Path(__file__).parents[2] / "models" / "demo-checkpoint" / "MiMo-Audio-Demo"
+DATA = Path(__file__).parents[2] / "data"
+DEMO = Path(__file__).parents[3] / "models" / "demo-checkpoint" / "MiMo-Audio-Demo"
 FILE = Path("model/config.json")
 
 CONFIGS = {LanguageModelConfig: LANGUAGE_MODEL, AudioTokenizerConfig: AUDIO_TOKENIZER}

@@ -29,7 +29,7 @@ from tests.tools.safetensors_files import (
     write_safetensors,
 )
 
-DEMO = Path(__file__).parents[2] / "models" / "demo-checkpoint" / "MiMo-Audio-Demo"
+DEMO = Path(__file__).parents[3] / "models" / "demo-checkpoint" / "MiMo-Audio-Demo"
 CHECKPOINTS = {
     "golden": (LANGUAGE_MODEL, AUDIO_TOKENIZER),
     "demo": (DEMO, DEMO.with_name(f"{DEMO.name}-Tokenizer")),
