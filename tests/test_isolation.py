@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FORBID = """
-import socket, sys
+import asyncio, socket, sys  # asyncio first: a class of its own derives from a socket's
 
 class Forbidden:
     names = {"onnx", "onnx_ir", "safetensors", "torch", "huggingface_hub", "ml_dtypes"}
