@@ -223,7 +223,7 @@ def _work(pipe: Connection, folder: Path, options: RuntimeOptions, what: str, co
     try:
         engine = Engine.load(folder, options)
         pipe.send(None)
-        with contextlib.suppress(EOFError):
+        with contextlib.suppress(EOFError, BrokenPipeError):  # the parent is gone
             while pipe.recv():
                 if what == "arrival":
                     pipe.send(measure_arrival(engine))

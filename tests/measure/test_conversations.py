@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from mimo_edge.bundle.files import load_manifest
@@ -86,3 +88,15 @@ def test_a_process_that_cannot_load_the_model_says_why(default_bundle: Path) -> 
     check_counts(manifest, OPTIONS, [1])
     with pytest.raises(MimoEdgeError, match="nowhere"):
         measure_conversations(default_bundle / "nowhere", manifest, OPTIONS, [1], 1)
+
+
+def test_processes_for_which_there_is_no_memory_are_left_out(
+    default_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen only by this process: those that measure look at the memory there is."""
+    manifest = load_manifest(default_bundle)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1_000_000))
+    found = measure_conversations(default_bundle, manifest, OPTIONS, [2], 1)
+    assert [figures.way for figures in found.at_once] == ["together", "together", "threads"]
+    (sentence,) = found.left_out
+    assert sentence.startswith("2 processes were not measured: there is not enough memory")
