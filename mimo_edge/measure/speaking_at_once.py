@@ -13,7 +13,7 @@ import psutil
 from numpy.typing import NDArray
 
 from ..engine import Engine
-from ..generation.answer import GenerationOptions, RunningAnswer
+from ..generation.answer import GenerationOptions, RunningAnswer, Step
 from ..generation.position_cache import New, PositionCache
 from ..prompt.positions import Positions
 from ..stages.backbone_context import BackboneOutput
@@ -115,8 +115,11 @@ def measure_arrival(engine: Engine) -> Arrival:
         for _ in range(_BEFORE):
             next(reader)
         arrived = time.perf_counter()
-        with _answer(engine, _sound(engine, ARRIVING)) as arriving:
+        with _answer(engine, _sound(engine, ARRIVING)) as arriving, ThreadPoolExecutor(1) as pool:
+            # Somebody listens to the first one all the time, as in a conversation.
+            listening = pool.submit(_read_until, reader, arriving)
             next(engine.scheduler.read(arriving))
+            listening.result()
     times = np.array(running.patch_times)
     gaps, ends = np.diff(times), times[1:]
     piece = engine.scheduler.piece_beside
@@ -128,6 +131,13 @@ def measure_arrival(engine: Engine) -> Arrival:
         piece_positions=piece,
         piece_seconds=_piece_seconds(engine, piece),
     )
+
+
+def _read_until(reader: Iterator[Step], other: _SpeakingAnswer) -> None:
+    """Read one answer until another one has begun to speak."""
+    for _ in reader:
+        if other.patch_times:
+            return
 
 
 @contextlib.contextmanager
