@@ -186,6 +186,7 @@ def _piece_seconds(engine: Engine, positions: int) -> float:
     with contextlib.closing(engine.new_cache()) as cache:
         cache.prefill(_text(engine, 0))
         for _ in range(_PIECES):
+            cache.cut(PROMPT)
             piece = _sound(engine, positions)
             engine.caches.make_room(cache, positions)
             began = time.perf_counter()
