@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,41 +18,19 @@ from numpy.typing import NDArray
 from .answer import Answer, OnText
 from .audio import AudioInput
 from .engine import Engine, run_to_end
-from .errors import MimoEdgeError
+from .errors import BadInputError, WrongUseError
 from .generation.events import Event, TurnEnd
 from .generation.heard import heard_part
 from .generation.sound import SoundOptions
-from .prompt import prompts
+from .history import History, Prepared
 from .prompt.positions import InterleavedPiece, Positions
 from .prompt.prompts import Exchange, Reply
 from .session_file import SavedSession
-from .tasks import Overrides, PreparedTask, Turn, converse
+from .tasks import Overrides, Turn
 
 __all__ = ["Prepared", "Session"]
 
-_RESERVE = 256
-"""Positions kept free for an answer, or a quarter of a small context; when a prompt leaves
-less, the oldest turn goes."""
-_NEXT_REQUEST = 128
-"""Positions (20 s) that `warm` keeps free for a request besides, or an eighth of a context: if
-the oldest turn went only with the request, all the others would be evaluated after it."""
-
 Patches = NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A turn whose prompt is in the session's cache; see `Session.prepare`."""
-
-    turn: Exchange
-    reply: Reply
-    task: PreparedTask
-    history: tuple[Exchange, ...]
-    """The turns before it that the prompt holds."""
-    after: Exchange | None
-    """The turn that came before it, even if the prompt has no room for that."""
-    evaluated: int
-    """Positions that went through the backbone for it."""
 
 
 class Session:
@@ -69,21 +47,26 @@ class Session:
     ) -> None:
         if reply == "speech":
             engine.manifest.check_speaks()
-        self.turns: list[Exchange] = []
-        """The finished turns that the model still remembers."""
         self._engine = engine
-        self._reply = reply
-        self._system = system
-        self._voice = voice
-        self._overrides = overrides
+        self._history = History(
+            engine=engine, turns=[], reply=reply, system=system, voice=voice, overrides=overrides
+        )
         self._cache = engine.new_cache()
         self._in_use = threading.Lock()
-        self._finished = False  # Whether the last answer ended by itself.
+
+    @property
+    def turns(self) -> list[Exchange]:
+        """The finished turns that the model still remembers; whoever deletes some forgets them."""
+        return self._history.turns
+
+    @turns.setter
+    def turns(self, turns: list[Exchange]) -> None:
+        self._history.turns = turns
 
     @property
     def reply(self) -> Reply:
         """How it answers where nothing else is asked for."""
-        return self._reply
+        return self._history.reply
 
     @property
     def positions(self) -> Positions:
@@ -115,7 +98,7 @@ class Session:
             prepared = self._next_turn(audio, text, reply)
             end = run_to_end(self._engine.events(prepared.task, self._cache), on_text)
             answer = self._engine.answer(end, speaks=prepared.reply == "speech")
-            self._remember(prepared, end)
+            self._history.remember(prepared, end)
         return answer
 
     def stream(
@@ -160,13 +143,13 @@ class Session:
 
         Returns:
             What `stream` takes, until another turn is added; None if `cancel` was set before
-            the end. It is looked at every 32 positions.
+            the end. It is looked at between the pieces of the prompt.
 
         Raises:
             MimoEdgeError: the request cannot be read or does not fit the context.
         """
         with self._alone():
-            prepared = self._lay_out(_turn(audio, text, reply))
+            prepared = self._history.next_turn(_turn(audio, text, reply))
             before = self._cache.evaluated
             prompt = self._engine.layout.positions(prepared.task.pieces)
             if not self._engine.scheduler.evaluate(self._cache, prompt, cancel):
@@ -179,16 +162,9 @@ class Session:
         Returns:
             Positions that went through the backbone for it: 0 if they were in the cache.
         """
-        context = self._engine.backbone.context
-        room = context - min(_RESERVE, context // 4) - min(_NEXT_REQUEST, context // 8)
         with self._alone():
-            while True:
-                pieces = prompts.until_request(self.turns, system=self._system, voice=self._voice)
-                prompt = self._engine.layout.positions(pieces)
-                if not self.turns or len(prompt) <= room:
-                    break
-                del self.turns[0]
             before = self._cache.evaluated
+            prompt = self._history.before_request()
             self._engine.scheduler.evaluate(self._cache, prompt, cancel)
             return self._cache.evaluated - before
 
@@ -203,13 +179,13 @@ class Session:
                 rate, counted from its first one.
 
         Returns:
-            The text that was said until then, an estimate; see `barge_in.heard_part`.
+            The text that was said until then, an estimate; see `heard.heard_part`.
 
         Raises:
             MimoEdgeError: there is no turn yet, or fewer than 0 samples.
         """
         if played_samples < 0 or not self.turns:
-            raise MimoEdgeError(
+            raise WrongUseError(
                 f"an answer cannot be cut after {played_samples} samples with {len(self.turns)} "
                 "turns in the conversation; give 0 samples or more, after a turn."
             )
@@ -224,14 +200,13 @@ class Session:
         heard = heard_part(
             answer,
             played_samples // (config.samples_per_step * layout.group_size),
-            finished=self._finished,
+            finished=self._history.finished,
             layout=layout,
             tokenizer=self._engine.tokenizer,
         )
         if not heard.complete:
             self.turns[-1] = replace(self.turns[-1], answer=heard.positions)
-            pieces = prompts.until_request(self.turns, system=self._system, voice=self._voice)
-            self._cache.keep_common(layout.positions(pieces))
+            self._cache.keep_common(self._history.opening())
         return heard.text
 
     def add_turn(
@@ -256,14 +231,14 @@ class Session:
     def save(self, path: str | Path) -> None:
         """Write the conversation with its cache to one file (NumPy's .npz, nothing pickled)."""
         with self._alone():
-            positions = self._cache.positions
+            cached, state = self._cache.save()
             saved = SavedSession(
-                reply=self._reply,
-                system=self._system,
-                voice=self._voice,
+                reply=self._history.reply,
+                system=self._history.system,
+                voice=self._history.voice,
                 turns=list(self.turns),
-                cached=positions,
-                state=self._cache.save() if len(positions) else None,
+                cached=cached,
+                state=state,
             )
         saved.write(Path(path), self._engine.manifest)
 
@@ -316,7 +291,7 @@ class Session:
         """
         self._cache.check_open()
         if self._in_use.locked():
-            raise MimoEdgeError(
+            raise WrongUseError(
                 "the session is busy with another answer; take that to its end or close it "
                 "first, and give each thread a session of its own."
             )
@@ -330,69 +305,24 @@ class Session:
         text: str | None,
         reply: Reply | None,
     ) -> Prepared:
-        if isinstance(audio, Prepared):
-            return self._check(audio, text, reply)
-        return self._lay_out(_turn(audio, text, reply))
-
-    def _check(self, prepared: Prepared, text: str | None, reply: Reply | None) -> Prepared:
-        if text is not None or reply not in (None, prepared.reply):
-            raise MimoEdgeError("a prepared turn has its request and its reply; give it alone.")
-        self._check_history(prepared)
-        return prepared
-
-    def _check_history(self, prepared: Prepared) -> None:
-        kept = self.turns[-len(prepared.history) :] if prepared.history else []
-        same = [*map(id, kept)] == [*map(id, prepared.history)]
-        if not same or (self.turns[-1] if self.turns else None) is not prepared.after:
-            raise MimoEdgeError("the turn was prepared before another turn; prepare it again.")
+        if not isinstance(audio, Prepared):
+            return self._history.next_turn(_turn(audio, text, reply))
+        if text is not None or reply not in (None, audio.reply):
+            raise WrongUseError("a prepared turn has its request and its reply; give it alone.")
+        self._history.check(audio)
+        return audio
 
     def _stream(
         self, prepared: Prepared, cancel: threading.Event | None, sound: SoundOptions | bool
     ) -> Generator[Event, None, None]:
         with self._alone():
-            self._check_history(prepared)
+            self._history.check(prepared)
             events = self._engine.events(prepared.task, self._cache, cancel=cancel, sound=sound)
             with contextlib.closing(events):
                 for event in events:
                     if isinstance(event, TurnEnd):
-                        self._remember(prepared, event)
+                        self._history.remember(prepared, event)
                     yield event
-
-    def _lay_out(self, said: Turn) -> Prepared:
-        """The next turn; leaves the oldest turns out while the prompt leaves no room."""
-        if said.reply == "speech":  # before a prompt is evaluated that cannot be answered
-            self._engine.manifest.check_speaks()
-        context = self._engine.backbone.context
-        room = context - min(_RESERVE, context // 4)
-        turn = Exchange(request=said.request(self._engine.hearing))
-        reply, history = said.reply or self._reply, tuple(self.turns)
-        while True:
-            task = converse(
-                [*history, turn],
-                reply,
-                system=self._system,
-                voice=self._voice,
-                overrides=self._overrides,
-            )
-            if not history or len(self._engine.layout.positions(task.pieces)) <= room:
-                return Prepared(
-                    turn=turn,
-                    reply=reply,
-                    task=task,
-                    history=history,
-                    after=self.turns[-1] if self.turns else None,
-                    evaluated=0,
-                )
-            history = history[1:]
-
-    def _remember(self, prepared: Prepared, end: TurnEnd) -> None:
-        answer: str | Positions
-        if prepared.reply == "speech":
-            answer = Positions(end.text_ids, end.codes)
-        else:
-            answer = self._engine.text_of(end)[1]
-        self._finished = end.reason == "stop"
-        self.turns[:] = [*prepared.history, replace(prepared.turn, answer=answer)]
 
 
 def _turn(audio: AudioInput | Patches | Turn | None, text: str | None, reply: Reply | None) -> Turn:
@@ -400,5 +330,5 @@ def _turn(audio: AudioInput | Patches | Turn | None, text: str | None, reply: Re
     if not isinstance(audio, Turn):
         return Turn(audio=audio, text=text, reply=reply)
     if text is not None:
-        raise MimoEdgeError("a turn is either audio or text; give one of them.")
+        raise BadInputError("a turn is either audio or text; give one of them.")
     return audio if reply is None else replace(audio, reply=reply)

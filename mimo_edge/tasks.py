@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio import AudioInput
-from .errors import MimoEdgeError
+from .errors import BadInputError
 from .generation.answer import GenerationOptions
 from .hearing import Hearing
 from .prompt import prompts
@@ -68,7 +68,7 @@ class Overrides:
         text = _change(options.text, self.temperature, self.top_p, self.top_k)
         codes = _change(options.codes, self.code_temperature, self.code_top_p, self.code_top_k)
         if codes.takes_best:
-            raise MimoEdgeError(
+            raise BadInputError(
                 f"the temperature of the sound is {self.code_temperature}: sound that is always "
                 "the likeliest is flat and broken; give at least 0.1, and for the same sound "
                 "every time a seed."
@@ -192,7 +192,7 @@ class Speak:
             NotTrainedError: the checkpoint was not trained for voices or styles.
         """
         if not self.text.strip():
-            raise MimoEdgeError("there is no text to speak; give some.")
+            raise BadInputError("there is no text to speak; give some.")
         if self.voice is not None and not self.anyway:
             check_trained(hearing.manifest, "speak in a voice")
         if (self.style is not None or self.style_in_text) and not self.anyway:
@@ -295,7 +295,7 @@ class Turn:
             return hearing.request(self.audio)
         if self.text is not None and self.audio is None:
             return self.text
-        raise MimoEdgeError("a turn is either audio or text; give one of them.")
+        raise BadInputError("a turn is either audio or text; give one of them.")
 
     def prepare(self, hearing: Hearing) -> Iterator[PreparedTask]:
         """The one task that it is, without a conversation around it."""

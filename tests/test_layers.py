@@ -15,7 +15,7 @@ LAYERS = (
     {"commands"},
     {"measure", "server", "devices"},
     {"dialogue"},
-    {"__init__", "model", "session", "session_file", "listener", "engine", "tasks"},
+    {"__init__", "model", "session", "session_file", "history", "listener", "engine", "tasks"},
     {"answer", "hearing"},
     {"trained_tasks"},
     {"generation"},

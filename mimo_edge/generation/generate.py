@@ -7,7 +7,6 @@ import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from ..errors import MimoEdgeError
 from ..prompt.positions import Layout, Positions, concatenate
 from ..prompt.text_tokenizer import Detokenizer, TextTokenizer
 from ..stages.audio_tokenizer import AudioTokenizer
@@ -108,8 +107,7 @@ class Generation:
         yield self._end(answer, said)
 
     def _end(self, answer: RunningAnswer, said: list[Step]) -> TurnEnd:
-        if answer.reason is None:
-            raise MimoEdgeError("the answer was not taken to its end.")
+        assert answer.reason is not None  # its steps were read to their end
         positions = concatenate([self.layout.text([]), *map(self._position, said)])
         patches = sum(step.patch is not None for step in said)
         config, clock = self.audio_tokenizer.config, answer.clock

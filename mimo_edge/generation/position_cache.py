@@ -233,11 +233,12 @@ class PositionCache:
         """Refuse a cache that was closed, or whose model was; see `BackboneSequence`."""
         self.sequence.check_open()
 
-    def save(self) -> bytes:
-        """The cache as bytes; there must be something in it."""
+    def save(self) -> tuple[Positions, bytes | None]:
+        """What the cache holds, and the cache itself as bytes, None if it is empty."""
         with self._shelf.lock:
+            self.check_open()
             self.sequence.truncate(len(self))
-            return self.sequence.save()
+            return self.positions, self.sequence.save() if len(self) else None
 
     def restore(self, data: bytes, positions: Positions) -> bool:
         """Put back what `save` gave; False if it does not fit, then the cache is empty."""

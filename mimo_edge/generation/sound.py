@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import BadInputError
 from ..stages.audio_tokenizer import DecoderStream
 
 __all__ = ["SoundOptions", "SoundThread", "push_sizes"]
@@ -45,9 +45,9 @@ class SoundOptions:
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
         if self.lookahead is not None and self.lookahead < 0:
-            raise MimoEdgeError(f"the lookahead is {self.lookahead} mel frames; give 0 or more.")
+            raise BadInputError(f"the lookahead is {self.lookahead} mel frames; give 0 or more.")
         if self.largest_push < 1:
-            raise MimoEdgeError(f"the largest push is {self.largest_push}; give 1 patch or more.")
+            raise BadInputError(f"the largest push is {self.largest_push}; give 1 patch or more.")
 
 
 class SoundThread:
