@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
+from ..errors import MimoEdgeError, WrongUseError
 from ..prompt.positions import Positions
 from ..stages.damage import check_numbers, check_scores
 from ..stages.patch_decoder import PatchDecoder
@@ -66,15 +66,17 @@ class Scheduler:
     @contextlib.contextmanager
     def running(self, answer: E) -> Iterator[E]:
         """Meanwhile the answer goes on whenever somebody waits for a step of it or of another."""
-        with self._changed:
-            answer.cache.in_use = True
-            self._answers.append(answer)
-        try:
+        try:  # already here: Ctrl-C may come at any line
+            with self._changed:
+                answer.cache.in_use = True
+                self._answers.append(answer)
             yield answer
         finally:
             with self._changed:
-                self._answers.remove(answer)
-                # Another thread that steps just now may have this answer in its hands.
+                if answer in self._answers:
+                    self._answers.remove(answer)
+                # Another thread that steps just now may have this answer in its hands. This one
+                # may be stepping, too: if garbage collection closes a generator meanwhile.
                 while self._stepping not in (None, threading.get_ident()):
                     self._changed.wait()
                 answer.cache.in_use = False
@@ -96,25 +98,40 @@ class Scheduler:
                 self._advance(answer)
 
     def _advance(self, answer: Evaluation) -> None:
-        """Wait until something happened to the answer, and do the work if nobody does."""
-        answer.awaited = True
+        """Wait until something happened to the answer, and do the work if nobody does.
+
+        Raises:
+            WrongUseError: this thread is stepping already, and now in what interrupted that.
+        """
+        if self._stepping == threading.get_ident():
+            raise WrongUseError(
+                "the model is used from within a call of it, by a signal's or a log's handler; "
+                "let that only take a note, and use the model afterwards."
+            )
         try:
-            while not (answer.unread or answer.ended):
-                with self._changed:
-                    while self._stepping is not None and not (answer.unread or answer.ended):
-                        self._changed.wait()
-                    if answer.unread or answer.ended:
-                        return
-                    self._stepping = threading.get_ident()
-                    answers = list(self._answers)
-                try:
-                    self._step(answers)
-                finally:
-                    with self._changed:
-                        self._stepping = None
-                        self._changed.notify_all()
+            answer.awaited = True
+            while not _happened(answer):
+                self._step_or_wait(answer)
         finally:
             answer.awaited = False
+
+    def _step_or_wait(self, answer: Evaluation) -> None:
+        """Step all answers, or, while another thread does, wait."""
+        me = threading.get_ident()
+        try:
+            with self._changed:
+                while self._stepping is not None and not _happened(answer):
+                    self._changed.wait()
+                if _happened(answer):
+                    return
+                self._stepping = me
+                answers = list(self._answers)
+            self._step(answers)
+        finally:
+            with self._changed:
+                if self._stepping == me:
+                    self._stepping = None
+                self._changed.notify_all()
 
     @staticmethod
     def _raise(answer: Evaluation) -> None:
@@ -237,3 +254,8 @@ class Scheduler:
 def _goes_on(answer: Evaluation) -> bool:
     """Whether an answer is stepped: not once it ended, or too far ahead of its reader."""
     return not answer.ended and (answer.awaited or answer.unread < _MOST_UNREAD)
+
+
+def _happened(answer: Evaluation) -> bool:
+    """Whether there is something to read of an answer, or it is over."""
+    return bool(answer.unread) or answer.ended
