@@ -92,21 +92,23 @@ class Engine:
         if options.repack:
             check_repacked()
         check_backbone(bundle / BACKBONE_FILE, manifest)
-        shares = share_cores(useful_threads(options.threads), manifest.backbone_bytes)
-        needs = MemoryNeeds.of(manifest, options, shares.threads)
+        place = share_cores(useful_threads(options.threads), manifest.backbone_bytes)
+        needs = MemoryNeeds.of(manifest, options, place.backbone.threads)
         needs.check_model()
         spare_cores = SpareCores()
         with contextlib.ExitStack() as opened:
             parts = []
             for load in (
                 lambda: Backbone.load(
-                    bundle / BACKBONE_FILE, manifest.backbone, options, shares, spare_cores
+                    bundle / BACKBONE_FILE,
+                    manifest.backbone,
+                    options,
+                    place.backbone,
+                    spare_cores,
                 ),
-                lambda: PatchEncoder.load(bundle, manifest, threads=shares.threads),
-                lambda: PatchDecoder.load(bundle, manifest, threads=shares.patch_decoder),
-                lambda: AudioTokenizer.load(
-                    bundle, manifest, threads=shares.threads, spare_cores=spare_cores
-                ),
+                lambda: PatchEncoder.load(bundle, manifest, place.hearing),
+                lambda: PatchDecoder.load(bundle, manifest, place.patch_decoder),
+                lambda: AudioTokenizer.load(bundle, manifest, place, spare_cores),
             ):
                 part = load()
                 opened.callback(part.close)

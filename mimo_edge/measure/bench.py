@@ -65,7 +65,7 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
         alone, beside_sound = measure_speaking(engine, runs)
         return Speed(
             timings=timings,
-            threads=share_cores(options.threads, manifest.backbone_bytes).threads,
+            threads=share_cores(options.threads, manifest.backbone_bytes).backbone.threads,
             bandwidth=bandwidth,
             resident=psutil.Process().memory_info().rss,
             alone=alone,

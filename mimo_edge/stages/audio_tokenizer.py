@@ -18,6 +18,7 @@ from ..errors import BadBundleError, BadInputError, CannotSpeakError
 from ..system.spare_cores import SpareCores
 from .damage import check_codes, check_numbers
 from .graphs import Graph
+from .placement import Placements
 
 __all__ = ["SEGMENT_FRAMES", "SEGMENT_STEPS", "AudioTokenizer", "DecoderStream"]
 
@@ -60,18 +61,16 @@ class AudioTokenizer:
 
     @classmethod
     def load(
-        cls, bundle: Path, manifest: Manifest, *, threads: int, spare_cores: SpareCores
+        cls, bundle: Path, manifest: Manifest, placements: Placements, spare_cores: SpareCores
     ) -> AudioTokenizer:
         """Load the graphs that a bundle has; streams tell `spare_cores` while they compute.
 
         Raises:
             MimoEdgeError: a graph does not load or does not fulfil its contract.
         """
-        encoder = Graph.load(bundle, "audio_encoder", manifest, threads=threads)
-        # These two run beside the language model, from which spinning takes twice the time
-        # that they compute.
+        encoder = Graph.load(bundle, "audio_encoder", manifest, placements.hearing)
         speaking = tuple(
-            Graph.load(bundle, name, manifest, threads=threads, spin=False)
+            Graph.load(bundle, name, manifest, placements.sound)
             for name in ("audio_decoder", "vocoder")
             if manifest.speaks
         )

@@ -26,7 +26,7 @@ from .backbone_sequence import BackboneSequence
 from .gpu import gpu_layers
 from .llama_log import complaints
 from .native import Native
-from .placement import CoreShares
+from .placement import Placement
 from .runtime_options import RuntimeOptions
 from .token_embeddings import TokenEmbeddings
 
@@ -42,14 +42,14 @@ class Backbone:
         token_embeddings: TokenEmbeddings,
         config: BackboneConfig,
         options: RuntimeOptions,
-        shares: CoreShares,
+        placement: Placement,
         spare_cores: SpareCores,
     ) -> None:
         self._model = model
         self._token_embeddings = token_embeddings
         self.config = config
         self._options = options
-        self._shares = shares
+        self._placement = placement
         self._spare_cores = spare_cores
         self.context = options.context_for(config)
         """Positions that a sequence can hold."""
@@ -62,7 +62,7 @@ class Backbone:
         path: Path,
         config: BackboneConfig,
         options: RuntimeOptions,
-        shares: CoreShares,
+        placement: Placement,
         spare_cores: SpareCores,
     ) -> Backbone:
         """Map the GGUF into memory.
@@ -97,7 +97,7 @@ class Backbone:
                 f"{path} has vocabulary, width and layers {found} instead of {expected}: "
                 "it is of another bundle."
             )
-        return cls(held, TokenEmbeddings(path, config), config, options, shares, spare_cores)
+        return cls(held, TokenEmbeddings(path, config), config, options, placement, spare_cores)
 
     def tokenize(self, text: str) -> list[int]:
         """Plain text to ids; text that looks like a control token stays text."""
@@ -155,7 +155,7 @@ class Backbone:
         with self._opening:
             if self._opened is None:
                 self._opened = BackboneContext(
-                    self._model, self.config, self._options, self._shares, self._spare_cores
+                    self._model, self.config, self._options, self._placement, self._spare_cores
                 )
             self._opened.check_open()
             return self._opened

@@ -18,7 +18,7 @@ from ..system.spare_cores import SpareCores
 from .gpu import gpu_layers
 from .llama_log import complaints
 from .native import Native
-from .placement import CoreShares
+from .placement import Placement
 from .runtime_options import RuntimeOptions
 
 __all__ = ["BackboneContext", "BackboneOutput", "Rows"]
@@ -72,7 +72,7 @@ class BackboneContext:
         model: Native[int],
         config: BackboneConfig,
         options: RuntimeOptions,
-        shares: CoreShares,
+        placement: Placement,
         spare_cores: SpareCores,
     ) -> None:
         """Allocate the cache: `options.cache_for(config)` positions.
@@ -86,13 +86,13 @@ class BackboneContext:
         """Positions that are evaluated at once."""
         with model.use() as weights:
             self._opened = Native(
-                _open(weights, self.cells, self.largest_batch, options, shares),
+                _open(weights, self.cells, self.largest_batch, options, placement),
                 _free,
                 closed="the model is closed; load it again.",
                 owner=model,
             )
         self._config = config
-        self._shares = shares
+        self._placement = placement
         self._spare_cores = spare_cores
         self._sequences = options.conversations
         self._unused = set(range(self._sequences))
@@ -208,8 +208,8 @@ class BackboneContext:
         with self._opened.use() as opened:
             self._sweep(opened)
             lengths = [_length(opened, rows.sequence) for rows in work]
-            threads = self._shares.threads
-            if self._shares.makes_way:
+            threads = self._placement.threads
+            if self._placement.makes_way:
                 threads = self._spare_cores.spare(threads)
             llama_cpp.llama_set_n_threads(opened.context, threads, threads)
             llama_cpp.llama_set_embeddings(opened.context, output)
@@ -257,14 +257,14 @@ class BackboneContext:
 
 
 def _open(
-    model: int, cells: int, largest_batch: int, options: RuntimeOptions, shares: CoreShares
+    model: int, cells: int, largest_batch: int, options: RuntimeOptions, placement: Placement
 ) -> _Opened:
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = cells
     params.n_batch = params.n_ubatch = largest_batch
     params.n_seq_max = options.conversations
     params.kv_unified = True  # one cache for all sequences, instead of an equal part for each
-    params.n_threads = params.n_threads_batch = shares.threads
+    params.n_threads = params.n_threads_batch = placement.threads
     params.type_k = params.type_v = _KV_TYPES[options.kv_type]
     params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
     params.embeddings = False

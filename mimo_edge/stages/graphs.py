@@ -23,6 +23,7 @@ from ..errors import BadBundleError, MimoEdgeError
 from ..installation import CONTRACTS
 from ..system.memory import is_memory_fault, no_memory
 from .native import Native
+from .placement import Placement
 
 __all__ = ["Graph", "GraphState"]
 
@@ -50,12 +51,8 @@ class Graph:
         self._shapes = {value.name: tuple(value.shape) for value in session.get_outputs()}
 
     @classmethod
-    def load(
-        cls, bundle: Path, name: str, manifest: Manifest, *, threads: int, spin: bool = True
-    ) -> Graph:
+    def load(cls, bundle: Path, name: str, manifest: Manifest, placement: Placement) -> Graph:
         """Load `{name}.onnx` with its weights mapped from disk, and check its contract.
-
-        With `spin`, threads that wait for the next operator keep their core busy.
 
         Raises:
             MimoEdgeError: the graph does not load or does not fulfil its contract.
@@ -63,17 +60,18 @@ class Graph:
         path = bundle / f"{name}.onnx"
         check_graph(path)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = placement.threads
         options.log_severity_level = _QUIET
         # Threads spin between the many small operators of a run, which makes the patch
         # decoder a fifth faster, but not after it: then another stage needs the cores.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+        spins = "1" if placement.spins else "0"
+        options.add_session_config_entry("session.intra_op.allow_spinning", spins)
         try:
             session = onnxruntime.InferenceSession(
                 path,
                 options,
-                providers=["CPUExecutionProvider"],
+                providers=[placement.provider],
                 # Its wrapper would print what failed and try the same once more.
                 enable_fallback=0,
                 read_config_from_model=0,

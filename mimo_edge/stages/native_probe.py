@@ -80,7 +80,7 @@ def _evaluate(*, repack: bool) -> None:
     from ..bundle.manifest import BACKBONE_FILE
     from ..system.spare_cores import SpareCores
     from .backbone import Backbone
-    from .placement import share_cores
+    from .placement import Placement
     from .runtime_options import RuntimeOptions
 
     folder = demo_bundle()
@@ -88,7 +88,7 @@ def _evaluate(*, repack: bool) -> None:
     manifest = load_manifest(folder)
     path = folder / BACKBONE_FILE
     options = RuntimeOptions(threads=1, context=2 * _POSITIONS, device="cpu", repack=repack)
-    backbone = Backbone.load(path, manifest.backbone, options, share_cores(1, 0), SpareCores())
+    backbone = Backbone.load(path, manifest.backbone, options, Placement(threads=1), SpareCores())
     sequence = backbone.new_sequence()
     rows = backbone.embed(np.arange(_POSITIONS, dtype=np.int32))
     backbone.evaluate([(sequence, rows, True)])

@@ -23,6 +23,7 @@ from ..bundle.untrusted_arrays import UnusableArrayError, map_matrix
 from ..errors import BadBundleError, CannotSpeakError
 from .damage import check_numbers
 from .graphs import Graph
+from .placement import Placement
 from .sampling import SamplerOptions, sample
 
 __all__ = ["PatchDecoder"]
@@ -54,7 +55,7 @@ class PatchDecoder:
         self._offsets = np.concatenate([[0], np.cumsum(config.vocab_sizes)])
 
     @classmethod
-    def load(cls, bundle: Path, manifest: Manifest, *, threads: int) -> PatchDecoder:
+    def load(cls, bundle: Path, manifest: Manifest, placement: Placement) -> PatchDecoder:
         """Load the graph and map the matrices.
 
         Raises:
@@ -64,7 +65,7 @@ class PatchDecoder:
         if not manifest.speaks:
             return cls(patch, None)
         parts = _Parts(
-            graph=Graph.load(bundle, "patch_decoder", manifest, threads=threads),
+            graph=Graph.load(bundle, "patch_decoder", manifest, placement),
             code_embeddings=_matrix(
                 bundle / CODE_EMBEDDINGS_FILE, (sum(patch.vocab_sizes), patch.local_dim)
             ),

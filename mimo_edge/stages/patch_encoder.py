@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..bundle.manifest import Manifest
 from .damage import check_numbers
 from .graphs import Graph
+from .placement import Placement
 
 __all__ = ["PatchEncoder"]
 
@@ -25,13 +26,13 @@ class PatchEncoder:
         self._hidden_size = hidden_size
 
     @classmethod
-    def load(cls, bundle: Path, manifest: Manifest, *, threads: int) -> PatchEncoder:
+    def load(cls, bundle: Path, manifest: Manifest, placement: Placement) -> PatchEncoder:
         """Load the graph of a bundle.
 
         Raises:
             MimoEdgeError: it does not load or does not fulfil its contract.
         """
-        graph = Graph.load(bundle, "patch_encoder", manifest, threads=threads)
+        graph = Graph.load(bundle, "patch_encoder", manifest, placement)
         return cls(graph, manifest.backbone.hidden_size)
 
     def encode(self, patches: NDArray[np.int64]) -> NDArray[np.float32]:

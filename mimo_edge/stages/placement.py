@@ -1,4 +1,4 @@
-"""How many threads the parts of a model get on this machine."""
+"""Where the stages of a model compute on this machine: threads, and what they are beside."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from ..system.cores import fast_cores, logical_processors, usable_cores
 
-__all__ = ["MOST_IN_PATCH_DECODER", "CoreShares", "prompt_piece", "share_cores", "useful_threads"]
+__all__ = [
+    "MOST_IN_PATCH_DECODER",
+    "Placement",
+    "Placements",
+    "prompt_piece",
+    "share_cores",
+    "useful_threads",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +30,33 @@ one with the released dimensions and half as fast as four with the demo model's.
 
 
 @dataclass(frozen=True, kw_only=True)
-class CoreShares:
-    """Threads of the parts."""
+class Placement:
+    """Where one stage computes."""
 
     threads: int
-    """Of all parts but one."""
-    patch_decoder: int
-    makes_way: bool
-    """Whether the backbone leaves cores to sound that is being decoded and to other programs."""
+    """At most."""
+    makes_way: bool = False
+    """Whether it leaves cores to sound that is being decoded and to other programs."""
+    spins: bool = True
+    """Whether threads that wait for the next operator of a graph keep their cores busy."""
+    provider: str = "CPUExecutionProvider"
+    """What onnxruntime computes a graph with. Of the backbone, `RuntimeOptions` says whether it is
+    on a GPU."""
 
 
-def share_cores(threads: int, backbone_bytes: int) -> CoreShares:
+@dataclass(frozen=True, kw_only=True)
+class Placements:
+    """Where every stage computes."""
+
+    backbone: Placement
+    hearing: Placement
+    """The audio encoder and the patch encoder."""
+    patch_decoder: Placement
+    sound: Placement
+    """The audio decoder and the vocoder, which work beside the others."""
+
+
+def share_cores(threads: int, backbone_bytes: int) -> Placements:
     """Share the processor; `backbone_bytes` is the size of the backbone's weights.
 
     `threads` 0: as many as are good for a model of this size. A number that somebody chose is kept,
@@ -44,10 +67,12 @@ def share_cores(threads: int, backbone_bytes: int) -> CoreShares:
         threads = fast_cores() if backbone_bytes > _LARGE_BYTES else 1
     # On one core the rest goes on: sampling, and the sound of the patches before.
     fewer = threads if threads < usable_cores() else max(1, threads - 1)
-    return CoreShares(
-        threads=threads,
-        patch_decoder=min(fewer, MOST_IN_PATCH_DECODER),
-        makes_way=makes_way,
+    return Placements(
+        backbone=Placement(threads=threads, makes_way=makes_way),
+        hearing=Placement(threads=threads),
+        patch_decoder=Placement(threads=min(fewer, MOST_IN_PATCH_DECODER)),
+        # Spinning would take twice the time that they compute from the language model.
+        sound=Placement(threads=threads, spins=False),
     )
 
 

@@ -17,6 +17,7 @@ from mimo_edge.bundle.manifest import GRAPHS, Manifest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.stages.graphs import Graph
+from mimo_edge.stages.placement import Placement
 from mimo_edge.stages.runtime_options import RuntimeOptions
 
 from .test_bad_bundle import sign
@@ -37,7 +38,7 @@ def bundle(default_bundle: Path, tmp_path: Path) -> Path:
 def refused(bundle: Path, manifest: Manifest, name: str) -> str:
     """What loading a graph says; one sentence that names the file."""
     with pytest.raises(MimoEdgeError) as caught:
-        Graph.load(bundle, name, manifest, threads=1)
+        Graph.load(bundle, name, manifest, Placement(threads=1))
     text = str(caught.value)
     assert text.startswith(str(bundle / f"{name}.onnx")) and text.endswith("again.")
     assert text.isprintable() and len(text) < 500
@@ -243,7 +244,7 @@ def test_every_graph_passes(default_bundle: Path, reference_bundle: Path) -> Non
     for folder in (default_bundle, reference_bundle):
         manifest = load_manifest(folder)
         for name in GRAPHS:
-            Graph.load(folder, name, manifest, threads=1).close()
+            Graph.load(folder, name, manifest, Placement(threads=1)).close()
 
 
 def set_constant(name: str, value: int) -> Change:

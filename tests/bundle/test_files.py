@@ -17,6 +17,7 @@ from mimo_edge.bundle.manifest import Manifest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.stages.graphs import Graph
+from mimo_edge.stages.placement import Placement
 from mimo_edge.stages.runtime_options import RuntimeOptions
 
 
@@ -157,7 +158,7 @@ def test_contracts_of_graphs(
     manifest = load_manifest(default_bundle)
     manifest = replace(manifest, **{part: replace(getattr(manifest, part), **values)})
     with pytest.raises(MimoEdgeError, match=r"instead of (float32|int64)") as caught:
-        Graph.load(default_bundle, name, manifest, threads=1)
+        Graph.load(default_bundle, name, manifest, Placement(threads=1))
     assert f"{name}.onnx: " in str(caught.value)
 
 
@@ -170,12 +171,12 @@ def test_a_graph_under_the_name_of_another(default_bundle: Path, tmp_path: Path)
         with pytest.raises(
             MimoEdgeError, match=r"patch_decoder.onnx has the values of .* in another file"
         ):
-            Graph.load(tmp_path, "patch_decoder", manifest, threads=1)
+            Graph.load(tmp_path, "patch_decoder", manifest, Placement(threads=1))
 
 
 def test_a_closed_graph_says_so(default_bundle: Path) -> None:
     with Graph.load(
-        default_bundle, "patch_encoder", load_manifest(default_bundle), threads=1
+        default_bundle, "patch_encoder", load_manifest(default_bundle), Placement(threads=1)
     ) as graph:
         assert graph.inputs
     with pytest.raises(MimoEdgeError, match="the model is closed"):

@@ -21,6 +21,7 @@ from mimo_edge.prompt import prompts
 from mimo_edge.prompt.positions import to_patches
 from mimo_edge.stages.audio_tokenizer import DecoderStream
 from mimo_edge.stages.graphs import Graph, GraphState
+from mimo_edge.stages.placement import Placement
 from mimo_edge.system.spare_cores import SpareCores
 from mimo_edge.tasks import Overrides, task
 
@@ -50,8 +51,8 @@ class Recorder:
     """A stream's decoder and vocoder, which writes down how much they are given."""
 
     def __init__(self, engine: Engine, bundle: Path, lookahead: int | None = None) -> None:
-        self.decoder = Graph.load(bundle, "audio_decoder", engine.manifest, threads=1)
-        self.vocoder = Graph.load(bundle, "vocoder", engine.manifest, threads=1)
+        self.decoder = Graph.load(bundle, "audio_decoder", engine.manifest, Placement(threads=1))
+        self.vocoder = Graph.load(bundle, "vocoder", engine.manifest, Placement(threads=1))
         self.frames: list[int] = []
         """Of every run of the vocoder."""
         self.cached: list[int] = []

@@ -27,6 +27,7 @@ from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.stages.audio_tokenizer import DecoderStream
 from mimo_edge.stages.graphs import Graph, GraphState
+from mimo_edge.stages.placement import Placement
 from mimo_edge.system.spare_cores import SpareCores
 
 from .folder import Golden, relative
@@ -124,8 +125,8 @@ def decode(engine: Engine, reference_bundle: Path, codes: Codes) -> Iterator[Cal
     """Decodes the codes so many steps at a time, under the statistics of the whole."""
     manifest = engine.manifest
     with (
-        Graph.load(reference_bundle, "audio_decoder", manifest, threads=1) as graph,
-        Graph.load(reference_bundle, "vocoder", manifest, threads=1) as vocoder,
+        Graph.load(reference_bundle, "audio_decoder", manifest, Placement(threads=1)) as graph,
+        Graph.load(reference_bundle, "vocoder", manifest, Placement(threads=1)) as vocoder,
     ):
 
         def stream(**statistics: NDArray[np.float32]) -> tuple[Decoder, DecoderStream]:

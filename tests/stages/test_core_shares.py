@@ -17,14 +17,15 @@ def test_the_patch_decoder_leaves_a_core_and_takes_four_at_most(
 ) -> None:
     monkeypatch.setattr("mimo_edge.stages.placement.usable_cores", lambda: cores)
     shares = share_cores(threads, LARGE)
-    assert (shares.threads, shares.patch_decoder) == (threads, patch_decoder)
+    assert (shares.backbone.threads, shares.patch_decoder.threads) == (threads, patch_decoder)
 
 
 def test_threads_follow_the_size_unless_somebody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second thread makes a small model no faster, and waits where another program is busy."""
     monkeypatch.setattr("mimo_edge.stages.placement.usable_cores", lambda: 8)
     monkeypatch.setattr("mimo_edge.stages.placement.fast_cores", lambda: 6)
-    assert share_cores(0, SMALL).threads == 1
-    assert share_cores(0, LARGE).threads == 6
-    assert share_cores(0, LARGE).makes_way and share_cores(0, SMALL).makes_way
-    assert not share_cores(6, LARGE).makes_way
+    assert share_cores(0, SMALL).backbone.threads == 1
+    assert share_cores(0, LARGE).backbone.threads == 6
+    assert share_cores(0, LARGE).backbone.makes_way
+    assert share_cores(0, SMALL).backbone.makes_way
+    assert not share_cores(6, LARGE).backbone.makes_way

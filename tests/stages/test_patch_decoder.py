@@ -13,6 +13,7 @@ from mimo_edge.bundle.files import load_manifest
 from mimo_edge.engine import Engine
 from mimo_edge.stages.graphs import Graph
 from mimo_edge.stages.patch_decoder import PatchDecoder
+from mimo_edge.stages.placement import Placement
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions
 
 OPTIONS = (SamplerOptions(temperature=0.9, top_p=0.95), GREEDY, SamplerOptions(top_k=20))
@@ -40,7 +41,7 @@ def test_logits_are_the_same_alone_and_beside_others(reference_bundle: Path) -> 
     """Float32: to the last bit, in every step."""
     manifest = load_manifest(reference_bundle)
     dim = manifest.patch.local_dim
-    with Graph.load(reference_bundle, "patch_decoder", manifest, threads=2) as graph:
+    with Graph.load(reference_bundle, "patch_decoder", manifest, Placement(threads=2)) as graph:
         x = np.random.default_rng(1).standard_normal((6, 8, 1, dim), dtype=np.float32)
         for rows in (2, 3, 4, 8):
             both = graph.fresh_state(["x"], batch=rows)
@@ -59,7 +60,7 @@ def test_several_steps_at_once_see_only_those_before(
     """Steps that are taken together give what they give one by one."""
     manifest = load_manifest(reference_bundle)
     dim = manifest.patch.local_dim
-    with Graph.load(reference_bundle, "patch_decoder", manifest, threads=1) as graph:
+    with Graph.load(reference_bundle, "patch_decoder", manifest, Placement(threads=1)) as graph:
         x = np.random.default_rng(2).standard_normal((2, ends[-1], dim), dtype=np.float32)
         slow = logits_at(graph, x, range(1, ends[-1] + 1))
         for end, found in logits_at(graph, x, ends).items():
@@ -81,7 +82,7 @@ def test_quantized_rows_do_not_mix(default_bundle: Path) -> None:
     """Whatever the kernels round, a row is decoded from its own state."""
     manifest = load_manifest(default_bundle)
     hidden = states(3, manifest.backbone.hidden_size)
-    decoder = PatchDecoder.load(default_bundle, manifest, threads=1)
+    decoder = PatchDecoder.load(default_bundle, manifest, Placement(threads=1))
     try:
         orders, rngs = ([0, 1, 2], [2, 0, 1]), [np.random.default_rng(0)] * 3
         found = [decoder.decode_all(hidden[order], [GREEDY] * 3, rngs) for order in orders]
