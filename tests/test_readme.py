@@ -19,15 +19,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 HEADINGS = re.findall(r"^#+ (.*)$", README, flags=re.MULTILINE)
 
 
-def test_python_example_runs(
+def test_python_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As written, with the demo model, on the recordings of a fresh checkout."""
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(examples) == 2
     shutil.copytree(ROOT / "tests" / "data" / "demo", tmp_path / "tests" / "data" / "demo")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MIMO_EDGE_MODEL", raising=False)
-    exec(compile(example, "README.md", "exec"), {})
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), {})
     out = capsys.readouterr().out
     assert out.startswith("what is seven plus five\nseven plus five is twelve")
     assert "you said what is seven plus five" in out and "positions were still known" in out
