@@ -287,8 +287,7 @@ class MimoAudio:
         The event loop is never blocked: the model works in threads. Leaving the loop early, or
         cancelling the asyncio task, ends the answer within one step.
         """
-        cancel = cancel or threading.Event()
-        return in_thread(lambda: self.stream(task, cancel=cancel, sound=sound), cancel)
+        return in_thread(lambda ended: self.stream(task, cancel=ended, sound=sound), cancel)
 
     def _parts(self, task: Task | PreparedTask) -> Iterator[PreparedTask]:
         if isinstance(task, PreparedTask):

@@ -16,13 +16,29 @@ _MOST_WAITING = 32
 T = TypeVar("T")
 
 
+class _Left(threading.Event):
+    """Set when the reader left, and whenever the caller's own event is.
+
+    The caller may cancel several answers with one event: leaving one of them must not set it.
+    """
+
+    def __init__(self, cancel: threading.Event | None) -> None:
+        super().__init__()
+        self._cancel = cancel
+
+    def is_set(self) -> bool:
+        """Whether the generator is to end."""
+        return super().is_set() or (self._cancel is not None and self._cancel.is_set())
+
+
 async def in_thread(
-    begin: Callable[[], Generator[T, None, None]], cancel: threading.Event
+    begin: Callable[[threading.Event], Generator[T, None, None]], cancel: threading.Event | None
 ) -> AsyncGenerator[T, None]:
     """The items of a generator, which is made, run and closed in a thread.
 
-    When the asynchronous generator is closed or cancelled, `cancel` is set, which has to end the
-    other one soon; the thread then ends by itself, and the event loop does not wait for it.
+    `begin` gets an event that is set when `cancel` is, or when the asynchronous generator is
+    closed or cancelled, and has to end the other one soon. The thread then ends by itself; the
+    event loop does not wait for it.
     """
     loop = asyncio.get_running_loop()
     items: asyncio.Queue[tuple[T] | BaseException | None] = asyncio.Queue()
@@ -34,17 +50,15 @@ async def in_thread(
 
     def work() -> None:
         try:
-            with contextlib.closing(begin()) as values:
+            with contextlib.closing(begin(left)) as values:
                 for value in values:
                     tell((value,))
                     room.acquire()
-                    if cancel.is_set() and left.is_set():
-                        return
         except BaseException as error:  # raised again where the items are asked for
             tell(error)
         tell(None)
 
-    left = threading.Event()
+    left = _Left(cancel)
     thread = threading.Thread(target=work, name="mimo_edge stream", daemon=True)
     thread.start()
     try:
@@ -55,5 +69,4 @@ async def in_thread(
             yield item[0]
     finally:
         left.set()
-        cancel.set()
-        room.release()
+        room.release(1 << 20)  # for all that the thread may still have to say

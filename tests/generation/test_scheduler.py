@@ -315,6 +315,7 @@ def test_for_asyncio(reference_model: MimoAudio) -> None:
 
 
 def test_leaving_an_asynchronous_answer_early(reference_model: MimoAudio) -> None:
+    """The model works no more, and an event that others share is not set by it."""
     task = Turn(text="Hello.", reply="text", overrides=Overrides(max_new_tokens=200, seed=1))
     cancel = threading.Event()
 
@@ -326,8 +327,23 @@ def test_leaving_an_asynchronous_answer_early(reference_model: MimoAudio) -> Non
         await events.aclose()
 
     asyncio.run(main())
-    assert cancel.is_set()
+    assert not cancel.is_set()
     for thread in threading.enumerate():
         if thread.name == "mimo_edge stream":
             thread.join(20)
             assert not thread.is_alive()
+
+
+def test_cancelling_an_asynchronous_answer(reference_model: MimoAudio) -> None:
+    task = Turn(text="Hello.", reply="text", overrides=Overrides(max_new_tokens=200, seed=1))
+    cancel = threading.Event()
+
+    async def main() -> list[Event]:
+        found = []
+        async for event in reference_model.astream(task, cancel=cancel):
+            found.append(event)
+            cancel.set()
+        return found
+
+    end = end_of(asyncio.run(main()))
+    assert end.reason == "cancelled" and len(end.text_ids) < 200
