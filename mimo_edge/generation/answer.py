@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -91,6 +92,10 @@ class Evaluation:
         """Why it ended; None: it did not yet."""
         self.awaited = False
         """Whether somebody waits for its next step."""
+        self.reader: int | None = None
+        """The thread that waits for it, or did so last."""
+        self.left_at = time.monotonic()
+        """When that thread last had what it waited for, in seconds of the monotonic clock."""
         self._cancel = cancel
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +25,8 @@ from .position_cache import CacheShelf, New, PositionCache
 
 __all__ = ["Scheduler"]
 
+_PATIENCE_S = 0.25
+"""After which an answer that nobody asked for counts as left alone."""
 _MOST_UNREAD = 16
 """Steps by which an answer goes ahead of whoever reads it, while others are waited for."""
 
@@ -108,12 +110,14 @@ class Scheduler:
                 "the model is used from within a call of it, by a signal's or a log's handler; "
                 "let that only take a note, and use the model afterwards."
             )
+        answer.reader = threading.get_ident()
         try:
             answer.awaited = True
             while not _happened(answer):
                 self._step_or_wait(answer)
         finally:
             answer.awaited = False
+            answer.left_at = time.monotonic()
 
     def _step_or_wait(self, answer: Evaluation) -> None:
         """Step all answers, or, while another thread does, wait."""
@@ -126,12 +130,17 @@ class Scheduler:
                     return
                 self._stepping = me
                 answers = list(self._answers)
-            self._step(answers)
+            progress = self._step(answers)
         finally:
             with self._changed:
                 if self._stepping == me:
                     self._stepping = None
                 self._changed.notify_all()
+        if not progress and not _happened(
+            answer
+        ):  # all that is waited for waits for room, which somebody else has
+            with self._changed:
+                self._changed.wait(_PATIENCE_S / 10)
 
     @staticmethod
     def _raise(answer: Evaluation) -> None:
@@ -139,8 +148,12 @@ class Scheduler:
             error, answer.error, answer.reason = answer.error, None, "cancelled"
             raise error
 
-    def _step(self, answers: Sequence[Evaluation]) -> None:
-        """One position of every answer that generates, then one piece of a prompt."""
+    def _step(self, answers: Sequence[Evaluation]) -> bool:
+        """One position of every answer that generates, then one piece of a prompt.
+
+        Returns:
+            Whether there was anything to do.
+        """
         began = time.perf_counter()
         for answer in answers:
             answer.look_at_cancel()
@@ -155,7 +168,8 @@ class Scheduler:
         # Of prompts, those that somebody waits for go first, the oldest first.
         prompts.sort(key=lambda answer: not answer.awaited)
         most = self.piece_beside if known or ones else self._piece
-        self._evaluate(self._placed(answers, prompts, most))
+        pieces = self._placed(answers, prompts, most)
+        self._evaluate(pieces)
         rest = time.perf_counter() - began - patch_s
         for answer in ready:
             answer.clock.patch += patch_s
@@ -163,6 +177,7 @@ class Scheduler:
                 answer.clock.prefill += rest
             else:
                 answer.clock.backbone += rest
+        return bool(known or ones or pieces)
 
     def _placed(
         self, answers: Sequence[Evaluation], wanting: Sequence[Evaluation], most: int
@@ -196,13 +211,16 @@ class Scheduler:
     def _behind(answers: Sequence[Evaluation], answer: Evaluation) -> list[Evaluation]:
         """Those that have to make room for an answer, in this order.
 
-        The youngest go first: the oldest that is waited for always gets to its end.
+        First those that their readers left alone, then all that came later, the youngest first:
+        so the oldest that is waited for always gets to its end.
         """
         if not answer.awaited:
             return []
+        waiting = {other.reader for other in answers if other.awaited}
+        now = time.monotonic()
+        alone = [other for other in answers if _left_alone(other, waiting, now)]
         later = answers[answers.index(answer) + 1 :]
-        unawaited = [other for other in answers if not other.awaited]
-        return [*reversed(unawaited), *(other for other in reversed(later) if other.awaited)]
+        return [*reversed(alone), *(other for other in reversed(later) if other not in alone)]
 
     def _evaluate(self, work: Sequence[tuple[Evaluation, New]]) -> None:
         try:
@@ -254,6 +272,17 @@ class Scheduler:
 def _goes_on(answer: Evaluation) -> bool:
     """Whether an answer is stepped: not once it ended, or too far ahead of its reader."""
     return not answer.ended and (answer.awaited or answer.unread < _MOST_UNREAD)
+
+
+def _left_alone(answer: Evaluation, waiting: Container[int | None], now: float) -> bool:
+    """Whether nobody is about to ask for the next step of an answer.
+
+    Its thread waits for another one, or has not come back for a while: a thread that only looks at
+    the last step comes back in a moment.
+    """
+    if answer.awaited:
+        return False
+    return answer.reader in waiting or now - answer.left_at > _PATIENCE_S
 
 
 def _happened(answer: Evaluation) -> bool:
