@@ -152,13 +152,14 @@ class Backbone:
         Raises:
             MimoEdgeError: there is not enough memory for it, or the model is closed.
         """
-        with self._opening:
-            if self._opened is None:
-                self._opened = BackboneContext(
-                    self._model, self.config, self._options, self._placement, self._spare_cores
-                )
-            self._opened.check_open()
-            return self._opened
+        if self._opened is None:
+            with self._opening:  # two threads may begin the first conversations at once
+                if self._opened is None:
+                    self._opened = BackboneContext(
+                        self._model, self.config, self._options, self._placement, self._spare_cores
+                    )
+        self._opened.check_open()
+        return self._opened
 
     def evaluate(
         self, work: Sequence[tuple[BackboneSequence, NDArray[np.float32], bool]]
