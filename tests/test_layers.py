@@ -38,6 +38,9 @@ OWNERS = {
     "click": ("commands/",),
     "rich": ("commands/",),
     "sounddevice": ("devices/",),
+    "starlette": ("server/",),
+    "uvicorn": ("server/",),
+    "wyoming": ("server/wyoming/",),
     "onnxruntime": ("stages/graphs.py",),
     "llama_cpp": ("stages/backbone", "stages/native_probe.py"),
 }

@@ -27,6 +27,7 @@ _COMMANDS = {
     "info": "info",
     "lookahead": "lookahead",
     "picture": "picture",
+    "serve": "serve",
     "speak": "speak",
     "text": "text",
     "transcribe": "transcribe",

@@ -1,0 +1,86 @@
+"""The application: all endpoints, and what every request passes before it reaches one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from ..errors import MimoEdgeError
+from . import about
+from .api_errors import ApiError, api_error
+from .endpoint import Endpoint, route
+from .service import Service
+
+__all__ = ["create_app"]
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(service: Service) -> Starlette:
+    """The server as an ASGI application; it loads the model when it starts."""
+    every = _endpoints(service)
+    app = Starlette(
+        routes=[*map(route, every), *_others(service)],
+        lifespan=lambda _: _lifespan(service),
+        exception_handlers={
+            ApiError: _tell_api_error,
+            MimoEdgeError: _tell_error,
+            HTTPException: _tell_http,
+            Exception: _tell_bug,
+        },
+    )
+    app.state.service = service
+    return app
+
+
+def _endpoints(service: Service) -> list[Endpoint]:
+    """All that is described; each module has its own."""
+    return [*about.endpoints(service)]
+
+
+def _others(service: Service) -> list[BaseRoute]:
+    """Websockets and the page."""
+    return []
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(service: Service) -> AsyncIterator[None]:
+    # The server answers /health while the model is loaded.
+    loading = asyncio.create_task(service.start())
+    try:
+        yield
+    finally:
+        await asyncio.wait([loading])
+        service.close()
+
+
+async def _tell_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return error.response()
+
+
+async def _tell_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MimoEdgeError)
+    return api_error(error).response()
+
+
+async def _tell_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentence = {
+        404: f"there is nothing at {request.url.path}; see /openapi.json for what there is.",
+        405: f"{request.url.path} does not take {request.method}.",
+    }.get(error.status_code, f"{error.detail}.")
+    return ApiError(error.status_code, sentence, headers=error.headers).response()
+
+
+async def _tell_bug(request: Request, error: Exception) -> Response:
+    # Starlette raises the exception again afterwards, which puts its traceback into the log.
+    return ApiError(500, "the server made a mistake; its log says which.").response()

@@ -1,0 +1,90 @@
+"""How the server runs: its address, its limits, who may use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import BadInputError
+from ..tasks import Overrides
+
+__all__ = ["Limits", "ServerOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one caller may ask for; what is beyond is refused before it takes memory or time."""
+
+    upload_bytes: int = 100 * 2**20
+    """Of one file."""
+    upload_seconds: float = 2 * 3600.0
+    """Of sound in one file, read from its header before it is decoded."""
+    upload_channels: int = 16
+    body_bytes: int = 110 * 2**20
+    """Of one HTTP request."""
+    message_bytes: int = 16 * 2**20
+    """Of one websocket message: 15 MiB of audio in base64 and what is around it."""
+    text_characters: int = 20_000
+    """Of a text to speak, of a prompt, of instructions."""
+    running: int = 4
+    """Requests that are worked on at once; others wait."""
+    waiting: int = 32
+    """Requests that wait for their turn; more are refused with 429."""
+    conversations: int | None = None
+    """Live conversations at once. None: as many as the measured speed carries, at least one."""
+    connections: int = 256
+    """Open connections, HTTP and websocket together."""
+    idle_s: float = 15 * 60.0
+    """After which a live conversation in which nothing happens is closed."""
+    session_s: float = 60 * 60.0
+    """After which a live conversation is closed in any case."""
+    request_s: float = 10 * 60.0
+    """Until a request is answered, waiting included."""
+
+    def __post_init__(self) -> None:
+        """Refuse values without a meaning."""
+        for name, value in vars(self).items():
+            if value is not None and value <= 0:
+                raise BadInputError(f"the limit {name} is {value}; give more than 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """Everything about the server but the model."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0: any free one."""
+    api_key: str | None = field(default=None, repr=False)
+    """Without it the server listens on this machine only."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which the server may be asked, besides IP addresses, `localhost`, `*.local`."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web pages that may use the server, besides its own: `https://example.org`."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    strict: bool = False
+    """Refuse parameters that have no effect, too."""
+    page: bool = True
+    """Whether there is a page at `/`."""
+    voices: Path | None = None
+    """Folder of the voice library; None: in the user's data folder."""
+    log_text: bool = False
+    """Whether the log may hold what is said."""
+    lookahead: int = 32
+    """Mel frames that streamed sound waits for; see `SoundOptions`."""
+    overrides: Overrides = field(default_factory=Overrides)
+    """Samplers where a request does not say otherwise."""
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        """Refuse a port that is none and half a pair of TLS files."""
+        if not 0 <= self.port <= 65535:
+            raise BadInputError(f"the port is {self.port}; give 0 (any free one) to 65535.")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise BadInputError("TLS needs a certificate and its key; give both or none.")
+
+    @property
+    def scheme(self) -> str:
+        """How the server's addresses begin."""
+        return "http" if self.tls_cert is None else "https"
