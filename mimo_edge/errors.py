@@ -13,6 +13,7 @@ __all__ = [
     "MimoEdgeError",
     "MissingPackageError",
     "NoMemoryError",
+    "NotSoundError",
     "NotTrainedError",
     "OutputError",
     "WrongUseError",
@@ -38,6 +39,10 @@ class MimoEdgeError(Exception):
 
 class BadInputError(MimoEdgeError):
     """What was given cannot be used: a recording, a text, a number, a name, a saved session."""
+
+
+class NotSoundError(BadInputError):
+    """A file is of no kind that is known to hold sound."""
 
 
 class DoesNotFitError(MimoEdgeError):

@@ -13,11 +13,13 @@ from .quiet import split_at_quiet
 from .reading import (
     AudioInput,
     Recording,
+    Stated,
     check_length,
     check_recording,
     read_at,
     read_audio,
     read_recording,
+    stated_by_header,
 )
 from .resampling import resample
 from .writing import AUDIO_ENDINGS, check_audio_name, encode_audio, write_audio
@@ -28,6 +30,7 @@ __all__ = [
     "AudioInput",
     "Mixer",
     "Recording",
+    "Stated",
     "check_audio_name",
     "check_length",
     "check_recording",
@@ -41,5 +44,6 @@ __all__ = [
     "resample",
     "shorten_pauses",
     "split_at_quiet",
+    "stated_by_header",
     "write_audio",
 ]

@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from ..bundle.manifest import AudioConfig
-from ..errors import BadInputError
+from ..errors import BadInputError, NotSoundError
 from .arrays import array_name, from_array, is_array
 from .containers import parts_of
 from .decoding import Decoded, NotASoundFile, decode
@@ -25,11 +25,13 @@ __all__ = [
     "LONGEST_S",
     "AudioInput",
     "Recording",
+    "Stated",
     "check_length",
     "check_recording",
     "read_at",
     "read_audio",
     "read_recording",
+    "stated_by_header",
 ]
 
 AudioInput = str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any] | tuple[NDArray[Any], int]
@@ -63,6 +65,16 @@ class Recording:
     """What messages call the source."""
     samples: NDArray[np.float32]
     """Mono float32 [n] within ±1, at the rate that was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stated:
+    """What the headers of a source state, before anything of it is decoded."""
+
+    seconds: float
+    """Of all its files together; those that do not state their length count 0."""
+    channels: int
+    """Of the file that has most."""
 
 
 def read_audio(source: AudioInput, config: AudioConfig) -> NDArray[np.float32]:
@@ -111,10 +123,24 @@ def check_recording(source: AudioInput) -> None:
     Raises:
         MimoEdgeError: it cannot be read, or its header states what `read_audio` refuses.
     """
+    stated_by_header(source)
+
+
+def stated_by_header(source: AudioInput) -> Stated:
+    """How long a source says it is, and its channels; nothing is decoded.
+
+    Raises:
+        MimoEdgeError: as `check_recording`.
+    """
     collected = _Samples(rate=1, longest_s=LONGEST_S)  # of any rate: nothing is resampled
+    seconds, channels = 0.0, 0
     with open_source(source, _probe) as file:  # type: ignore[arg-type]
         for part in parts_of(file.stream, file.start, file.end):
-            collected.check(_decode(part, file.name), file.name)
+            sound = _decode(part, file.name)
+            collected.check(sound, file.name)
+            seconds += (sound.frames or 0) / sound.rate
+            channels = max(channels, sound.channels)
+    return Stated(seconds=seconds, channels=channels)
 
 
 def check_length(name: str, samples: int, config: AudioConfig) -> None:
@@ -141,7 +167,8 @@ def _probe(name: str, stream: BinaryIO, length: int) -> None:
 
 
 def _not_sound(name: str, error: NotASoundFile) -> BadInputError:
-    return BadInputError(
+    kind = NotSoundError if error.unknown else BadInputError
+    return kind(
         f"{name} is not a sound file that libsndfile reads ({error}); "
         "convert it to WAV, FLAC, MP3 or OGG."
     )

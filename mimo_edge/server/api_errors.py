@@ -14,6 +14,7 @@ from ..errors import (
     MimoEdgeError,
     MissingPackageError,
     NoMemoryError,
+    NotSoundError,
     NotTrainedError,
 )
 
@@ -71,6 +72,7 @@ _STATUS: tuple[tuple[type[MimoEdgeError], int, str | None], ...] = (
     (DoesNotFitError, 400, "context_length_exceeded"),
     (CannotSpeakError, 400, "cannot_speak"),
     (NotTrainedError, 400, "not_trained"),
+    (NotSoundError, 415, "unsupported_format"),
     (BadInputError, 400, None),
     (MissingPackageError, 415, "missing_package"),
     (NoMemoryError, 503, "no_memory"),

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
@@ -34,6 +34,7 @@ def create_app(service: Service) -> Starlette:
             ApiError: _tell_api_error,
             MimoEdgeError: _tell_error,
             HTTPException: _tell_http,
+            ClientDisconnect: _tell_nobody,
             Exception: _tell_bug,
         },
     )
@@ -42,12 +43,14 @@ def create_app(service: Service) -> Starlette:
 
 
 def _endpoints(service: Service) -> list[Endpoint]:
-    """All that is described; each module has its own."""
-    return [*about.endpoints(service)]
+    """All that is described: the `endpoints(service)` of each module, one line each."""
+    return [
+        *about.endpoints(service),
+    ]
 
 
 def _others(service: Service) -> list[BaseRoute]:
-    """Websockets and the page."""
+    """Websockets and the page: the `routes(service)` of each module, one line each."""
     return []
 
 
@@ -79,6 +82,10 @@ async def _tell_http(request: Request, error: Exception) -> Response:
         405: f"{request.url.path} does not take {request.method}.",
     }.get(error.status_code, f"{error.detail}.")
     return ApiError(error.status_code, sentence, headers=error.headers).response()
+
+
+async def _tell_nobody(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # the caller left before his request was whole
 
 
 async def _tell_bug(request: Request, error: Exception) -> Response:

@@ -17,11 +17,15 @@ class Limits:
 
     upload_bytes: int = 100 * 2**20
     """Of one file."""
-    upload_seconds: float = 2 * 3600.0
+    upload_seconds: float = 3600.0
     """Of sound in one file, read from its header before it is decoded."""
     upload_channels: int = 16
+    json_bytes: int = 32 * 2**20
+    """Of one JSON body: it and what it becomes are in memory, other than an uploaded file."""
     body_bytes: int = 110 * 2**20
     """Of one HTTP request."""
+    bodies_bytes: int = 512 * 2**20
+    """Of all requests under way together."""
     message_bytes: int = 16 * 2**20
     """Of one websocket message: 15 MiB of audio in base64 and what is around it."""
     text_characters: int = 20_000
