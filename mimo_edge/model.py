@@ -90,7 +90,7 @@ class MimoAudio:
         *,
         style: str | None = None,
         style_in_text: bool = False,
-        voice: AudioInput | None = None,
+        voice: AudioInput | NDArray[np.int64] | None = None,
         anyway: bool = False,
         overrides: Overrides | None = None,
         on_text: OnText | None = None,
@@ -177,11 +177,11 @@ class MimoAudio:
         *,
         reply: Reply = "speech",
         system: str | None = None,
-        voice: AudioInput | None = None,
+        voice: AudioInput | NDArray[np.int64] | None = None,
         overrides: Overrides | None = None,
     ) -> Session:
-        """A conversation with memory."""
-        patches = self._engine.hearing.listen(voice) if voice is not None else None
+        """A conversation with memory; `voice` is a recording, or what `listen` made of one."""
+        patches = self._engine.hearing.request(voice) if voice is not None else None
         return Session(self._engine, reply=reply, system=system, voice=patches, overrides=overrides)
 
     def load_session(
@@ -193,6 +193,18 @@ class MimoAudio:
             MimoEdgeError: the file is no saved session, or one of another bundle.
         """
         return Session.load(self._engine, Path(path), overrides, reply)
+
+    def listen(self, audio: AudioInput | NDArray[np.int64]) -> NDArray[np.int64]:
+        """What the model gets of a recording: patches int64 [patches, group, channels].
+
+        They stand for the recording wherever one is taken as a turn or a voice, so that it is not
+        encoded again. Patches that are given are checked and come back as they are.
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, is silent or does not fit the context, or the
+                patches are of another model.
+        """
+        return self._engine.hearing.request(audio)
 
     def encode(self, audio: AudioInput) -> NDArray[np.int64]:
         """Audio → RVQ codes of all codebooks, int64 [steps, quantizers]."""

@@ -178,8 +178,8 @@ class Speak:
     """How it is to be said, in words."""
     style_in_text: bool = False
     """Whether the text says itself how it is to be said."""
-    voice: AudioInput | None = None
-    """A recording whose voice to use."""
+    voice: AudioInput | Patches | None = None
+    """A recording whose voice to use, or what `MimoAudio.listen` made of one."""
     anyway: bool = False
     """Try voices and styles with a checkpoint that was not trained for them, too."""
     overrides: Overrides | None = None
@@ -197,7 +197,7 @@ class Speak:
             check_trained(hearing.manifest, "speak in a voice")
         if (self.style is not None or self.style_in_text) and not self.anyway:
             check_trained(hearing.manifest, "speak in a style")
-        voice = hearing.listen(self.voice) if self.voice is not None else None
+        voice = hearing.request(self.voice) if self.voice is not None else None
         pieces = prompts.speak(
             self.text, style=self.style, style_in_text=self.style_in_text, voice=voice
         )

@@ -30,6 +30,8 @@ class Limits:
     """Of one websocket message: 15 MiB of audio in base64 and what is around it."""
     text_characters: int = 20_000
     """Of a text to speak, of a prompt, of instructions."""
+    voices: int = 100
+    """In the voice library."""
     running: int = 4
     """Requests that are worked on at once; others wait."""
     waiting: int = 32

@@ -22,6 +22,7 @@ from ..model import MimoAudio
 from .api_errors import ApiError
 from .metrics import Metrics
 from .options import ServerOptions
+from .voice_library import VoiceLibrary
 
 __all__ = ["Service", "State", "Work"]
 
@@ -64,6 +65,7 @@ class Service:
         """`load` is called once, in a thread, by `start`."""
         self.options = options
         self.metrics = Metrics()
+        self.voices = VoiceLibrary(options.voices, most=options.limits.voices)
         self._load = load
         self._model: MimoAudio | None = None
         self._failure: str | None = None
