@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
-from click.core import ParameterSource
 
+from ..answer import OnText
 from ..atomic import check_output
 from ..audio import AUDIO_ENDINGS
-from ..dialogue.turn_events import TurnSettings
 from ..errors import BadInputError
 from ..model import MimoAudio
 from ..prompt.prompts import Reply
@@ -18,9 +16,10 @@ from ..session import Session
 from ..tasks import Overrides
 from .console import Console
 from .inputs import check_recordings
-from .live_chat import LIVE_NAMES, LiveOptions, show_devices
+from .live_options import LiveOptions, check_combination, live_options, show_devices
+from .local_partner import local_partner
 from .options import TEXT, ModelOptions, model_options, output_options, sampling_options
-from .recorded_chat import RecordedChat, answers_folder
+from .recorded_chat import Asked, RecordedChat, answers_folder
 from .signals import deferred
 
 __all__ = ["chat"]
@@ -57,24 +56,7 @@ _LIVE_LOOKAHEAD = 32
 @click.option("--think", is_flag=True, help="Answer in text after thinking aloud.")
 @click.option("--transcribe", is_flag=True, help="Write what you say down, too.")
 @click.option("--list-devices", is_flag=True, help="Show microphones and speakers, and end.")
-@click.option("--input-device", metavar="NAME", help="Microphone: number, name or part of it.")
-@click.option("--output-device", metavar="NAME", help="Speaker: number, name or part of it.")
-@click.option(
-    "--barge-in",
-    type=click.Choice(["off", "headphones", "aec"]),
-    default="off",
-    show_default=True,
-    help="Interrupting the answer by speaking: not at all; always listening, with headphones; "
-    "with a loudspeaker, whose sound is cancelled.",
-)
-@click.option("--push-to-talk", is_flag=True, help="Enter begins and ends what you say.")
-@click.option(
-    "--end-silence",
-    type=click.FloatRange(0.25, 10.0),
-    default=TurnSettings().end_silence_s,
-    show_default=True,
-    help="Seconds of silence that end what you say.",
-)
+@live_options
 @click.option(
     "--lookahead",
     type=click.IntRange(min=0),
@@ -82,12 +64,6 @@ _LIVE_LOOKAHEAD = 32
     show_default=True,
     help="Frames of 10 ms that live speech waits for: fewer sound sooner, more sound better.",
 )
-@click.option(
-    "--record",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for both sides as WAV and a transcript, written while you talk.",
-)
-@click.option("--plain", is_flag=True, help="Lines instead of a panel, as in a pipe.")
 @click.option(
     "--save-session",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -116,7 +92,8 @@ def chat(
     options: ModelOptions,
     overrides: Overrides,
     console: Console,
-    **live_values: Any,
+    live: LiveOptions,
+    lookahead: int,
 ) -> None:
     """Talk with the model: through microphone and speaker, or one recorded turn per --input.
 
@@ -125,8 +102,7 @@ def chat(
     if list_devices:
         show_devices(console)
         return
-    _check_combination(live=not inputs)
-    live = LiveOptions(console=console, transcribe=transcribe, **live_values)
+    check_combination("lookahead", live=not inputs)
     if load_session is not None and (system or voice):
         raise BadInputError(
             "--system and --voice belong to the start of a conversation; "
@@ -149,47 +125,34 @@ def chat(
         speaks = (reply or session.reply) == "speech"
         try:
             if not inputs:
-                live.talk(model, session, speaks=speaks)
+                with console.busy("warming up"):
+                    model.warm_up(lookahead)
+                partner = local_partner(
+                    model, session, speaks=speaks, lookahead=lookahead, transcribe=transcribe
+                )
+                live.talk(partner, console)
                 return
             if speaks and output is None:
                 console.warn(
                     "the sound of the answers is not kept: --output DIR writes it, --text-only "
                     "answers in text."
                 )
+
+            def ask(path: str, on_text: OnText | None) -> Asked:
+                question = model.transcribe(path).text if transcribe else None
+                answer = session.ask(path, reply=reply, on_text=on_text)
+                return Asked(answer=answer, question=question)
+
             RecordedChat(
                 console=console,
-                model=model,
-                session=session,
-                reply=reply,
+                ask=ask,
+                continued=bool(session.turns),
                 output=output,
                 suffix=suffix,
-                transcribe=transcribe,
             ).answer(inputs)
         finally:
             # Also what an error or a signal ends was a conversation.
             _keep(console, session, save_session, live.recorded)
-
-
-def _check_combination(*, live: bool) -> None:
-    """Refuse options that would be ignored."""
-    context = click.get_current_context()
-
-    def given(name: str) -> bool:
-        return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-    if live:
-        for name, option in (("output", "--output"), ("suffix", "--format")):
-            if given(name):
-                raise BadInputError(
-                    f"{option} is for recorded turns (--input); live, give --record DIR."
-                )
-        return
-    for name in LIVE_NAMES:
-        if given(name):
-            raise BadInputError(
-                f"--{name.replace('_', '-')} is for a live conversation, not for recorded turns "
-                "(--input), whose answers --output DIR keeps; leave it out."
-            )
 
 
 def _keep(

@@ -13,7 +13,7 @@ from ..devices.microphone import Microphone
 from ..devices.portaudio import DeviceLost
 from ..devices.speaker import CALM_S, QUICK_S, Speaker
 from ..dialogue.echo import EchoCanceller
-from ..dialogue.playback import Playback
+from ..dialogue.playback import Playback, PlaybackSettings
 from ..dialogue.recording import Recording
 
 __all__ = ["LiveDevices"]
@@ -32,15 +32,17 @@ class LiveDevices:
         output_device: str | None,
         speaks: bool,
         quick: bool,
+        playback: PlaybackSettings,
         echo: EchoCanceller | None,
         recording: Recording | None,
     ) -> None:
         """Sound of `rate` Hz on both sides; devices by name or number, None: the default ones.
 
         Without `speaks` no speaker is opened. `quick`: the speaker holds little sound ahead, so
-        that it falls silent soon. `echo` and `recording` get both sides.
+        that it falls silent soon. `playback` says when answers begin to sound. `echo` and
+        `recording` get both sides.
         """
-        self.playback = Playback(rate, latency=self._latency)
+        self.playback = Playback(rate, playback, latency=self._latency)
         """Where the answers go."""
         self._rate, self._speaks = rate, speaks
         self._input_device, self._output_device = input_device, output_device

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import queue
 import time
+from typing import Any, Protocol
 
 from ..devices.portaudio import DeviceLost
 from ..dialogue.conversation import Conversation
 from ..dialogue.events import AnswerText, Level, LiveEvent, Notice, StateChanged, record_of
 from ..dialogue.model_events import ModelEvent
-from ..dialogue.model_worker import ModelWorker
+from ..dialogue.ports import ModelPort
 from ..dialogue.push_to_talk import PushToTalk
 from ..dialogue.recording import Recording
 from .controls import Controls
@@ -21,12 +22,26 @@ from .live_devices import LiveDevices
 from .remedies import with_option
 from .view import View
 
-__all__ = ["Loop", "Teller"]
+__all__ = ["Loop", "Teller", "Worker"]
 
 _READ_S = 0.01
 """Longest wait for the microphone: what the model or a key says meanwhile is seen after it."""
 _RETRY_S = 1.0
 """Between two attempts to get a device back."""
+
+
+class Worker(ModelPort, Protocol):
+    """Who answers, in threads of its own while it is entered."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended its thread; None: it goes on."""
+
+    def __enter__(self) -> object:
+        """Start it; it tells `Ready` when it can be asked."""
+
+    def __exit__(self, *error: Any) -> None:
+        """End it; an answer that was stopped before is still told as `Truncated`."""
 
 
 class Teller:
@@ -63,7 +78,7 @@ class Loop:
         self,
         devices: LiveDevices,
         conversation: Conversation,
-        worker: ModelWorker,
+        worker: Worker,
         inbox: queue.SimpleQueue[ModelEvent],
         controls: Controls,
         push_to_talk: PushToTalk | None,
@@ -79,7 +94,7 @@ class Loop:
         """Return when the user ends the conversation.
 
         Raises:
-            BaseException: what ended the model's thread.
+            BaseException: what ended the worker's thread.
             MimoEdgeError: push to talk has no keys.
         """
         try:

@@ -1,29 +1,24 @@
-"""Options that commands share, as decorators, and the objects that commands get of them.
+"""Options of commands that run a model, as decorators, and the objects that commands get of them.
 
-A decorator of `option_group` gives a command one object for all its options: `model_options` a
-`ModelOptions` as the parameter `options`, `sampling_options` the `Overrides` as `overrides`,
-`output_options` the `Console` as `console`.
+`model_options` gives a command a `ModelOptions` as the parameter `options`, `sampling_options` the
+`Overrides` as `overrides`. What needs no model is in `option_kinds`, and can be had here as well.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
-from ..atomic import check_output
 from ..bundle.default_bundle import MODEL_VARIABLE, find_bundle
 from ..model import MimoAudio
-from ..prompt.text_tokenizer import check_text
 from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
 from ..tasks import Overrides
 from ..trained_tasks import Ability, doubt_about
 from .console import Console
+from .option_kinds import AUDIO, OUTPUT, TEXT, decorate, option_group, output_options
 
 __all__ = [
     "AUDIO",
@@ -37,68 +32,6 @@ __all__ = [
     "sampling_options",
     "threads_option",
 ]
-
-
-AUDIO = click.Path(path_type=str, allow_dash=True)
-"""A recording by its file's name; whether it can be read, `check_recordings` finds out."""
-
-
-class _Text(click.types.StringParamType):
-    """What the model is to read or say; looked at before any work is done."""
-
-    def convert(self, *args: Any, **extra: Any) -> str:
-        text: str = super().convert(*args, **extra)
-        check_text(text)
-        return text
-
-
-TEXT = _Text()
-
-
-class _OutputFile(click.Path):
-    """A file to write, whose folder is looked at before any work is done."""
-
-    def convert(self, *args: Any, **extra: Any) -> Any:
-        path: Any = super().convert(*args, **extra)
-        check_output(path)
-        return path
-
-
-OUTPUT = _OutputFile(path_type=Path, dir_okay=False)
-
-
-def decorate(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Several options as one decorator, in the order of the help."""
-
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-def option_group(
-    parameter: str, make: Callable[..., Any], *options: Callable[[Any], Any]
-) -> Callable[[Any], Any]:
-    """Several options as one decorator, whose values reach the command as one object.
-
-    `make` gets the values by the names of the options, and what it returns becomes the command's
-    argument `parameter`.
-    """
-    # What `make` takes is what it is given: a new option needs no second list of names.
-    names = tuple(inspect.signature(make).parameters)
-
-    def with_object(command: Any) -> Any:
-        @functools.wraps(command)
-        def run(**values: Any) -> Any:
-            own = {name: values[name] for name in names}
-            others = {name: value for name, value in values.items() if name not in own}
-            return command(**others, **{parameter: make(**own)})
-
-        return decorate(*options)(run)
-
-    return with_object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,14 +157,5 @@ sampling_options = option_group(
         type=int,
         show_default="2048",
         help="Longest answer: words and patches of sound (160 ms each) together.",
-    ),
-)
-
-output_options = option_group(
-    "console",
-    Console,
-    click.option("--json", "as_json", is_flag=True, help="Print results as lines of JSON."),
-    click.option(
-        "-v", "--verbose", count=True, help="Say more about each step; -vv: all there is to say."
     ),
 )

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..answer import Answer
+from ..answer import Answer, OnText
 from ..atomic import check_output, made_folder, output_errors
 from ..audio import write_audio
 from ..errors import OutputError
 from ..json_lines import JsonLines
-from ..model import MimoAudio
-from ..prompt.prompts import Reply
-from ..session import Session
 from .console import Console, answer_record, describe
 
-__all__ = ["RecordedChat", "answers_folder"]
+__all__ = ["Asked", "RecordedChat", "answers_folder"]
 
 _TRANSCRIPT = "transcript.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What came of a recorded turn."""
+
+    answer: Answer
+    question: str | None
+    """The recording in words; None: nobody asked for them, or they are not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,31 +34,28 @@ class RecordedChat:
     """A conversation over recorded turns."""
 
     console: Console
-    model: MimoAudio
-    session: Session
-    reply: Reply | None
-    """None: as the session answers."""
+    ask: Callable[[str, OnText | None], Asked]
+    """Asks a recording, and tells the text of the answer while it comes.
+
+    Raises MimoEdgeError if the recording cannot be read or answered."""
+    continued: bool
+    """Whether the conversation began before and adds to what the folder holds."""
     output: Path | None
     """Folder for the answers (answer-1.wav, …) and their transcript; None: they are not kept."""
     suffix: str
     """Format of the answers' files, by its ending without the dot."""
-    transcribe: bool
-    """Whether the questions are written down, too."""
 
     def answer(self, inputs: Sequence[str]) -> None:
-        """Answer every recording.
-
-        A conversation that goes on (its session has turns) adds to what the folder holds.
+        """Have every recording answered.
 
         Raises:
             MimoEdgeError: a recording cannot be read, or a file cannot be written.
         """
-        first = _turns_in(self.output) + 1 if self.session.turns and self.output else 1
+        first = _turns_in(self.output) + 1 if self.continued and self.output else 1
         for number, path in enumerate(inputs, start=first):
-            question = self.model.transcribe(path).text if self.transcribe else None
             with self.console.busy("thinking"):
-                answer = self.session.ask(path, reply=self.reply, on_text=self.console.live_text())
-            self._report(answer, number, path, question)
+                asked = self.ask(path, self.console.live_text())
+            self._report(asked.answer, number, path, asked.question)
         if self.output is not None:
             self.console.note(f"{self.output / _TRANSCRIPT}: what was said")
 

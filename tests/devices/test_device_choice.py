@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mimo_edge.commands.console import Console
-from mimo_edge.commands.live_chat import show_devices
+from mimo_edge.commands.live_options import show_devices
 from mimo_edge.devices import portaudio
 from mimo_edge.devices.choice import choose_device
 from mimo_edge.devices.microphone import Microphone
