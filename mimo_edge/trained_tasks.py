@@ -14,7 +14,7 @@ from typing import Literal
 from .bundle.manifest import Manifest
 from .errors import NotTrainedError
 
-__all__ = ["Ability", "check_trained", "doubt_about", "is_known"]
+__all__ = ["Ability", "check_trained", "doubt_about", "is_known", "longest_spoken"]
 
 Ability = Literal[
     "transcribe",
@@ -50,8 +50,13 @@ class _Training:
     """Tasks that it was not trained for, and what to do instead."""
     doubts: Mapping[Ability, str] = field(default_factory=dict)
     """Tasks that it was not trained for and that are tried all the same, and what comes of it."""
+    longest_spoken: int | None = None
+    """Letters of the longest texts that it was trained to speak; None: nothing is known."""
 
 
+_LONGEST_SPOKEN = 400
+"""Of checkpoints of which nothing is known: half a minute of speech, as long as the utterances that
+models of speech are usually trained with."""
 _BASE = "use a bundle of MiMo-Audio-7B-Base, which was"
 _INSTRUCT = "use a bundle of MiMo-Audio-7B-Instruct, which was"
 _NO_REQUESTS = (
@@ -71,6 +76,7 @@ _KNOWN = (
             "continue": _BASE,
         },
         doubts={"ask": "it may answer what is said in the recording, or write it down"},
+        longest_spoken=40,
     ),
     _Training(
         name="MiMo-Audio-7B-Instruct",
@@ -121,6 +127,12 @@ def doubt_about(manifest: Manifest, ability: Ability) -> str | None:
     if training is None or ability not in training.doubts:
         return None
     return f"{training.name} was not trained for {_WORDS[ability]}: {training.doubts[ability]}."
+
+
+def longest_spoken(manifest: Manifest) -> int:
+    """Letters of a text that the bundle's checkpoint can be trusted to speak in one answer."""
+    training = _training(manifest)
+    return (training and training.longest_spoken) or _LONGEST_SPOKEN
 
 
 def _training(manifest: Manifest) -> _Training | None:

@@ -1,0 +1,213 @@
+"""`POST /v1/audio/speech`: a text as sound, sent while it is made."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncGenerator, Generator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import MimoEdgeError, NotTrainedError
+from ..generation.sound import SoundOptions
+from ..tasks import Speak
+from ..trained_tasks import check_trained
+from .api_errors import ApiError, api_error
+from .endpoint import Endpoint
+from .parameters import Parameters, read_parameters
+from .saying import Said, say
+from .service import Service
+from .speech_formats import MEDIA_TYPES, SpeechFormat, encoder
+from .streaming import server_sent, streamed
+from .uploads import read_json
+
+__all__ = ["SpeechParameters", "endpoints"]
+
+_log = logging.getLogger(__name__)
+
+_NORMAL = (None, 1, 1.0, "1", "1.0")
+"""Values of `speed` that ask for nothing."""
+
+_NOTHING_SAID = "the model said nothing of this text; ask once more, or give it other words."
+
+
+class SpeechParameters(Parameters):
+    """What to say, how, and in which format."""
+
+    input: str
+    """The text."""
+    model: str | None = None
+    """Any: there is one."""
+    voice: str | dict[str, Any] | None = None
+    """Of the voice library: a name, or `{"id": …}`. Others are answered with the default voice."""
+    instructions: str | None = None
+    """How it is to be said, in words."""
+    response_format: SpeechFormat = "mp3"
+    stream_format: Literal["audio", "sse"] = "audio"
+    """The bytes of the file, or server-sent events that hold them."""
+    speed: float | None = None
+    """1; no other is there."""
+    seed: int | None = Field(None, ge=0)
+    """With it the same text sounds the same every time."""
+    temperature: float | None = Field(None, ge=0, le=2)
+    """Of the text that the model writes beside its speech."""
+
+
+def endpoints(service: Service) -> list[Endpoint]:
+    """The one that speaks."""
+
+    async def speech(request: Request) -> Response:
+        parameters = _parameters(
+            await read_json(request, service.options.limits), strict=service.options.strict
+        )
+        task = _task(service, parameters)
+        if parameters.stream_format == "sse":
+            return await streamed(_events(service, request, task, parameters), "text/event-stream")
+        form = parameters.response_format
+        return await streamed(_bytes(service, request, task, form), MEDIA_TYPES[form])
+
+    sound = {"type": "string", "format": "binary"}
+    return [
+        Endpoint(
+            method="POST",
+            path="/v1/audio/speech",
+            summary="A text as sound, sent while it is made",
+            handler=speech,
+            body=SpeechParameters,
+            answers={kind: sound for kind in (*MEDIA_TYPES.values(), "text/event-stream")},
+        )
+    ]
+
+
+def _parameters(given: Mapping[str, Any], *, strict: bool) -> SpeechParameters:
+    given = {name: value for name, value in given.items() if value is not None}
+    if given.get("response_format") == "aac":
+        raise ApiError(
+            400,
+            "response_format: this server cannot encode aac; ask for mp3, opus, flac, wav or pcm.",
+            code="unsupported_parameter",
+            param="response_format",
+        )
+    if given.get("speed") not in _NORMAL:
+        raise ApiError(
+            400,
+            f"speed: the model speaks at its own speed, and {given['speed']!r:.20} was asked for; "
+            "leave it out, and play the sound faster or slower.",
+            code="unsupported_parameter",
+            param="speed",
+        )
+    return read_parameters(SpeechParameters, given, strict=strict)
+
+
+def _task(service: Service, parameters: SpeechParameters) -> Speak:
+    """What is to be spoken, checked as far as that can be done without the model."""
+    most = service.options.limits.text_characters
+    for name in ("input", "instructions"):
+        text = getattr(parameters, name) or ""
+        if len(text) > most:
+            raise ApiError(
+                400,
+                f"{name}: it has {len(text)} characters, and at most {most} are taken; send it in "
+                "pieces.",
+                code="text_too_long",
+                param=name,
+            )
+    if not any(character.isprintable() and character != " " for character in parameters.input):
+        raise ApiError(
+            400,
+            "input: there is no text to speak; give some.",
+            code="invalid_value",
+            param="input",
+        )
+    overrides = replace(
+        service.options.overrides,
+        **{
+            name: value
+            for name in ("seed", "temperature")
+            if (value := getattr(parameters, name)) is not None
+        },
+    )
+    instructions = (parameters.instructions or "").strip()
+    if instructions:
+        try:
+            check_trained(service.model.manifest, "speak in a style")
+        except NotTrainedError as error:
+            raise api_error(error, "instructions") from error
+    return Speak(text=parameters.input, style=instructions or None, overrides=overrides)
+
+
+async def _said(
+    service: Service, request: Request, task: Speak, form: SpeechFormat
+) -> AsyncGenerator[bytes | Said, None]:
+    """Pieces of the file while it is made, and how it went."""
+    model, sound = service.model, SoundOptions(lookahead=service.options.lookahead)
+
+    def encoded(cancel: threading.Event) -> Generator[bytes | Said, None, None]:
+        file = encoder(form, model.sample_rate)
+        with contextlib.closing(say(model, task, cancel=cancel, sound=sound)) as items:
+            for item in items:
+                if not isinstance(item, Said):
+                    data = file.encode(item)
+                elif item.seconds == 0 and item.reason != "cancelled":
+                    raise ApiError(500, _NOTHING_SAID, code="no_speech")
+                else:
+                    data = file.finish()
+                if data:
+                    yield data
+                if isinstance(item, Said):
+                    yield item
+
+    async with (
+        service.work("speech", request) as work,
+        contextlib.aclosing(work.events(encoded)) as items,
+    ):
+        async for item in items:
+            if isinstance(item, Said) and item.reason in ("length", "context"):
+                _log.warning("speech was cut after %.0f s (%s)", item.seconds, item.reason)
+            yield item
+
+
+async def _bytes(
+    service: Service, request: Request, task: Speak, form: SpeechFormat
+) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(_said(service, request, task, form)) as items:
+        async for item in items:
+            if not isinstance(item, Said):
+                yield item
+
+
+async def _events(
+    service: Service, request: Request, task: Speak, parameters: SpeechParameters
+) -> AsyncGenerator[bytes, None]:
+    """The same as OpenAI's events. An error after the first of them is an event, too."""
+    begun = False
+    try:
+        said = _said(service, request, task, parameters.response_format)
+        async with contextlib.aclosing(said) as items:
+            async for item in items:
+                begun = True
+                yield server_sent(_done(item) if isinstance(item, Said) else _delta(item))
+    except (ApiError, MimoEdgeError) as error:
+        if not begun:
+            raise
+        told = error if isinstance(error, ApiError) else api_error(error)
+        yield server_sent({"type": "error", "error": told.body})
+
+
+def _delta(data: bytes) -> dict[str, Any]:
+    return {"type": "speech.audio.delta", "audio": base64.b64encode(data).decode()}
+
+
+def _done(said: Said) -> dict[str, Any]:
+    usage = {
+        "input_tokens": said.input_tokens,
+        "output_tokens": said.output_tokens,
+        "total_tokens": said.input_tokens + said.output_tokens,
+    }
+    return {"type": "speech.audio.done", "usage": usage}
