@@ -38,6 +38,7 @@ OWNERS = {
     "click": ("commands/",),
     "rich": ("commands/",),
     "sounddevice": ("devices/",),
+    "prometheus_client": ("server/",),
     "starlette": ("server/",),
     "uvicorn": ("server/",),
     "wyoming": ("server/wyoming/",),

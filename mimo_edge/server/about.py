@@ -28,6 +28,10 @@ def endpoints(service: Service) -> list[Endpoint]:
         status = 200 if service.state in ("ready", "busy") else 503
         return JSONResponse({"status": service.state}, status)
 
+    async def metrics(request: Request) -> Response:
+        text, content_type = service.metrics.text(request.headers.get("accept", ""))
+        return Response(text, media_type=content_type)
+
     return [
         Endpoint(method="GET", path="/v1/models", summary="The models", handler=list_models),
         Endpoint(
@@ -43,5 +47,12 @@ def endpoints(service: Service) -> list[Endpoint]:
             summary="Whether the model is loaded: loading, ready, busy or failed",
             handler=health,
             public=True,
+        ),
+        Endpoint(
+            method="GET",
+            path="/metrics",
+            summary="Counts and times, for Prometheus",
+            handler=metrics,
+            answers={"text/plain": {"type": "string"}},
         ),
     ]

@@ -1,7 +1,8 @@
 """The model behind the server: whose turn it is, and what happens when a caller leaves.
 
 The model itself steps all answers together (`generation/scheduler.py`). Here only so many requests
-begin at once, a bounded number waits, and everything that runs can be cancelled from outside.
+begin at once, a bounded number waits (`places`), only so many conversations are live as measured
+speed carries (`speed`), and everything that runs can be ended from outside (`work`).
 """
 
 from __future__ import annotations
@@ -9,57 +10,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
+import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-from typing import Literal, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 from starlette.requests import Request
 
 from ..errors import MimoEdgeError
-from ..generation.asynchronous import in_thread
+from ..generation.events import TurnStats
 from ..model import MimoAudio
 from .api_errors import ApiError
-from .metrics import Metrics
+from .metrics import Metrics, Outcome
 from .options import ServerOptions
+from .places import GivenUp, LineFull, Places
+from .speed import Carried, Together, measure_one
 from .voice_library import VoiceLibrary
+from .work import Answering, Conversation, Generated, Work
 
-__all__ = ["Service", "State", "Work"]
+__all__ = ["Conversation", "Service", "State", "Work"]
 
 State = Literal["loading", "ready", "busy", "failed"]
 """The model is loaded; a request would begin at once; it would have to wait; the model is lost."""
 
-T = TypeVar("T")
+_THREADS = 64
+"""Each request and conversation has one or two that wait for the model; one waits for another's
+only inside of the model. asyncio's own pool has 6 on two cores."""
+_EVERY_S = 5.0
+"""Seconds that a request takes, before any was measured."""
+_LONGEST_RETRY_S = 600
+
 _log = logging.getLogger(__name__)
 
 
-class Work:
-    """One request that is being worked on. `cancel` ends all of it within one step."""
-
-    def __init__(self) -> None:
-        self.cancel = threading.Event()
-
-    async def run(self, call: Callable[[], T]) -> T:
-        """What a function returns that blocks, from a thread.
-
-        Whoever is cancelled while waiting leaves `cancel` set, so a function that looks at it ends
-        soon; nobody waits for one that does not.
-        """
-        try:
-            return await asyncio.to_thread(call)
-        except asyncio.CancelledError:
-            self.cancel.set()
-            raise
-
-    def events(
-        self, begin: Callable[[threading.Event], Generator[T, None, None]]
-    ) -> AsyncGenerator[T, None]:
-        """The items of a generator that blocks; `begin` gets the event that ends it."""
-        return in_thread(begin, self.cancel)
-
-
 class Service:
-    """One model, many callers. Everything but `Work`'s threads happens in the event loop."""
+    """One model, many callers. Everything but threads of `Work` happens in the event loop."""
 
     def __init__(self, load: Callable[[], MimoAudio], options: ServerOptions) -> None:
         """`load` is called once, in a thread, by `start`."""
@@ -69,26 +55,57 @@ class Service:
         self._load = load
         self._model: MimoAudio | None = None
         self._failure: str | None = None
-        self._running = 0
-        self._turn = asyncio.Condition()
-        self._waiting = 0
+        self._carried: Carried | None = None
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mimo_edge work")
+        self._places = Places(self._room, options.limits.waiting)
+        self._together = Together()
+        self._working: set[Work] = set()
+        self._live: set[Conversation] = set()
+        self._took_s = _EVERY_S
+        self.metrics.watch(
+            running=lambda: self._places.taken,
+            waiting=lambda: self._places.waiting,
+            carried=lambda: self.most_conversations,
+        )
 
     async def start(self) -> None:
-        """Load the model and make its first answer as fast as the others."""
-
-        def load() -> MimoAudio:
-            model = self._load()
-            model.warm_up(self.options.lookahead)
-            return model
-
+        """Load the model, make its first answer as fast as the others, and measure its speed."""
         try:
-            self._model = await asyncio.to_thread(load)
+            loop = asyncio.get_running_loop()
+            model, measured = await loop.run_in_executor(self._pool, self._loaded)
         except MimoEdgeError as error:
             self._failure = str(error)
             _log.error("the model does not load: %s", error)
+            return
+        except Exception:
+            self._failure = "the model does not load; the server's log says why."
+            _log.exception("the model does not load")
+            return
+        self._carried = Carried(model.manifest)
+        if measured is not None:
+            self._carried.measured(1, measured, least=1)
+        self._model = model
+
+    def _loaded(self) -> tuple[MimoAudio, TurnStats | None]:
+        model = self._load()
+        try:
+            model.warm_up(self.options.lookahead)
+            return model, measure_one(model)
+        except BaseException:
+            model.close()
+            raise
+
+    def end_all(self) -> None:
+        """End everything that runs: the server is about to end."""
+        for work in [*self._working]:
+            work.end(ApiError(503, "the server ends.", code="ending"))
+        for conversation in [*self._live]:
+            conversation.cancel.set()
 
     def close(self) -> None:
         """Free the model; answers that are under way end."""
+        self.end_all()
+        self._pool.shutdown(wait=False, cancel_futures=True)
         if self._model is not None:
             self._model.close()
 
@@ -99,7 +116,7 @@ class Service:
             return "failed"
         if self._model is None:
             return "loading"
-        return "busy" if self._running >= self.options.limits.running else "ready"
+        return "ready" if self._places.free else "busy"
 
     @property
     def model(self) -> MimoAudio:
@@ -126,67 +143,144 @@ class Service:
         `kind` names it in the metrics. The body of `request` has to be read before.
 
         Raises:
-            ApiError: the model is not ready, too many wait already, or it took too long.
+            ApiError: the model is not ready, too many wait already, it took too long, or the
+                caller left.
         """
         self.model  # noqa: B018  refuses while there is none
-        limits = self.options.limits
-        began = time.monotonic()
-        if self._running >= limits.running and self._waiting >= limits.waiting:
+        came = time.monotonic()
+        outcome: Outcome = "failed"
+        work = Work(self._pool)
+        try:
+            with self._watched(work, request):
+                async with self._places.place(work.ended):
+                    began = time.monotonic()
+                    self.metrics.began(kind, waited=began - came)
+                    with self._one_more() as work.generated:
+                        yield work
+                    work.check()
+                    self._took_s += 0.2 * (time.monotonic() - began - self._took_s)
+            outcome = "done"
+        except LineFull:
+            outcome = "refused"
             self.metrics.refused(kind)
-            raise ApiError(
-                429,
-                f"{self._waiting} requests are waiting already; try again later.",
-                code="queue_full",
-                headers={"Retry-After": "5"},
-            )
-        work = Work()
-        async with self._place(began):
-            self.metrics.began(kind, waited=time.monotonic() - began)
-            leaving = asyncio.create_task(_until_left(request, work)) if request else None
-            try:
-                yield work
-            finally:
-                work.cancel.set()  # whatever still runs in a thread has nobody to tell
-                if leaving is not None:
-                    leaving.cancel()
-                self.metrics.ended(kind, took=time.monotonic() - began)
+            raise self._line_full() from None
+        except GivenUp:
+            outcome = work.outcome
+            work.check()
+        except ApiError:
+            outcome = work.outcome
+            raise
+        finally:
+            work.cancel.set()  # whatever still runs in a thread has nobody to tell
+            self.metrics.ended(kind, took=time.monotonic() - came, outcome=outcome)
 
     @contextlib.asynccontextmanager
-    async def _place(self, began: float) -> AsyncIterator[None]:
-        limits = self.options.limits
-        self._waiting += 1
+    async def conversation(self) -> AsyncIterator[Conversation]:
+        """Have a live conversation, whose answers have to keep up with being heard.
+
+        The first one is always admitted; further ones as far as `Limits.conversations` or the
+        measured speed allow. Meanwhile requests leave the conversations what they need.
+
+        Raises:
+            ApiError: the model is not ready, or cannot carry one more.
+        """
+        self.model  # noqa: B018
+        if len(self._live) >= self.most_conversations:
+            self.metrics.refused("conversation", "too_many_conversations")
+            raise self._too_many()
+        conversation = Conversation(self._pool, self._answering)
+        self._live.add(conversation)
+        self.metrics.conversation_began()
         try:
-            async with self._turn:
-                left = limits.request_s - (time.monotonic() - began)
-                free = self._turn.wait_for(lambda: self._running < limits.running)
-                try:
-                    await asyncio.wait_for(free, left)
-                except asyncio.TimeoutError as error:
-                    raise ApiError(
-                        503, "the server was busy for too long; try again.", code="timeout"
-                    ) from error
-                self._running += 1
+            yield conversation
         finally:
-            self._waiting -= 1
+            conversation.cancel.set()
+            self._live.discard(conversation)
+            self.metrics.conversation_ended()
+            self._places.call_next()
+
+    @property
+    def most_conversations(self) -> int:
+        """How many conversations may be live at once; 1 before the model is loaded."""
+        fixed = self.options.limits.conversations
+        if fixed is not None:
+            return fixed
+        return 1 if self._carried is None else self._carried.most
+
+    def _too_many(self) -> ApiError:
+        live = f"{len(self._live)} live conversation{'' if len(self._live) == 1 else 's'}"
+        fixed = self.options.limits.conversations
+        each = self._carried.each(len(self._live) + 1) if self._carried and fixed is None else None
+        if self._carried is None or each is None:
+            sentence = f"there is {live} already, and the server takes no more; try again later."
+        else:
+            sentence = (
+                f"this machine has {live} already; with one more each would get {each:.1f} patches "
+                f"of sound a second, and speech without gaps needs {self._carried.needed:.2f} and "
+                "some for the prompts; try again later, or start the server with --conversations."
+            )
+        return ApiError(429, sentence, code="too_many_conversations", headers={"Retry-After": "30"})
+
+    def _room(self) -> int:
+        """Requests that are worked on at once: beside conversations as many as these can stand."""
+        most = self.options.limits.running
+        if not self._live or self._carried is None:
+            return most
+        return max(1, min(most, self._carried.most - len(self._live)))
+
+    @contextlib.contextmanager
+    def _watched(self, work: Work, request: Request | None) -> Iterator[None]:
+        """Meanwhile the work is ended if its time is over, its caller leaves or the server ends."""
+        most_s = self.options.limits.request_s
+        late = ApiError(
+            504,
+            f"the answer was not done after {most_s:g} s, which is the limit here; ask for less.",
+            code="timeout",
+        )
+        timer = asyncio.get_running_loop().call_later(most_s, work.end, late, "timeout")
+        leaving = asyncio.create_task(_until_left(request, work)) if request else None
+        self._working.add(work)
         try:
             yield
         finally:
-            # Not under the condition's lock: a task that is cancelled twice could fail to get it.
-            self._running -= 1
-            self._wake()
+            self._working.discard(work)
+            timer.cancel()
+            if leaving is not None:
+                leaving.cancel()
 
-    def _wake(self) -> None:
-        async def tell() -> None:
-            async with self._turn:
-                self._turn.notify_all()
+    @contextlib.contextmanager
+    def _one_more(self) -> Iterator[Generated]:
+        """Meanwhile one more answer is made; gives what its cost is to be told to."""
+        with self._together.one_more() as stretch:
 
-        self._telling = asyncio.ensure_future(tell())
+            def generated(stats: TurnStats) -> None:
+                self.metrics.generated(stats)
+                if self._carried is not None:
+                    self._carried.measured(stretch.average, stats)
+
+            yield generated
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[Answering]:
+        with self._one_more() as generated:
+            yield Answering(generated=generated)
+
+    def _line_full(self) -> ApiError:
+        soon = self._took_s * (self._places.waiting + 1) / self._room()
+        seconds = min(_LONGEST_RETRY_S, max(1, math.ceil(soon)))
+        return ApiError(
+            429,
+            f"{self._places.waiting} requests are waiting already; try again in about {seconds} s.",
+            code="queue_full",
+            headers={"Retry-After": str(seconds)},
+        )
 
 
 async def _until_left(request: Request, work: Work) -> None:
-    """Cancel the work when the caller closes the connection."""
+    """End the work when the caller closes the connection."""
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            work.cancel.set()
+            # Nobody gets this answer; nginx's word for it is in logs and metrics.
+            work.end(ApiError(499, "the caller left.", code="left"), "left")
             return

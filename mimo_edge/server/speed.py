@@ -1,0 +1,154 @@
+"""How many voices this machine can carry: measured, not assumed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..bundle.manifest import Manifest
+from ..generation.events import TurnEnd, TurnStats
+from ..model import MimoAudio
+from ..tasks import Overrides, Speak
+
+__all__ = ["Carried", "Together", "measure_one"]
+
+_MARGIN = 1.15
+"""By how much speech has to be faster than it is heard: prompts come in between."""
+_OLD_S = 10 * 60.0
+"""After which a measurement of several voices says nothing any more: other programs were busy."""
+_LEAST_PATCHES = 8
+"""Patches of an answer from which its speed is taken."""
+_NEW_SHARE = 0.4
+"""What a new measurement counts, against all before."""
+_MOST = 64
+_MEASURED_S = 2.0
+"""Seconds at the start of the server, prompt included."""
+_COUNTING = "One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve."
+
+
+@dataclass(frozen=True)
+class _Rate:
+    each: float
+    """Patches a second that one of the voices gets."""
+    at: float
+    """When it was measured, in seconds of the monotonic clock."""
+
+
+class Carried:
+    """How fast answers are made, by how many are made together."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        audio = manifest.audio
+        self.needed = audio.sample_rate / (audio.samples_per_step * manifest.patch.group_size)
+        """Patches a second of one voice: as many as are heard."""
+        self._rates: dict[int, _Rate] = {}
+
+    def measured(self, together: float, stats: TurnStats, *, least: int = _LEAST_PATCHES) -> None:
+        """An answer was made beside others, `together` answers on an average with itself.
+
+        One of fewer than `least` patches says too little.
+        """
+        if stats.patches < least or stats.generation_seconds <= 0:
+            return
+        count = min(_MOST, max(1, round(together)))
+        each = stats.patches / stats.generation_seconds
+        before = self._rate(count)
+        if before is not None:
+            each = _NEW_SHARE * each + (1 - _NEW_SHARE) * before.each
+        self._rates[count] = _Rate(each, time.monotonic())
+
+    def each(self, count: int) -> float | None:
+        """Patches a second that each of `count` voices gets; None before any is measured.
+
+        Where so many were not measured, those that were make together as much as fewer do; it is
+        more in truth, as the weights are read once for all.
+        """
+        known = {n: rate.each for n in [*self._rates] if (rate := self._rate(n)) is not None}
+        if count in known:
+            return known[count]
+        fewer = [n for n in known if n < count]
+        if fewer:
+            return known[max(fewer)] * max(fewer) / count
+        return known[min(known)] if known else None
+
+    def carry(self, count: int) -> bool:
+        """Whether so many voices can speak at once without a gap."""
+        each = self.each(count)
+        return each is None or each >= self.needed * _MARGIN
+
+    @property
+    def most(self) -> int:
+        """How many voices can speak at once, one at least."""
+        return next((n - 1 for n in range(2, _MOST + 1) if not self.carry(n)), _MOST)
+
+    def _rate(self, count: int) -> _Rate | None:
+        rate = self._rates.get(count)
+        # A single voice's is renewed by every answer; another one's may never be if it is low.
+        if rate is None or (count > 1 and time.monotonic() - rate.at > _OLD_S):
+            return None
+        return rate
+
+
+class Together:
+    """How many answers are being made, on an average over a stretch of time."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._sum, self._at = 0.0, time.monotonic()
+
+    @contextlib.contextmanager
+    def one_more(self) -> Iterator[Stretch]:
+        """Meanwhile there is one more."""
+        self._change(+1)
+        try:
+            yield Stretch(self)
+        finally:
+            self._change(-1)
+
+    def integral(self) -> float:
+        """The sum of all their times so far, in seconds."""
+        return self._sum + self.now * (time.monotonic() - self._at)
+
+    def _change(self, by: int) -> None:
+        self._sum, self._at = self.integral(), time.monotonic()
+        self.now += by
+
+
+class Stretch:
+    """A stretch of time that began when it was made."""
+
+    def __init__(self, together: Together) -> None:
+        self._together = together
+        self._sum, self._began = together.integral(), time.monotonic()
+
+    @property
+    def average(self) -> float:
+        """Of how many answers were made at once since then."""
+        seconds = time.monotonic() - self._began
+        if seconds <= 0:
+            return float(self._together.now)
+        return (self._together.integral() - self._sum) / seconds
+
+
+def measure_one(model: MimoAudio) -> TurnStats | None:
+    """What one answer that is spoken for a second or two says of its speed; None if it says none.
+
+    It blocks. Sound is made as well, since that takes the processor, too.
+    """
+    if not model.manifest.speaks:
+        return None
+    over = threading.Event()
+    timer = threading.Timer(_MEASURED_S, over.set)
+    timer.start()
+    try:
+        task = Speak(text=_COUNTING, overrides=Overrides(seed=0))
+        with contextlib.closing(model.stream(task, cancel=over, sound=True)) as events:
+            for event in events:
+                if isinstance(event, TurnEnd):
+                    return event.stats
+    finally:
+        timer.cancel()
+    return None
