@@ -25,7 +25,9 @@ from .generation.asynchronous import in_thread
 from .generation.events import Event, TextDelta, TurnEnd
 from .generation.sound import SoundOptions
 from .listener import Listener
+from .prompt.positions import Positions
 from .prompt.prompts import Reply
+from .prompt_cache import PromptCache
 from .session import Session
 from .stages.runtime_options import RuntimeOptions
 from .tasks import Ask, Continue, FewShot, Overrides, PreparedTask, Speak, Task, Transcribe
@@ -183,6 +185,18 @@ class MimoAudio:
         """A conversation with memory; `voice` is a recording, or what `listen` made of one."""
         patches = self._engine.hearing.request(voice) if voice is not None else None
         return Session(self._engine, reply=reply, system=system, voice=patches, overrides=overrides)
+
+    def prompt_cache(self) -> PromptCache:
+        """For conversations whose turns come with every request; see `PromptCache`.
+
+        Raises:
+            MimoEdgeError: there is not enough memory for it, or the model is closed.
+        """
+        return PromptCache(self._engine)
+
+    def positions(self, task: PreparedTask) -> Positions:
+        """The prompt of a task, position by position."""
+        return self._engine.layout.positions(task.pieces)
 
     def load_session(
         self, path: str | Path, *, reply: Reply | None = None, overrides: Overrides | None = None

@@ -29,6 +29,8 @@ _LONGEST_TEXT = 1 << 22
 """Bytes of UTF-8."""
 _MOST_BYTES = 1 << 28
 """All but the cache: more than a day of speech."""
+_AROUND = ("instructions", "question")
+"""Texts of a turn besides its request and its answer, where it has them."""
 _NAMED = 100
 """Characters of a name that a message repeats."""
 
@@ -73,6 +75,9 @@ class SavedSession:
             arrays["voice"] = self.voice
         for index, turn in enumerate(self.turns):
             _store(arrays, f"turn{index}.request", turn.request)
+            for name in _AROUND:
+                if getattr(turn, name) is not None:
+                    _store(arrays, f"turn{index}.{name}", getattr(turn, name))
             _store(arrays, f"turn{index}.answer", turn.answer)
         _store(arrays, "cache", self.cached)
         if self.state is not None:
@@ -134,6 +139,11 @@ class _Parts:
         request, answer = f"{name}.request", f"{name}.answer"
         return Exchange(
             request=self._text(request) if self._is_text(request) else self._speech(request),
+            **{
+                part: self._text(f"{name}.{part}")
+                for part in _AROUND
+                if self._is_text(f"{name}.{part}")
+            },
             answer=self._answer(answer),
         )
 

@@ -144,9 +144,10 @@ def converse(
     """The next answer of a conversation; its options follow the last request and the reply."""
     if reply == "speech":
         name = "spoken dialogue"
+    elif isinstance(turns[-1].request, str):
+        name = "text dialogue"
     else:
-        text = isinstance(turns[-1].request, str)
-        name = "text dialogue" if text else "speech-to-text dialogue"
+        name = "speech-to-text dialogue" if turns[-1].question is None else "understand"
     pieces = prompts.conversation(turns, reply, system=system, voice=voice)
     return task(name, pieces, overrides)
 

@@ -114,6 +114,10 @@ class Exchange:
 
     request: Patches | str
     """Speech, or text."""
+    instructions: str | None = None
+    """Text in front of the request, as the system prompt stands in front of the first one."""
+    question: str | None = None
+    """Text behind speech, as in `understand`."""
     answer: str | Positions | InterleavedPiece | None = None
     """Text; the positions of a spoken answer as generated, from behind `<|sostm|>`; or speech
     with its text, from a recording."""
@@ -150,11 +154,14 @@ def _voice(voice: Patches | None) -> list[Piece]:
 
 
 def _turn(turn: Exchange, system: str | None) -> list[Piece]:
-    pieces = _request_opening(system)
+    before = [text for text in (system, turn.instructions) if text]
+    pieces = _request_opening("\n\n".join(before) or None)
     if isinstance(turn.request, str):
         pieces.append(TextPiece((turn.request,)))
     else:
         pieces.append(AudioPiece(turn.request))
+    if turn.question is not None:
+        pieces.append(TextPiece((turn.question,)))
     pieces.append(TextPiece((_END,)))
     if turn.answer is not None:
         pieces += [*_answer(turn.answer), TextPiece((_END,))]
