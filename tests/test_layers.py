@@ -52,6 +52,7 @@ OWNERS = {
     "starlette": ("server/",),
     "uvicorn": ("server/",),
     "wyoming": ("server/wyoming/",),
+    "zeroconf": ("server/wyoming/",),
     "onnxruntime": ("stages/graphs.py",),
     "llama_cpp": ("stages/backbone", "stages/native_probe.py"),
 }

@@ -61,7 +61,10 @@ async def _lifespan(service: Service) -> AsyncIterator[None]:
     # The server answers /health while the model is loaded.
     loading = asyncio.create_task(service.start())
     try:
-        yield
+        async with contextlib.AsyncExitStack() as beside:
+            for other in service.beside:
+                await beside.enter_async_context(other)
+            yield
     finally:
         await asyncio.wait([loading])
         service.close()

@@ -51,6 +51,8 @@ class Service:
         """`load` is called once, in a thread, by `start`."""
         self.options = options
         self.metrics = Metrics()
+        self.beside: list[contextlib.AbstractAsyncContextManager[object]] = []
+        """Other servers for the same model, which run while this one does, in its event loop."""
         self.voices = VoiceLibrary(options.voices, most=options.limits.voices)
         self._load = load
         self._model: MimoAudio | None = None

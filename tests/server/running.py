@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -26,9 +26,15 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(options: ServerOptions | None = None) -> Iterator[Running]:
-    """The demo model, served at a free port of this machine until the block ends."""
+def running(
+    options: ServerOptions | None = None, prepare: Callable[[Service], None] = lambda _: None
+) -> Iterator[Running]:
+    """The demo model, served at a free port of this machine until the block ends.
+
+    `prepare` gets the service before it starts.
+    """
     service = Service(MimoAudio.load, options or ServerOptions(port=0))
+    prepare(service)
     listening = listen(service.options)
     server = server_of(service)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -1,0 +1,110 @@
+"""What was said before: one session for each conversation, for as long as it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import OrderedDict
+from collections.abc import Generator
+
+from ...generation.events import TextDelta, TurnEnd
+from ...model import MimoAudio
+from ...session import Session
+from ..service import Service
+from .options import WyomingLimits
+
+__all__ = ["Conversation", "Conversations"]
+
+
+class Conversation:
+    """One conversation in writing. Only one turn at a time is answered; others wait."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+        self._closed = False
+
+    def answer(self, text: str, cancel: threading.Event) -> Generator[str, None, None]:
+        """The answer's text, piece by piece; blocks.
+
+        A turn that was cancelled, as its answer reached nobody, is forgotten.
+
+        Raises:
+            MimoEdgeError: the text does not fit, or the conversation was closed.
+        """
+        while not self._lock.acquire(timeout=0.1):
+            if cancel.is_set():
+                return
+        try:
+            if self._session is None:
+                self._session = _session(self._service.model, self._service)
+            session, before = self._session, list(self._session.turns)
+            with contextlib.closing(session.stream(text=text, cancel=cancel)) as events:
+                for event in events:
+                    if isinstance(event, TextDelta):
+                        yield event.text
+                    elif isinstance(event, TurnEnd) and event.reason == "cancelled":
+                        session.turns = before
+        finally:
+            self._lock.release()
+            self._free_if_closed()
+
+    def close(self) -> None:
+        """Free its memory: now, or when the answer that is under way has ended."""
+        self._closed = True
+        self._free_if_closed()
+
+    def _free_if_closed(self) -> None:
+        # Whoever holds the lock now looks again after he has released it.
+        if self._closed and self._lock.acquire(blocking=False):
+            session, self._session = self._session, None
+            self._lock.release()
+            if session is not None:
+                session.close()
+
+
+def _session(model: MimoAudio, service: Service) -> Session:
+    return model.session(reply="text", overrides=service.options.overrides)
+
+
+class Conversations:
+    """Those that are remembered, by the names that clients give them. For the event loop only."""
+
+    def __init__(self, service: Service, limits: WyomingLimits) -> None:
+        self._service = service
+        self._limits = limits
+        self._known: OrderedDict[str, Conversation] = OrderedDict()
+        self._ends: dict[str, asyncio.TimerHandle] = {}
+
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._known)
+
+    def take(self, name: str) -> Conversation:
+        """The conversation of this name, a new one if there is none; it counts as used now."""
+        if name in self._ends:
+            self._ends.pop(name).cancel()
+        conversation = self._known.pop(name, None) or Conversation(self._service)
+        self._known[name] = conversation
+        loop = asyncio.get_running_loop()
+        self._ends[name] = loop.call_later(self._limits.forget_s, self._forget, name)
+        while len(self._known) > self._limits.conversations:
+            self._forget(next(iter(self._known)))
+        return conversation
+
+    def alone(self) -> Conversation:
+        """A conversation that nobody will come back to; whoever asks for it closes it."""
+        return Conversation(self._service)
+
+    def close(self) -> None:
+        """Forget all."""
+        for name in list(self._known):
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._ends.pop(name).cancel()
+        conversation = self._known.pop(name)
+        # A session is closed between two steps of whatever runs: not in the event loop.
+        asyncio.get_running_loop().run_in_executor(None, conversation.close)

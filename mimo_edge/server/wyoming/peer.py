@@ -1,0 +1,75 @@
+"""A client at the other end of a connection, as long as it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from wyoming.event import Eventable, async_write_event
+
+from ..service import Service, Work
+from .options import WyomingLimits
+
+__all__ = ["Peer"]
+
+
+class Peer:
+    """What is sent to a client, and the work that is done for it."""
+
+    def __init__(
+        self, service: Service, limits: WyomingLimits, writer: asyncio.StreamWriter
+    ) -> None:
+        self.left = False
+        """Whether it sends nothing more, so that nobody would hear an answer."""
+        self.working_for = 0
+        """Answers that are being made, or wait for their turn."""
+        self.last_heard = asyncio.get_running_loop().time()
+        """When it sent something, or was given the end of an answer."""
+        self._service = service
+        self._limits = limits
+        self._writer = writer
+
+    @property
+    def name(self) -> str:
+        """Its address, for the log."""
+        address = self._writer.get_extra_info("peername")
+        return str(address[0]) if address else "unknown"
+
+    async def send(self, message: Eventable) -> None:
+        """Send an event, as soon as the client has taken what came before.
+
+        Raises:
+            OSError: it left, or takes nothing.
+        """
+        writing = async_write_event(message.event(), self._writer)
+        try:
+            await asyncio.wait_for(writing, self._limits.stalled_s)
+        except asyncio.TimeoutError as error:
+            self._writer.transport.abort()
+            raise ConnectionAbortedError("the client takes nothing of what it is sent") from error
+
+    @contextlib.asynccontextmanager
+    async def working(self, kind: str) -> AsyncIterator[Work]:
+        """A turn with the model; see `Service.work`.
+
+        Raises:
+            ApiError: the model is not ready, or too many wait.
+            OSError: the client left before.
+        """
+        if self.left:
+            raise ConnectionAbortedError("the client left")
+        self.working_for += 1
+        try:
+            async with self._service.work(f"wyoming.{kind}") as work:
+                yield work
+        finally:
+            self.working_for -= 1
+            self.last_heard = asyncio.get_running_loop().time()
+
+    async def close(self) -> None:
+        """End the connection; what was sent before still arrives if the client takes it soon."""
+        self._writer.close()
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._writer.wait_closed(), 5)
+        self._writer.transport.abort()
