@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from ..errors import MimoEdgeError
-from . import about, speech, voices
+from . import about, page, speech, voices
 from .api_errors import ApiError, api_error
 from .endpoint import Endpoint, route
 from .service import Service
@@ -53,7 +53,9 @@ def _endpoints(service: Service) -> list[Endpoint]:
 
 def _others(service: Service) -> list[BaseRoute]:
     """Websockets and the page: the `routes(service)` of each module, one line each."""
-    return []
+    return [
+        *page.routes(service),
+    ]
 
 
 @contextlib.asynccontextmanager

@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-__all__ = ["page_routes"]
+from ..service import Service
+
+__all__ = ["routes"]
 
 _FOLDER = Path(__file__).parent / "static"
 
@@ -36,8 +38,10 @@ class _File:
     etag: str
 
 
-def page_routes() -> list[BaseRoute]:
-    """`/` and every file of the page under `/page/`; all of them are public."""
+def routes(service: Service) -> list[BaseRoute]:
+    """`/` and every file of the page under `/page/`, all of them public; nothing without a page."""
+    if not service.options.page:
+        return []
     files = _files()
 
     def route(path: str, name: str) -> Route:
