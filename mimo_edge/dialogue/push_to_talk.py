@@ -58,7 +58,7 @@ class PushToTalk:
             self._floor = now
         self._start = max(self._floor, now - self._samples(self.settings.pre_roll_s))
         self._pressed = now
-        return [*events, TurnStarted()]
+        return [*events, TurnStarted(start=self._start)]
 
     def feed(self, block: NDArray[np.float32]) -> list[TurnEvent]:
         """Record the next samples, float32 [n], mono; any n. Only a full turn is an event."""

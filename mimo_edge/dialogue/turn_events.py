@@ -120,6 +120,9 @@ class BargeIn:
 class TurnStarted:
     """The user speaks."""
 
+    start: int
+    """Position of the turn's first sample, pre-roll included."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PauseStarted:

@@ -184,7 +184,8 @@ class TurnTaker:
         if self._voiced < self._samples(self._needed_s(interrupting)):
             return self._perhaps_hold() if interrupting else []
         self._state, self._suspected_at = "speech", None
-        return [BargeIn(), TurnStarted()] if interrupting else [TurnStarted()]
+        started = TurnStarted(start=self._start)
+        return [BargeIn(), started] if interrupting else [started]
 
     def _needed_s(self, interrupting: bool) -> float:
         """Seconds of voice from which on it is a turn."""

@@ -19,7 +19,7 @@ RATE = 1000
 def test_a_key_makes_a_turn() -> None:
     talk, sound = PushToTalk(RATE), np.arange(3000, dtype=np.float32)
     assert talk.feed(sound[:1000]) == []
-    assert talk.press() == [TurnStarted()]
+    assert talk.press() == [TurnStarted(start=700)]
     assert talk.press() == []
     assert talk.feed(sound[1000:2500]) == []
     (turn,) = talk.release()
@@ -40,7 +40,7 @@ def test_a_key_interrupts_the_model_and_keeps_nothing_of_its_voice() -> None:
     talk = PushToTalk(RATE)
     talk.answer_started()
     talk.feed(np.ones(1000, dtype=np.float32))
-    assert talk.press() == [BargeIn(), TurnStarted()]
+    assert talk.press() == [BargeIn(), TurnStarted(start=1000)]
     talk.answer_ended()
     talk.feed(np.zeros(500, dtype=np.float32))
     (turn,) = talk.release()

@@ -1,0 +1,149 @@
+"""The items of a conversation, in their order. They are what the model remembers."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..api_errors import ApiError
+from .contents import Content, InputAudio, OutputAudio
+
+__all__ = ["Item", "Items", "Role"]
+
+Role = Literal["user", "assistant", "system"]
+
+_MOST_ITEMS = 2000
+_SOUND_S = 300.0
+"""Seconds of sound that are kept of each side, so that items can be sent back with it."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Item:
+    """A message of one side, or a call of a function, which this model never makes."""
+
+    id: str
+    role: Role | None = None
+    """None: no message."""
+    contents: list[Content] = field(default_factory=list)
+    status: Literal["in_progress", "completed", "incomplete"] = "completed"
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """What there is besides of an item that is no message."""
+
+    def shown(self) -> dict[str, Any]:
+        """As a client sees it, without sound."""
+        return self._shown([content.shown() for content in self.contents])
+
+    def shown_whole(self, rate: int, client_rate: int) -> dict[str, Any]:
+        """As a client sees it, with its sound; `rate` is the model's."""
+        parts = []
+        for content in self.contents:
+            part = content.shown()
+            if isinstance(content, InputAudio | OutputAudio):
+                pcm = content.pcm(rate, client_rate)
+                part["audio"] = base64.b64encode(pcm.tobytes()).decode() if pcm is not None else ""
+            parts.append(part)
+        return self._shown(parts)
+
+    def _shown(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        known = {"id": self.id, "object": "realtime.item", "status": self.status}
+        if self.role is None:
+            return {**self.other, **known}
+        return {**known, "type": "message", "role": self.role, "content": parts}
+
+
+class Items:
+    """The conversation of one session. For the event loop."""
+
+    def __init__(self, rate: int) -> None:
+        """Sound of the user has `rate` Hz, the model's."""
+        self._rate = rate
+        self._items: list[Item] = []
+
+    def __iter__(self) -> Iterator[Item]:
+        """From the first to the last."""
+        return iter(self._items)
+
+    @property
+    def last_id(self) -> str | None:
+        """Of the last item."""
+        return self._items[-1].id if self._items else None
+
+    def before(self, item: Item) -> str | None:
+        """The id of the item before."""
+        index = self._items.index(item)
+        return self._items[index - 1].id if index else None
+
+    def add(self, item: Item, after: str | None = None) -> None:
+        """Put an item behind another one, at the beginning (`root`), or at the end (None).
+
+        Raises:
+            ApiError: there is no such item, one of the same id, or too many.
+        """
+        if len(self._items) >= _MOST_ITEMS:
+            raise ApiError(
+                400,
+                f"the conversation has {_MOST_ITEMS} items; delete some.",
+                code="too_many_items",
+            )
+        if any(other.id == item.id for other in self._items):
+            raise ApiError(
+                400,
+                f"item.id: {item.id!r} is in the conversation already.",
+                code="item_already_exists",
+                param="item.id",
+            )
+        self._items.insert(self._place(after), item)
+        self._forget_old_sound()
+
+    def get(self, item_id: str) -> Item:
+        """The item of an id.
+
+        Raises:
+            ApiError: there is none.
+        """
+        return self._items[self._index(item_id, "item_id")]
+
+    def delete(self, item_id: str) -> None:
+        """Take an item out.
+
+        Raises:
+            ApiError: there is none.
+        """
+        del self._items[self._index(item_id, "item_id")]
+
+    def _place(self, after: str | None) -> int:
+        if after is None:
+            return len(self._items)
+        return 0 if after == "root" else self._index(after, "previous_item_id") + 1
+
+    def _index(self, item_id: str, param: str) -> int:
+        for index, item in enumerate(self._items):
+            if item.id == item_id:
+                return index
+        raise ApiError(
+            400,
+            f"{param}: there is no item {item_id[:80]!r} in the conversation.",
+            code="item_not_found",
+            param=param,
+        )
+
+    def _forget_old_sound(self) -> None:
+        """The model remembers what was said by its patches; the samples are for sending back."""
+        _forget(self._items, InputAudio, lambda part: _length(part) / self._rate)
+        _forget(self._items, OutputAudio, lambda part: part.sent_samples / part.client_rate)
+
+
+def _length(part: InputAudio) -> int:
+    return part.utterance.length if part.utterance is not None else 0
+
+
+def _forget(items: list[Item], kind: type[Any], seconds: Callable[[Any], float]) -> None:
+    kept = 0.0
+    for item in reversed(items):
+        for part in item.contents:
+            if isinstance(part, kind):
+                kept += seconds(part)
+                if kept > _SOUND_S:
+                    part.forget_sound()

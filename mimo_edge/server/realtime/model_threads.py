@@ -1,0 +1,248 @@
+"""The model of one session, in threads: one for the conversation, one for what runs beside it.
+
+All sessions share the model; it steps their answers together. What is no longer wanted is
+cancelled by an event that is looked at between two positions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import MimoEdgeError
+from ...generation import events as generation
+from ...generation.sound import SoundOptions
+from ...listener import Listener
+from ...prompt_cache import PromptCache
+from ...model import MimoAudio
+from ...prompt import prompts
+from ...tasks import Overrides, PreparedTask, Transcribe, task
+from ..api_errors import ApiError, api_error
+from .contents import InputAudio, Spoken, Utterance
+from .model_port import (
+    Answered,
+    Failed,
+    ModelEvent,
+    SoundDelta,
+    TextDelta,
+    Transcribed,
+    TranscriptDelta,
+    TranscriptFailed,
+)
+from .plan import Plan, lay_out, opening
+
+__all__ = ["ModelThreads"]
+
+_log = logging.getLogger(__name__)
+_LONGEST_TRANSCRIPT_S = 30.0
+"""Longer sound is written down in parts, which are encoded anew."""
+
+Job = Callable[[], None]
+
+
+class ModelThreads:
+    """A `ModelPort` over a loaded model. All methods are for the event loop."""
+
+    def __init__(
+        self,
+        model: MimoAudio,
+        post: Callable[[ModelEvent], None],
+        *,
+        lookahead: int | None,
+        voice_of: Callable[[str | None], NDArray[np.int64] | None],
+    ) -> None:
+        """Call `post` with every event, from the threads. See `SoundOptions` for `lookahead`.
+
+        `voice_of` gives the patches of a voice by its identifier; it may read files.
+        """
+        self._model, self._post, self._lookahead = model, post, lookahead
+        self._voice_of = voice_of
+        self._cache = model.prompt_cache()
+        self._listener = model.listener()
+        self._running: dict[str, threading.Event] = {}
+        self._preparing = threading.Event()
+        self._closing = threading.Event()
+        self._main = _JobThread("mimo_edge realtime")
+        self._beside = _JobThread("mimo_edge realtime, beside")
+
+    def hear(self, samples: NDArray[np.float32]) -> None:
+        """Compute what can be computed of a turn that goes on."""
+        self._main.do(lambda: self._listener.hear(samples))
+
+    def prepare(self, plan: Plan) -> None:
+        """Evaluate the prompt of an answer that may be wanted soon."""
+        self.forget()
+        self._preparing = cancel = threading.Event()
+        self._main.do(lambda: self._prepare(plan, cancel))
+
+    def forget(self) -> None:
+        """Stop preparing."""
+        self._preparing.set()
+
+    def answer(self, response: str, plan: Plan, spoken: Spoken, *, aside: bool) -> None:
+        """Answer, in the conversation or beside it."""
+        self._running[response] = cancel = threading.Event()
+        # A preparation of this very plan goes on: the answer takes what it evaluated.
+        thread = self._beside if aside else self._main
+        answer = self._answer_aside if aside else self._answer_here
+        thread.do(
+            lambda: self._run_answer(response, lambda: answer(response, plan, spoken, cancel))
+        )
+
+    def stop(self, response: str) -> None:
+        """End an answer within one step."""
+        if (cancel := self._running.pop(response, None)) is not None:
+            cancel.set()
+
+    def transcribe(self, item: str, audio: InputAudio) -> None:
+        """Write down what the user said."""
+        utterance = audio.utterance
+        assert utterance is not None
+        self._beside.do(lambda: self._transcribe(item, utterance))
+
+    def close(self) -> None:
+        """End everything within one step; blocks until then."""
+        self._closing.set()
+        self.forget()
+        for cancel in [*self._running.values()]:
+            cancel.set()
+        self._main.close()
+        self._beside.close()
+        self._cache.close()
+
+    def _run_answer(self, response: str, answer: Job) -> None:
+        try:
+            answer()
+        finally:
+            self._running.pop(response, None)
+
+    def _prepare(self, plan: Plan, cancel: threading.Event) -> None:
+        if cancel.is_set():
+            return
+        # The answer fails in the same way, and a turn that goes on may not fail at all.
+        with contextlib.suppress(MimoEdgeError):
+            laid_out = lay_out(
+                plan, self._voice_of(plan.voice), self._cache, self._listener
+            )
+            self._cache.evaluate(laid_out.task.pieces, cancel=cancel)
+
+    def _answer_here(
+        self, response: str, plan: Plan, spoken: Spoken, cancel: threading.Event
+    ) -> None:
+        self._answer(response, plan, spoken, cancel, self._cache, self._listener)
+        if spoken.end is None or plan.reply != "speech" or cancel.is_set():
+            return
+        # The answer is still heard: time to make room, if the context needs it.
+        with contextlib.suppress(MimoEdgeError):
+            pieces = opening(
+                plan, self._voice_of(plan.voice), spoken, self._cache, self._listener
+            )
+            self._cache.evaluate(pieces, cancel=cancel)
+
+    def _answer_aside(
+        self, response: str, plan: Plan, spoken: Spoken, cancel: threading.Event
+    ) -> None:
+        with self._model.prompt_cache() as cache:
+            self._answer(response, plan, spoken, cancel, cache, self._model.listener())
+
+    def _answer(
+        self,
+        response: str,
+        plan: Plan,
+        spoken: Spoken,
+        cancel: threading.Event,
+        cache: PromptCache,
+        listener: Listener,
+    ) -> None:
+        def sound(samples: NDArray[np.float32]) -> None:
+            self._post(SoundDelta(response=response, samples=samples))
+
+        if cancel.is_set():
+            return
+        options = SoundOptions(lookahead=self._lookahead, on_samples=sound)
+        try:
+            laid_out = lay_out(plan, self._voice_of(plan.voice), cache, listener)
+            for event in cache.stream(
+                laid_out.task, cancel=cancel, sound=options if plan.reply == "speech" else False
+            ):
+                if isinstance(event, generation.TextDelta):
+                    self._post(TextDelta(response=response, text=event.text))
+                elif isinstance(event, generation.TurnEnd):
+                    spoken.end = event
+                    self._post(
+                        Answered(
+                            response=response,
+                            end=event,
+                            audio_positions=laid_out.audio_positions,
+                        )
+                    )
+        except Exception as error:
+            self._post(Failed(response=response, error=_told(error)))
+
+    def _transcribe(self, item: str, utterance: Utterance) -> None:
+        text = ""
+        seconds = utterance.length / self._model.sample_rate
+        try:
+            for event in self._model.stream(
+                self._transcription(utterance, seconds), cancel=self._closing
+            ):
+                if isinstance(event, generation.TextDelta):
+                    text += event.text
+                    self._post(TranscriptDelta(item=item, text=event.text))
+            self._post(Transcribed(item=item, text=text.strip(), seconds=seconds))
+        except Exception as error:
+            self._post(TranscriptFailed(item=item, error=_told(error)))
+
+    def _transcription(self, utterance: Utterance, seconds: float) -> PreparedTask | Transcribe:
+        if seconds > _LONGEST_TRANSCRIPT_S and utterance.samples is not None:
+            return Transcribe(audio=utterance.samples)
+        # What the answer encoded is not encoded again.
+        patches = utterance.patches(self._model.listener())
+        return task("transcribe", prompts.transcribe(patches), Overrides())
+
+
+class _JobThread:
+    """Does one job after the other. It starts with its first."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._started = self._closed = False
+
+    def do(self, job: Job) -> None:
+        if not self._started:
+            self._started = True
+            self._thread.start()
+        self._jobs.put(job)
+
+    def close(self) -> None:
+        """Leave out what was not begun, and wait for what was."""
+        self._closed = True
+        self._jobs.put(None)
+        if self._started:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if self._closed:
+                continue
+            try:
+                job()
+            except Exception:  # one job's mistake must not leave the next ones unanswered
+                _log.exception("a mistake in a realtime session")
+
+
+def _told(error: Exception) -> ApiError:
+    """An error as the client sees it; a mistake of ours also goes into the log."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, MimoEdgeError):
+        return api_error(error)
+    _log.error("a mistake in a realtime session", exc_info=error)
+    return ApiError(500, "the server made a mistake; its log says which.")
