@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from ..errors import MimoEdgeError
-from . import about, page, speech, voices
+from . import about, page, realtime, speech, voices
 from .api_errors import ApiError, api_error
 from .endpoint import Endpoint, route
 from .service import Service
@@ -55,6 +55,7 @@ def _others(service: Service) -> list[BaseRoute]:
     """Websockets and the page: the `routes(service)` of each module, one line each."""
     return [
         *page.routes(service),
+        *realtime.routes(service),
     ]
 
 

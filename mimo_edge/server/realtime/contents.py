@@ -51,6 +51,10 @@ class Utterance:
                 raise self._patches
             return self._patches
 
+    def holds(self, samples: Samples) -> bool:
+        """Whether it is exactly this sound."""
+        return self._samples is not None and np.array_equal(self._samples, samples)
+
     def forget_sound(self) -> None:
         """Free the samples; what the model heard of them stays."""
         self._samples = None

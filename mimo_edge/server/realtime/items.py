@@ -71,22 +71,16 @@ class Items:
         return self._items[-1].id if self._items else None
 
     def before(self, item: Item) -> str | None:
-        """The id of the item before."""
-        index = self._items.index(item)
+        """The id of the item before; None: there is none, or the client deleted this one."""
+        index = self._items.index(item) if item in self._items else 0
         return self._items[index - 1].id if index else None
 
     def add(self, item: Item, after: str | None = None) -> None:
         """Put an item behind another one, at the beginning (`root`), or at the end (None).
 
         Raises:
-            ApiError: there is no such item, one of the same id, or too many.
+            ApiError: there is no such item, or one of the same id.
         """
-        if len(self._items) >= _MOST_ITEMS:
-            raise ApiError(
-                400,
-                f"the conversation has {_MOST_ITEMS} items; delete some.",
-                code="too_many_items",
-            )
         if any(other.id == item.id for other in self._items):
             raise ApiError(
                 400,
@@ -95,6 +89,8 @@ class Items:
                 param="item.id",
             )
         self._items.insert(self._place(after), item)
+        # No context holds so many turns: the model forgot the oldest long ago.
+        del self._items[: max(0, len(self._items) - _MOST_ITEMS)]
         self._forget_old_sound()
 
     def get(self, item_id: str) -> Item:

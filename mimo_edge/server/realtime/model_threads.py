@@ -19,11 +19,12 @@ from ...errors import MimoEdgeError
 from ...generation import events as generation
 from ...generation.sound import SoundOptions
 from ...listener import Listener
-from ...prompt_cache import PromptCache
 from ...model import MimoAudio
 from ...prompt import prompts
+from ...prompt_cache import PromptCache
 from ...tasks import Overrides, PreparedTask, Transcribe, task
 from ..api_errors import ApiError, api_error
+from ..work import Answering
 from .contents import InputAudio, Spoken, Utterance
 from .model_port import (
     Answered,
@@ -56,13 +57,15 @@ class ModelThreads:
         *,
         lookahead: int | None,
         voice_of: Callable[[str | None], NDArray[np.int64] | None],
+        answering: Callable[[], contextlib.AbstractContextManager[Answering]],
     ) -> None:
         """Call `post` with every event, from the threads. See `SoundOptions` for `lookahead`.
 
         `voice_of` gives the patches of a voice by its identifier; it may read files.
+        `answering` is entered while an answer is made, and told what it cost.
         """
         self._model, self._post, self._lookahead = model, post, lookahead
-        self._voice_of = voice_of
+        self._voice_of, self._answering = voice_of, answering
         self._cache = model.prompt_cache()
         self._listener = model.listener()
         self._running: dict[str, threading.Event] = {}
@@ -127,9 +130,7 @@ class ModelThreads:
             return
         # The answer fails in the same way, and a turn that goes on may not fail at all.
         with contextlib.suppress(MimoEdgeError):
-            laid_out = lay_out(
-                plan, self._voice_of(plan.voice), self._cache, self._listener
-            )
+            laid_out = lay_out(plan, self._voice_of(plan.voice), self._cache, self._listener)
             self._cache.evaluate(laid_out.task.pieces, cancel=cancel)
 
     def _answer_here(
@@ -140,15 +141,13 @@ class ModelThreads:
             return
         # The answer is still heard: time to make room, if the context needs it.
         with contextlib.suppress(MimoEdgeError):
-            pieces = opening(
-                plan, self._voice_of(plan.voice), spoken, self._cache, self._listener
-            )
+            pieces = opening(plan, self._voice_of(plan.voice), spoken, self._cache, self._listener)
             self._cache.evaluate(pieces, cancel=cancel)
 
     def _answer_aside(
         self, response: str, plan: Plan, spoken: Spoken, cancel: threading.Event
     ) -> None:
-        with self._model.prompt_cache() as cache:
+        with contextlib.closing(self._model.prompt_cache()) as cache:
             self._answer(response, plan, spoken, cancel, cache, self._model.listener())
 
     def _answer(
@@ -168,22 +167,30 @@ class ModelThreads:
         options = SoundOptions(lookahead=self._lookahead, on_samples=sound)
         try:
             laid_out = lay_out(plan, self._voice_of(plan.voice), cache, listener)
-            for event in cache.stream(
-                laid_out.task, cancel=cancel, sound=options if plan.reply == "speech" else False
-            ):
+            spoken.end = end = self._make(response, laid_out.task, options, cancel, cache)
+            self._post(
+                Answered(response=response, end=end, audio_positions=laid_out.audio_positions)
+            )
+        except Exception as error:
+            self._post(Failed(response=response, error=_told(error)))
+
+    def _make(
+        self,
+        response: str,
+        task: PreparedTask,
+        options: SoundOptions,
+        cancel: threading.Event,
+        cache: PromptCache,
+    ) -> generation.TurnEnd:
+        sound = options if task.speaks else False
+        with self._answering() as answering:
+            for event in cache.stream(task, cancel=cancel, sound=sound):
                 if isinstance(event, generation.TextDelta):
                     self._post(TextDelta(response=response, text=event.text))
                 elif isinstance(event, generation.TurnEnd):
-                    spoken.end = event
-                    self._post(
-                        Answered(
-                            response=response,
-                            end=event,
-                            audio_positions=laid_out.audio_positions,
-                        )
-                    )
-        except Exception as error:
-            self._post(Failed(response=response, error=_told(error)))
+                    answering.generated(event.stats)
+                    return event
+        raise RuntimeError("the generation ended without its last event")
 
     def _transcribe(self, item: str, utterance: Utterance) -> None:
         text = ""

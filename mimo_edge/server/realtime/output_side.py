@@ -138,7 +138,7 @@ class OutputSide:
         if not self._last.done:
             self._stop(self._last, "turn_detected", now)
         elif self._last.clock.ahead(now):  # all of it was sent, but not played
-            self._last.cut(self._last.clock.played(now))
+            self._last.stop_playing(now)
 
     def truncate(self, item_id: str, audio_end_ms: float) -> int:
         """The client says what was heard of an item; how many milliseconds that is, at most all.

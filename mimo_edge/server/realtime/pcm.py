@@ -66,7 +66,7 @@ class PcmReader:
         data = self._odd + decode(text, param)
         whole = len(data) // 2 * 2
         self._odd = data[whole:]
-        samples = np.frombuffer(data[:whole], dtype="<i2").astype(np.float32) / 32768
+        samples = np.frombuffer(data[:whole], dtype="<i2").astype(np.float32) / np.float32(32768)
         return _resample(self._resampler, samples, last=False)
 
     def finish(self) -> Samples:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ...errors import MimoEdgeError
 from ...listener import Listener
-from ...prompt_cache import PromptCache
 from ...prompt import prompts
 from ...prompt.positions import InterleavedPiece, Piece, Positions
 from ...prompt.prompts import Exchange, Reply
+from ...prompt_cache import PromptCache
 from ...tasks import Overrides, PreparedTask, converse
 from .contents import Content, InputAudio, InputText, OutputAudio, OutputText, Spoken
 
@@ -49,7 +49,7 @@ class LaidOut:
 
 
 def lay_out(plan: Plan, voice: Patches | None, cache: PromptCache, listener: Listener) -> LaidOut:
-    """The prompt, with the patches of its voice; leaves the oldest turns out while the context has no room for an answer.
+    """The prompt, with the patches of its voice; the oldest turns go while there is no room.
 
     Raises:
         MimoEdgeError: what was said last cannot be heard, or does not fit.
@@ -150,4 +150,3 @@ def _said_elsewhere(content: OutputAudio, listener: Listener) -> str | Interleav
         except MimoEdgeError:
             pass
     return content.transcript or None
-

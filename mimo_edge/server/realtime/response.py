@@ -125,10 +125,9 @@ class Response:
 
     def cancel(self, reason: Reason, now: float) -> None:
         """End it here; the model remembers of it what was heard until now."""
-        played = self.clock.played(now)
         self._waiting.clear()
         self._finish("cancelled", reason=reason)
-        self.cut(played)
+        self.stop_playing(now)
 
     def fail(self, error: ApiError) -> None:
         """It cannot be made."""
@@ -136,10 +135,14 @@ class Response:
         details = {"type": error.type, "code": error.code, "message": error.message}
         self._finish("failed", error=details)
 
-    def cut(self, samples: int) -> None:
-        """Only so many samples of what was sent were heard, at the client's rate."""
-        if isinstance(self._content, OutputAudio):
-            self._content.cut(samples, self._rate)
+    def stop_playing(self, now: float) -> None:
+        """The user spoke, or the client gave up: what was not played until now was not heard.
+
+        Unless the client has told what it played, which is more certain.
+        """
+        content = self._content
+        if isinstance(content, OutputAudio) and content.heard_samples is None:
+            content.cut(self.clock.played(now), self._rate)
 
     def shown(self) -> Event:
         """The answer as a client sees it."""

@@ -24,8 +24,7 @@ from ...dialogue.turn_events import (
 )
 from ...dialogue.turns import VoiceDetector
 from ...tasks import Overrides
-from ..api_errors import ApiError
-from . import client_events as client
+from . import client_events as asked_for
 from .contents import Content, InputAudio, InputText, Utterance
 from .input_side import InputSide
 from .item_reading import ItemReader
@@ -112,35 +111,35 @@ class Session:
         """Greet the client."""
         self._emit(event("session.created", {"session": self._shown()}))
 
-    def client(self, given: client.ClientEvent, now: float) -> None:
+    def client_event(self, given: asked_for.ClientEvent, now: float) -> None:
         """Take an event of the client; sound is taken by `hear`.
 
         Raises:
             ApiError: it cannot be done, and nothing has changed.
         """
-        if isinstance(given, client.UpdateSession):
+        if isinstance(given, asked_for.UpdateSession):
             self._update(given.session)
-        elif isinstance(given, client.Commit):
+        elif isinstance(given, asked_for.Commit):
             self._commit(now)
-        elif isinstance(given, client.Clear):
+        elif isinstance(given, asked_for.Clear):
             self._clear()
-        elif isinstance(given, client.CreateItem):
+        elif isinstance(given, asked_for.CreateItem):
             self._create(given)
-        elif isinstance(given, client.DeleteItem):
+        elif isinstance(given, asked_for.DeleteItem):
             self._items.delete(given.item_id)
             self._emit(event("conversation.item.deleted", {"item_id": given.item_id}))
-        elif isinstance(given, client.RetrieveItem):
+        elif isinstance(given, asked_for.RetrieveItem):
             item = self._items.get(given.item_id)
             whole = item.shown_whole(self._options.rate, self._settings.input_rate)
             self._emit(event("conversation.item.retrieved", {"item": whole}))
-        elif isinstance(given, client.TruncateItem):
+        elif isinstance(given, asked_for.TruncateItem):
             self._truncate(given)
-        elif isinstance(given, client.CreateResponse):
+        elif isinstance(given, asked_for.CreateResponse):
             self._respond(given.response, now)
-        elif isinstance(given, client.Cancel):
+        elif isinstance(given, asked_for.Cancel):
             self._output.cancel(given.response_id, now)
 
-    def pieces(self, given: client.Append) -> Iterator[NDArray[np.float32]]:
+    def pieces(self, given: asked_for.Append) -> Iterator[NDArray[np.float32]]:
         """The sound of an event, in pieces for `hear`.
 
         Raises:
@@ -216,7 +215,7 @@ class Session:
         place = {"audio_end_ms": self._input.ended_ms(turn), "item_id": self._turn_id}
         self._emit(event("input_audio_buffer.speech_stopped", place))
         utterance, self._candidate = self._candidate, None
-        if utterance is None or not np.array_equal(utterance.samples, turn.samples):
+        if utterance is None or not utterance.holds(turn.samples):
             utterance = Utterance(turn.samples)
         self._committed(utterance, now)
         detection = self._settings.turn_detection
@@ -247,19 +246,20 @@ class Session:
         self._model.forget()
         self._emit(event("input_audio_buffer.cleared"))
 
-    def _create(self, given: client.CreateItem) -> None:
+    def _create(self, given: asked_for.CreateItem) -> None:
         item = self._item_reader.read(given.item, self._settings.input_rate)
         self._items.add(item, given.previous_item_id)
         self._item_event("conversation.item.added", item)
         self._item_event("conversation.item.done", item)
 
-    def _truncate(self, given: client.TruncateItem) -> None:
+    def _truncate(self, given: asked_for.TruncateItem) -> None:
         heard = self._output.truncate(given.item_id, given.audio_end_ms)
         place = {"item_id": given.item_id, "content_index": 0, "audio_end_ms": heard}
         self._emit(event("conversation.item.truncated", place))
 
     def _respond(self, given: Mapping[str, Any], now: float) -> None:
-        asked, settings = self._settings_reader.response(self._settings, given)
+        asked = self._settings_reader.response(given)
+        settings = self._settings_reader.for_response(self._settings, asked)
         said = self._contents()
         if asked.input is not None:
             said = [content for item in map(self._input_item, asked.input) for content in item]
@@ -312,7 +312,9 @@ class Session:
 
     def _contents(self, *more: Content) -> list[Content]:
         """What both sides said so far, from the first to the last, and what comes behind."""
-        said = [content for item in self._items if item.role != "system" for content in item.contents]
+        said = [
+            content for item in self._items if item.role != "system" for content in item.contents
+        ]
         return [*said, *more]
 
     def _plan(self, settings: Settings, said: list[Content]) -> Plan:

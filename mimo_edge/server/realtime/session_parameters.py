@@ -6,7 +6,8 @@ It is accepted, and `session.updated` shows it unset.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -92,7 +93,7 @@ class Audio(Parameters):
 class SessionParameters(Parameters):
     """The object `session` of `session.update`."""
 
-    misleading = {
+    misleading: ClassVar[Mapping[str, str]] = {
         "include": "there are no log-probabilities of transcripts here; leave it out.",
         "modalities": f"{_BETA}; give output_modalities.",
         "voice": f"{_BETA}; give audio.output.voice.",
@@ -115,7 +116,7 @@ class SessionParameters(Parameters):
 class ResponseParameters(Parameters):
     """The object `response` of `response.create`."""
 
-    misleading = {
+    misleading: ClassVar[Mapping[str, str]] = {
         "modalities": f"{_BETA}; give output_modalities.",
         "voice": f"{_BETA}; give audio.output.voice.",
         "output_audio_format": f"{_BETA}; give audio.output.format.",

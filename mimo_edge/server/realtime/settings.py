@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from ..api_errors import ApiError
@@ -39,7 +39,7 @@ class Settings:
     """The identifier of a voice of the library; None: the model's own."""
     input_rate: int = 24_000
     output_rate: int = 24_000
-    turn_detection: ServerVad | SemanticVad | None = ServerVad()
+    turn_detection: ServerVad | SemanticVad | None = field(default_factory=ServerVad)
     """None: the client says where a turn ends, and when to answer."""
     transcription: bool = False
     """Whether the user's speech is written down."""
@@ -106,28 +106,27 @@ class SettingsReader:
                 "audio.input.transcription, or POST /v1/audio/transcriptions.",
             )
         asked = self._read(SessionParameters, given, "session")
-        settings = self._common(settings, asked, given, "session")
+        settings = self._common(settings, asked, "session")
         audio = self._read(Audio, asked.audio or {}, "session.audio")
         settings = self._input(settings, audio.input or {}, "session.audio.input")
         return self._output(settings, audio.output or {}, "session.audio.output")
 
-    def response(self, settings: Settings, given: Mapping[str, Any]) -> Settings:
+    def response(self, given: Mapping[str, Any]) -> ResponseParameters:
+        """What `response.create` asks for."""
+        return self._read(ResponseParameters, given, "response")
+
+    def for_response(self, settings: Settings, asked: ResponseParameters) -> Settings:
         """The settings of one answer."""
-        asked = self._read(ResponseParameters, given, "response")
-        settings = self._common(settings, asked, given, "response")
+        settings = self._common(settings, asked, "response")
         audio = self._read(Audio, asked.audio or {}, "response.audio")
         return self._output(settings, audio.output or {}, "response.audio.output")
 
     def _common(
-        self,
-        settings: Settings,
-        asked: SessionParameters | ResponseParameters,
-        given: Mapping[str, Any],
-        path: str,
+        self, settings: Settings, asked: SessionParameters | ResponseParameters, path: str
     ) -> Settings:
         if asked.output_modalities is not None:
             settings = replace(settings, speaks=self._speaks(asked.output_modalities, path))
-        if "instructions" in given:
+        if "instructions" in asked.model_fields_set:
             settings = replace(settings, instructions=self._text(asked.instructions or "", path))
         tokens = asked.max_output_tokens
         if isinstance(tokens, int) and tokens < 1:
@@ -194,7 +193,8 @@ class SettingsReader:
         kind = given.get("type", "audio/pcm")
         if kind != "audio/pcm":
             raise _misleading(
-                path, f"{str(kind)[:40]!r} is not spoken here; give audio/pcm, 16 bits, one channel."
+                path,
+                f"{str(kind)[:40]!r} is not spoken here; give audio/pcm, 16 bits, one channel.",
             )
         return self._read(Format, given, path).rate
 

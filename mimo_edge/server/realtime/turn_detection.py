@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -89,5 +87,3 @@ class VoiceTurns:
     def reset(self) -> None:
         """Drop the turn in progress."""
         self._taker.reset()
-
-
