@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .audio import AudioInput, log_mel, read_recording, shorten_pauses, split_at_quiet
+from .audio import (
+    AudioInput,
+    Timeline,
+    kept_stretches,
+    log_mel,
+    read_recording,
+    shorten_pauses,
+    split_at_quiet,
+)
 from .bundle.manifest import Manifest
 from .errors import BadInputError, DoesNotFitError
 from .prompt.positions import to_patches
 from .stages.audio_tokenizer import AudioTokenizer
 
-__all__ = ["Hearing"]
+__all__ = ["HeardPart", "Hearing"]
 
 _SILENCE = 1e-4
 """Peak amplitude (-80 dB) below which a recording holds nothing to listen to."""
+_LONGEST_REST_S = 3.0
+"""A pause from which on what follows is a part of its own: it is about something else, or so long
+after the words before it that one time could not be said of both."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeardPart:
+    """A part of a recording, as it is listened to."""
+
+    samples: NDArray[np.float32]
+    """[n], without the middle of its pauses."""
+    begin_s: float
+    end_s: float
+    """When in the recording, pauses included."""
 
 
 class Hearing:
@@ -51,14 +74,7 @@ class Hearing:
         Raises:
             MimoEdgeError: the audio cannot be read, or is silent.
         """
-        config = self.manifest.audio
-        recording = read_recording(audio, config)
-        if self.is_silent(recording.samples):
-            raise BadInputError(
-                f"{recording.name} is silent (peak {np.abs(recording.samples).max():.6f} of 1); "
-                "check that the microphone was not muted."
-            )
-        return shorten_pauses(recording.samples, config.sample_rate)
+        return shorten_pauses(self._read(audio), self.manifest.audio.sample_rate)
 
     def request(self, audio: AudioInput | NDArray[np.int64]) -> NDArray[np.int64]:
         """A recording, or patches that `Listener` gave → patches, as `listen`.
@@ -72,17 +88,27 @@ class Hearing:
             return self.check_patches(cast(NDArray[np.int64], audio))
         return self.listen(cast(AudioInput, audio))
 
-    def parts(
-        self, samples: NDArray[np.float32], longest_s: float
-    ) -> Iterator[NDArray[np.float32]]:
-        """A recording in parts of at most so many seconds and half a context, cut where it is
-        quiet; parts that hold nothing to listen to are left out.
+    def parts(self, audio: AudioInput, longest_s: float) -> Iterator[HeardPart]:
+        """A recording in parts of at most so many seconds and half a context, cut in its long
+        pauses, else where it is quiet; parts that hold nothing to listen to are left out.
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, or is silent.
         """
+        samples, rate = self._read(audio), self.manifest.audio.sample_rate
         longest_s = min(longest_s, self.seconds_of(self._context) / 2)
-        for part in split_at_quiet(samples, self.manifest.audio.sample_rate, longest_s):
-            # Long silence is shortened, but a part may still be so soft that it counts as none.
-            if not self.is_silent(part):
-                yield part
+        stretches = kept_stretches(samples, rate)
+        timeline = Timeline(stretches)
+        if len(stretches) > 1:
+            samples = np.concatenate([samples[begin:end] for begin, end in stretches])
+        start = 0
+        for end in [*timeline.breaks(round(_LONGEST_REST_S * rate)), len(samples)]:
+            for part in split_at_quiet(samples[start:end], rate, longest_s):
+                begin_at, end_at = timeline.span(start, start + len(part))
+                start += len(part)
+                # Long silence is shortened, but a part may still be so soft that it counts as none.
+                if not self.is_silent(part):
+                    yield HeardPart(samples=part, begin_s=begin_at / rate, end_s=end_at / rate)
 
     def listen_samples(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
         """Samples as `hear` gives them → patches, as `listen`.
@@ -133,6 +159,16 @@ class Hearing:
     def is_silent(samples: NDArray[np.float32]) -> bool:
         """Whether a recording holds nothing to listen to."""
         return float(np.abs(samples).max()) < _SILENCE
+
+    def _read(self, audio: AudioInput) -> NDArray[np.float32]:
+        """The samples of a recording, unless it is silent."""
+        recording = read_recording(audio, self.manifest.audio)
+        if self.is_silent(recording.samples):
+            raise BadInputError(
+                f"{recording.name} is silent (peak {np.abs(recording.samples).max():.6f} of 1); "
+                "check that the microphone was not muted."
+            )
+        return recording.samples
 
     def _check_length(self, samples: int) -> None:
         """Refuse what cannot fit before the encoder works minutes for nothing."""

@@ -263,7 +263,7 @@ class MimoAudio:
             MimoEdgeError: what the task needs cannot be read, or does not fit the context.
         """
         answers: list[Answer] = []
-        for part in self._parts(task):
+        for part in self.parts(task):
             if answers and on_text:
                 on_text(" ")
             events = self._events(part, cancel, on_sound is not None)
@@ -289,7 +289,7 @@ class MimoAudio:
             MimoEdgeError: what the task needs cannot be read, or does not fit the context.
         """
         ends: list[TurnEnd] = []
-        for part in self._parts(task):
+        for part in self.parts(task):
             if ends:
                 yield TextDelta(text=" ")
             for event in self._events(part, cancel, sound):
@@ -315,7 +315,14 @@ class MimoAudio:
         """
         return in_thread(lambda ended: self.stream(task, cancel=ended, sound=sound), cancel)
 
-    def _parts(self, task: Task | PreparedTask) -> Iterator[PreparedTask]:
+    def parts(self, task: Task | PreparedTask) -> Iterator[PreparedTask]:
+        """What a task consists of: one prompt, or, of a long recording, one of each part.
+
+        Each is prepared when it is asked for; `stream` and `run` do it.
+
+        Raises:
+            MimoEdgeError: what the task needs cannot be read, or does not fit the context.
+        """
         if isinstance(task, PreparedTask):
             return iter([task])
         return task.prepare(self._engine.hearing)

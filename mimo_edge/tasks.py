@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .audio import AudioInput
 from .errors import BadInputError
 from .generation.answer import GenerationOptions
-from .hearing import Hearing
+from .hearing import HeardPart, Hearing
 from .prompt import prompts
 from .prompt.positions import Piece
 from .prompt.prompts import Exchange, Reply
@@ -102,6 +102,8 @@ class PreparedTask:
     options: GenerationOptions
     speaks: bool
     """Whether the answer may hold speech."""
+    part: HeardPart | None = None
+    """Of which part of a recording it is, where one is taken in parts."""
 
 
 def _options(
@@ -163,11 +165,12 @@ class Transcribe:
 
     def prepare(self, hearing: Hearing) -> Iterator[PreparedTask]:
         """Its parts, each heard when the one before it was answered."""
-        for part in hearing.parts(hearing.hear(self.audio), _LONGEST_TRANSCRIPT_S):
-            patches = hearing.listen_samples(part)
+        for part in hearing.parts(self.audio, _LONGEST_TRANSCRIPT_S):
+            patches = hearing.listen_samples(part.samples)
             instruction = (self.instruction,) if self.instruction else ()
             pieces = prompts.transcribe(patches, *instruction)
-            yield task("transcribe", pieces, self.overrides)
+            prepared = task("transcribe", pieces, self.overrides)
+            yield replace(prepared, part=part)
 
 
 @dataclass(frozen=True, kw_only=True)

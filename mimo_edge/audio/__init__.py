@@ -2,13 +2,13 @@
 
 In: `source` opens what a caller gives, `containers` finds the files in it (`ogg`, `mp3`),
 `decoding` and `media` decode them, `arrays` takes samples, `mixing` makes one channel of several,
-`reading` puts it together. Then `pauses`, `quiet` (where to cut), `mel` and `mel_stream`.
+`reading` puts it together. Then `pauses`, `timeline` (where what is left was), `quiet` (where to cut), `mel` and `mel_stream`.
 Out: `writing`.
 """
 
 from .mel import MEL_BLOCK, log_mel, mel_filters, mel_frames
 from .mixing import Mixer
-from .pauses import shorten_pauses
+from .pauses import kept_stretches, shorten_pauses
 from .quiet import split_at_quiet
 from .reading import (
     AudioInput,
@@ -22,6 +22,7 @@ from .reading import (
     stated_by_header,
 )
 from .resampling import resample
+from .timeline import Timeline
 from .writing import AUDIO_ENDINGS, check_audio_name, encode_audio, write_audio
 
 __all__ = [
@@ -30,11 +31,13 @@ __all__ = [
     "AudioInput",
     "Mixer",
     "Recording",
+    "Timeline",
     "Stated",
     "check_audio_name",
     "check_length",
     "check_recording",
     "encode_audio",
+    "kept_stretches",
     "log_mel",
     "mel_filters",
     "mel_frames",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import MissingPackageError
 from .voice_activity import SileroDetector
 
-__all__ = ["shorten_pauses"]
+__all__ = ["kept_stretches", "shorten_pauses"]
 
 _LONGEST_PAUSE_S = 1.0
 """Measured on the demo model: a second of silence behind a question changes no word."""
@@ -66,6 +66,15 @@ _BY_LEVEL = _Quiet(10**-4.5, 10**-1.2)
 def shorten_pauses(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Mono float32 [n] at `rate` Hz, without the middle of its pauses; the same array if there
     is none longer than a second.
+    """
+    stretches = kept_stretches(samples, rate)
+    if len(stretches) == 1 and stretches[0] == (0, len(samples)):
+        return samples
+    return np.concatenate([samples[begin:end] for begin, end in stretches])
+
+
+def kept_stretches(samples: NDArray[np.float32], rate: int) -> list[tuple[int, int]]:
+    """What `shorten_pauses` keeps: (begin, end) in samples, in order, none of them empty.
 
     A pause is where it is quiet, compared with the recording's loudest syllable and its own
     noise, and where nobody speaks: the latter by the voice detector if it is installed
@@ -77,7 +86,7 @@ def shorten_pauses(samples: NDArray[np.float32], rate: int) -> NDArray[np.float3
     longest = _LONGEST_PAUSE_S * rate / frame
     gaps = [(begin, end) for begin, end in _runs(quiet) if end - begin > longest]
     if not gaps:
-        return samples
+        return [(0, len(samples))]
     try:
         for begin, end in gaps:
             loudest = float(np.sqrt(energy[begin:end].max()))
@@ -89,8 +98,8 @@ def shorten_pauses(samples: NDArray[np.float32], rate: int) -> NDArray[np.float3
     except MissingPackageError:  # no detector: the level alone decides
         quiet = _quiet(energy, _BY_LEVEL)
     if quiet.all():  # nothing that one could tell from noise
-        return samples
-    return _without(samples, quiet, frame, rate)
+        return [(0, len(samples))]
+    return _without(len(samples), quiet, frame, rate)
 
 
 def _energies(samples: NDArray[np.float32], frame: int) -> NDArray[np.float32]:
@@ -137,17 +146,17 @@ def _voiced(
 
 
 def _without(
-    samples: NDArray[np.float32], quiet: NDArray[np.bool_], frame: int, rate: int
-) -> NDArray[np.float32]:
-    """The samples without the middle of the long quiet stretches."""
-    pauses = [(first * frame, min(last * frame, len(samples))) for first, last in _runs(quiet)]
-    longest, parts, start = round(_LONGEST_PAUSE_S * rate), [], 0
+    samples: int, quiet: NDArray[np.bool_], frame: int, rate: int
+) -> list[tuple[int, int]]:
+    """What is left of so many samples without the middle of the long quiet stretches."""
+    pauses = [(first * frame, min(last * frame, samples)) for first, last in _runs(quiet)]
+    longest, kept, start = round(_LONGEST_PAUSE_S * rate), [], 0
     for begin, end in pauses:
         if end - begin <= longest:
             continue
         rest = 0 if begin == 0 else round(_REST_S * rate)
-        pre_roll = 0 if end == len(samples) else round(_PRE_ROLL_S * rate)
-        parts.append(samples[start : begin + rest])
+        pre_roll = 0 if end == samples else round(_PRE_ROLL_S * rate)
+        kept.append((start, begin + rest))
         start = end - pre_roll
-    parts.append(samples[start:])
-    return np.concatenate(parts) if len(parts) > 1 else samples
+    kept.append((start, samples))
+    return [(begin, end) for begin, end in kept if begin < end]

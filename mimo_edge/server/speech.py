@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +19,7 @@ from starlette.responses import Response
 from ..errors import MimoEdgeError, NotTrainedError
 from ..generation.sound import SoundOptions
 from ..tasks import Speak
-from ..trained_tasks import check_trained
+from ..trained_tasks import Ability, check_trained
 from .api_errors import ApiError, api_error
 from .endpoint import Endpoint
 from .parameters import Parameters, read_parameters
@@ -26,6 +28,7 @@ from .service import Service
 from .speech_formats import MEDIA_TYPES, SpeechFormat, encoder
 from .streaming import server_sent, streamed
 from .uploads import read_json
+from .voices import VoiceChoice, voice_name
 
 __all__ = ["SpeechParameters", "endpoints"]
 
@@ -44,8 +47,8 @@ class SpeechParameters(Parameters):
     """The text."""
     model: str | None = None
     """Any: there is one."""
-    voice: str | dict[str, Any] | None = None
-    """Of the voice library: a name, or `{"id": …}`. Others are answered with the default voice."""
+    voice: VoiceChoice = None
+    """Of the voice library. Unknown names are answered with the model's own voice."""
     instructions: str | None = None
     """How it is to be said, in words."""
     response_format: SpeechFormat = "mp3"
@@ -69,8 +72,8 @@ def endpoints(service: Service) -> list[Endpoint]:
         task = _task(service, parameters)
         if parameters.stream_format == "sse":
             return await streamed(_events(service, request, task, parameters), "text/event-stream")
-        form = parameters.response_format
-        return await streamed(_bytes(service, request, task, form), MEDIA_TYPES[form])
+        kind = MEDIA_TYPES[parameters.response_format]
+        return await streamed(_bytes(service, request, task, parameters), kind)
 
     sound = {"type": "string", "format": "binary"}
     return [
@@ -135,22 +138,35 @@ def _task(service: Service, parameters: SpeechParameters) -> Speak:
     )
     instructions = (parameters.instructions or "").strip()
     if instructions:
-        try:
-            check_trained(service.model.manifest, "speak in a style")
-        except NotTrainedError as error:
-            raise api_error(error, "instructions") from error
+        _check_trained(service, "speak in a style", "instructions")
     return Speak(text=parameters.input, style=instructions or None, overrides=overrides)
 
 
+def _check_trained(service: Service, ability: Ability, param: str) -> None:
+    try:
+        check_trained(service.model.manifest, ability)
+    except NotTrainedError as error:
+        raise api_error(error, param) from error
+
+
+def _voice(service: Service, parameters: SpeechParameters) -> NDArray[np.int64] | None:
+    """The patches of the voice that is asked for; None: the model's own. Reads files."""
+    voice = service.voices.find(service.model, voice_name(parameters.voice))
+    if voice is not None:
+        _check_trained(service, "speak in a voice", "voice")
+    return voice
+
+
 async def _said(
-    service: Service, request: Request, task: Speak, form: SpeechFormat
+    service: Service, request: Request, task: Speak, parameters: SpeechParameters
 ) -> AsyncGenerator[bytes | Said, None]:
     """Pieces of the file while it is made, and how it went."""
     model, sound = service.model, SoundOptions(lookahead=service.options.lookahead)
 
     def encoded(cancel: threading.Event) -> Generator[bytes | Said, None, None]:
-        file = encoder(form, model.sample_rate)
-        with contextlib.closing(say(model, task, cancel=cancel, sound=sound)) as items:
+        spoken = replace(task, voice=_voice(service, parameters))
+        file = encoder(parameters.response_format, model.sample_rate)
+        with contextlib.closing(say(model, spoken, cancel=cancel, sound=sound)) as items:
             for item in items:
                 if not isinstance(item, Said):
                     data = file.encode(item)
@@ -174,9 +190,9 @@ async def _said(
 
 
 async def _bytes(
-    service: Service, request: Request, task: Speak, form: SpeechFormat
+    service: Service, request: Request, task: Speak, parameters: SpeechParameters
 ) -> AsyncGenerator[bytes, None]:
-    async with contextlib.aclosing(_said(service, request, task, form)) as items:
+    async with contextlib.aclosing(_said(service, request, task, parameters)) as items:
         async for item in items:
             if not isinstance(item, Said):
                 yield item
@@ -188,7 +204,7 @@ async def _events(
     """The same as OpenAI's events. An error after the first of them is an event, too."""
     begun = False
     try:
-        said = _said(service, request, task, parameters.response_format)
+        said = _said(service, request, task, parameters)
         async with contextlib.aclosing(said) as items:
             async for item in items:
                 begun = True
