@@ -71,7 +71,13 @@ def join_ends(ends: Sequence[TurnEnd]) -> TurnEnd:
         codes=np.concatenate([end.codes for end in ends]),
         spoken=np.concatenate([end.spoken for end in ends]),
         stats=_add([end.stats for end in ends]),
+        logprobs=_join_logprobs(ends),
     )
+
+
+def _join_logprobs(ends: Sequence[TurnEnd]) -> NDArray[np.float64] | None:
+    known = [end.logprobs for end in ends if end.logprobs is not None]
+    return np.concatenate(known) if known else None
 
 
 def _add(parts: Sequence[TurnStats]) -> TurnStats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .audio import (
     AudioInput,
     Timeline,
+    keep,
     kept_stretches,
     log_mel,
     read_recording,
@@ -99,8 +100,7 @@ class Hearing:
         longest_s = min(longest_s, self.seconds_of(self._context) / 2)
         stretches = kept_stretches(samples, rate)
         timeline = Timeline(stretches)
-        if len(stretches) > 1:
-            samples = np.concatenate([samples[begin:end] for begin, end in stretches])
+        samples = keep(samples, stretches)
         start = 0
         for end in [*timeline.breaks(round(_LONGEST_REST_S * rate)), len(samples)]:
             for part in split_at_quiet(samples[start:end], rate, longest_s):

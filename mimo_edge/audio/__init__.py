@@ -2,13 +2,14 @@
 
 In: `source` opens what a caller gives, `containers` finds the files in it (`ogg`, `mp3`),
 `decoding` and `media` decode them, `arrays` takes samples, `mixing` makes one channel of several,
-`reading` puts it together. Then `pauses`, `timeline` (where what is left was), `quiet` (where to cut), `mel` and `mel_stream`.
+`reading` puts it together. Then `pauses`, `timeline` (when what is left of them was), `quiet`
+(where to cut), `mel` and `mel_stream`; `voice_activity` says where somebody speaks.
 Out: `writing`.
 """
 
 from .mel import MEL_BLOCK, log_mel, mel_filters, mel_frames
 from .mixing import Mixer
-from .pauses import kept_stretches, shorten_pauses
+from .pauses import keep, kept_stretches, shorten_pauses
 from .quiet import split_at_quiet
 from .reading import (
     AudioInput,
@@ -31,12 +32,13 @@ __all__ = [
     "AudioInput",
     "Mixer",
     "Recording",
-    "Timeline",
     "Stated",
+    "Timeline",
     "check_audio_name",
     "check_length",
     "check_recording",
     "encode_audio",
+    "keep",
     "kept_stretches",
     "log_mel",
     "mel_filters",

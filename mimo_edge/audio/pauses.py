@@ -7,6 +7,7 @@ there is nothing to hear, only its edges stay. Shorter pauses belong to the spee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from ..errors import MissingPackageError
 from .voice_activity import SileroDetector
 
-__all__ = ["kept_stretches", "shorten_pauses"]
+__all__ = ["keep", "kept_stretches", "shorten_pauses"]
 
 _LONGEST_PAUSE_S = 1.0
 """Measured on the demo model: a second of silence behind a question changes no word."""
@@ -67,9 +68,14 @@ def shorten_pauses(samples: NDArray[np.float32], rate: int) -> NDArray[np.float3
     """Mono float32 [n] at `rate` Hz, without the middle of its pauses; the same array if there
     is none longer than a second.
     """
-    stretches = kept_stretches(samples, rate)
-    if len(stretches) == 1 and stretches[0] == (0, len(samples)):
-        return samples
+    return keep(samples, kept_stretches(samples, rate))
+
+
+def keep(samples: NDArray[np.float32], stretches: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+    """The stretches of a recording, joined; a view of it where there is one."""
+    if len(stretches) == 1:
+        begin, end = stretches[0]
+        return samples if (begin, end) == (0, len(samples)) else samples[begin:end]
     return np.concatenate([samples[begin:end] for begin, end in stretches])
 
 

@@ -69,6 +69,9 @@ class TurnEnd:
     spoken: NDArray[np.bool_]
     """[positions] which of them are patches of the speech."""
     stats: TurnStats
+    logprobs: NDArray[np.float64] | None = None
+    """[positions] log-probability of each text id, and of the stop id if there was one; None if
+    `GenerationOptions.logprobs` did not ask for them."""
 
 
 Event = TextDelta | AudioChunk | TurnEnd

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from ..prompt.positions import Layout, Positions, concatenate
 from ..prompt.text_tokenizer import Detokenizer, TextTokenizer
@@ -91,7 +93,10 @@ class Generation:
         speech = SpeechSpan.behind(answer.prompt, self.tokenizer)
         stops = {self.tokenizer.id(name) for name in answer.options.stops}
         said: list[Step] = []
+        logprobs: list[float] = []
         for step in self.scheduler.read(answer):
+            if step.logprob is not None:
+                logprobs.append(step.logprob)
             if sound is not None and speech.holds(step.text_id) and step.patch is not None:
                 sound.push(step.patch)
             if step.text_id not in stops:
@@ -104,7 +109,10 @@ class Generation:
             yield TextDelta(text=text)
         if sound is not None and answer.reason != "cancelled":
             yield from (AudioChunk(samples=samples) for samples in sound.finish())
-        yield self._end(answer, said)
+        end = self._end(answer, said)
+        if answer.options.logprobs:
+            end = replace(end, logprobs=np.array(logprobs))
+        yield end
 
     def _end(self, answer: RunningAnswer, said: list[Step]) -> TurnEnd:
         assert answer.reason is not None  # its steps were read to their end

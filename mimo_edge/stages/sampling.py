@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInputError
 
-__all__ = ["GREEDY", "SamplerOptions", "candidates", "sample"]
+__all__ = ["GREEDY", "SamplerOptions", "candidates", "log_probability", "sample"]
 
 _COLDEST = 0.001
 """At it the most likely id is drawn already; below it the scores could overflow float32, so there
@@ -115,6 +115,14 @@ def sample(
     cumulative = weights.cumsum()
     drawn = cumulative.searchsorted(rng.random() * cumulative[-1], side="right")
     return int(ids[min(int(drawn), len(ids) - 1)])
+
+
+def log_probability(logits: NDArray[np.float32], chosen: int) -> float:
+    """Natural logarithm of how likely an id was by the logits [vocabulary] alone, at temperature 1,
+    however it was drawn."""
+    highest = logits.max()
+    whole = np.exp(logits - highest).sum(dtype=np.float64)
+    return float(logits[chosen] - highest) - math.log(whole)
 
 
 def _best(logits: NDArray[np.float32], never: Sequence[int]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.stages.sampling import GREEDY, SamplerOptions, candidates, sample
+from mimo_edge.stages.sampling import GREEDY, SamplerOptions, candidates, log_probability, sample
 from mimo_edge.tasks import Overrides, task
 
 
@@ -182,3 +182,12 @@ def test_sound_is_never_drawn_at_temperature_0() -> None:
     with pytest.raises(MimoEdgeError, match="temperature of the sound is 0"):
         task("speak", [], Overrides(code_temperature=0.0))
     assert task("speak", [], Overrides(temperature=0.0)).options.text.takes_best
+
+
+def test_log_probability_is_that_of_temperature_one() -> None:
+    scores = np.random.default_rng(0).normal(0, 30, 1000).astype(np.float32)
+    likely = reference(scores, 1.0, None, 1.0)
+    for chosen in (int(scores.argmax()), 0, 1, 2):
+        found = log_probability(scores, chosen)
+        assert found <= 0
+        assert np.exp(found) == pytest.approx(likely[chosen], rel=1e-4, abs=1e-12)
