@@ -10,7 +10,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-__all__ = ["TextPart", "has_words", "spoken_parts"]
+__all__ = ["TextPart", "complete_part", "has_words", "spoken_parts"]
 
 _WIDE = 3
 """How many letters a Chinese, Japanese or Korean character takes to say, about."""
@@ -64,6 +64,19 @@ def spoken_parts(text: str, most: int) -> list[TextPart]:
         if has_words(part):
             parts.append(TextPart(text=part, ends_sentence=ends_sentence or not rest))
     return parts
+
+
+def complete_part(text: str, most: int) -> int | None:
+    """Where the first part of a text ends that may go on; None as long as that is not known.
+
+    It is the first sentence with something to say, so that it can be said soon, or, of more than
+    `most` letters without such an end, what `spoken_parts` would say first.
+    """
+    for found in _SENTENCE.finditer(text):
+        sentence = text[: found.end()]
+        if has_words(sentence) and not _ABBREVIATION.search(sentence):
+            return found.end()
+    return _cut(text, most)[0] if _longest(text, most) < len(text) else None
 
 
 def _cleaned(text: str) -> str:

@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator
 
-from ...generation.events import TextDelta, TurnEnd
+from ...generation.events import Event, TurnEnd
 from ...model import MimoAudio
 from ...session import Session
 from ..service import Service
@@ -26,8 +26,8 @@ class Conversation:
         self._session: Session | None = None
         self._closed = False
 
-    def answer(self, text: str, cancel: threading.Event) -> Generator[str, None, None]:
-        """The answer's text, piece by piece; blocks.
+    def answer(self, text: str, cancel: threading.Event) -> Generator[Event, None, None]:
+        """The answer as it is made; blocks.
 
         A turn that was cancelled, as its answer reached nobody, is forgotten.
 
@@ -43,10 +43,9 @@ class Conversation:
             session, before = self._session, list(self._session.turns)
             with contextlib.closing(session.stream(text=text, cancel=cancel)) as events:
                 for event in events:
-                    if isinstance(event, TextDelta):
-                        yield event.text
-                    elif isinstance(event, TurnEnd) and event.reason == "cancelled":
+                    if isinstance(event, TurnEnd) and event.reason == "cancelled":
                         session.turns = before
+                    yield event
         finally:
             self._lock.release()
             self._free_if_closed()

@@ -15,7 +15,7 @@ from wyoming.ping import Pong
 from wyoming.tts import SynthesizeStopped
 
 from ...errors import BadInputError, MimoEdgeError
-from ...generation.events import TextDelta
+from ...generation.events import TextDelta, TurnEnd
 from ...tasks import Transcribe
 from ..api_errors import ApiError, api_error
 from ..service import Service
@@ -83,7 +83,8 @@ class Handler:
             await answer(event)
 
     async def _describe(self, event: Event) -> None:
-        await self._peer.send(describe(self._service))
+        voices = await asyncio.to_thread(self._service.voices.all)
+        await self._peer.send(describe(self._service.model.manifest, voices))
 
     async def _ping(self, event: Event) -> None:
         text = event.data.get("text")
@@ -120,6 +121,8 @@ class Handler:
                         if isinstance(part, TextDelta):
                             said += part.text
                             await self._peer.send(TranscriptChunk(text=part.text))
+                        elif isinstance(part, TurnEnd):
+                            work.generated(part.stats)
             except BadInputError as error:
                 # Silence, or a click: Home Assistant wants an empty text for it.
                 _log.debug("Wyoming: nothing was heard: %s", error)
@@ -196,9 +199,12 @@ class Handler:
         async with self._peer.working("handle") as work:
             events = work.events(lambda cancel: conversation.answer(text, cancel))
             async with aclosing(events):
-                async for piece in events:
-                    if not said:
-                        await self._peer.send(HandledStart(context=context))
-                    said += piece
-                    await self._peer.send(HandledChunk(text=piece))
+                async for part in events:
+                    if isinstance(part, TextDelta):
+                        if not said:
+                            await self._peer.send(HandledStart(context=context))
+                        said += part.text
+                        await self._peer.send(HandledChunk(text=part.text))
+                    elif isinstance(part, TurnEnd):
+                        work.generated(part.stats)
         return said.strip()

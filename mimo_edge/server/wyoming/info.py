@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -17,8 +18,9 @@ from wyoming.info import (
 )
 
 from ...bundle.manifest import Manifest
-from ...errors import CannotSpeakError
-from ..service import Service
+from ...errors import CannotSpeakError, NotTrainedError
+from ...trained_tasks import check_trained
+from ..voice_library import DEFAULT, Voice
 
 __all__ = ["describe", "program_version"]
 
@@ -26,13 +28,11 @@ _US = Attribution(name="mimo_edge", url="https://pypi.org/project/mimo-edge/")
 _XIAOMI = Attribution(name="Xiaomi MiMo", url="https://github.com/XiaomiMiMo/MiMo-Audio")
 
 
-def describe(service: Service) -> Info:
+def describe(manifest: Manifest, voices: Sequence[Voice]) -> Info:
     """Speech to text, text to speech if the bundle can speak, and answers.
 
-    Raises:
-        ApiError: the model is being loaded.
+    `voices` are those of the library.
     """
-    manifest = service.model.manifest
     return Info(
         asr=[
             AsrProgram(
@@ -41,7 +41,7 @@ def describe(service: Service) -> Info:
                 supports_transcript_streaming=True,
             )
         ],
-        tts=[_speech(manifest)] if _speaks(manifest) else [],
+        tts=[_speech(manifest, voices)] if _speaks(manifest) else [],
         handle=[
             HandleProgram(
                 **_program("Answers by MiMo-Audio"),
@@ -60,15 +60,25 @@ def program_version() -> str | None:
         return None
 
 
-def _speech(manifest: Manifest) -> TtsProgram:
+def _speech(manifest: Manifest, voices: Sequence[Voice]) -> TtsProgram:
+    # Home Assistant asks only for voices that are listed, and lists them by language: a voice
+    # without all of the model's languages could not be chosen for some of them.
     own = TtsVoice(
-        **_artifact("default", f"The voice of {manifest.name}", _maker(manifest)),
+        **_artifact(DEFAULT, f"The voice of {manifest.name}", _maker(manifest)),
         version=None,
         languages=_languages(manifest),
     )
+    recorded = [
+        TtsVoice(
+            **_artifact(voice.name, voice.name, _US),
+            version=None,
+            languages=_languages(manifest),
+        )
+        for voice in voices
+    ]
     return TtsProgram(
         **_program("Text to speech by MiMo-Audio"),
-        voices=[own],
+        voices=[own, *recorded] if _speaks_in_voices(manifest) else [own],
         supports_synthesize_streaming=True,
     )
 
@@ -97,6 +107,14 @@ def _languages(manifest: Manifest) -> list[str]:
 
 def _is_demo(manifest: Manifest) -> bool:
     return manifest.name.casefold() == "mimo-audio-demo"
+
+
+def _speaks_in_voices(manifest: Manifest) -> bool:
+    try:
+        check_trained(manifest, "speak in a voice")
+    except NotTrainedError:
+        return False
+    return True
 
 
 def _speaks(manifest: Manifest) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 from wyoming.event import Eventable, async_write_event
 
-from ..service import Service, Work
+from ..service import Service
+from ..work import Work
 from .options import WyomingLimits
 
 __all__ = ["Peer"]

@@ -91,12 +91,14 @@ class WyomingServer:
         trace: TracebackType | None,
     ) -> None:
         """End all connections."""
-        await self._announced.__aexit__(None, None, None)
-        self._server.close()
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        self._conversations.close()
+        try:
+            await self._announced.__aexit__(None, None, None)
+        finally:
+            self._server.close()
+            for connection in self._connections:
+                connection.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
+            self._conversations.close()
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         limits = self._options.limits

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 
-from ...generation.events import AudioChunk as Sound
 from ...generation.sound import SoundOptions
 from ...tasks import Speak
-from ..service import Service, Work
+from ...trained_tasks import longest_spoken
+from ..saying import Said, say
+from ..service import Service
+from ..work import Work
 from .peer import Peer
 from .reading import BadEventError
 from .sentences import Sentences
@@ -21,20 +23,34 @@ from .sentences import Sentences
 __all__ = ["Speech"]
 
 _WIDTH, _CHANNELS = 2, 1
+_PAUSE_S = 0.2
+"""Between two sentences."""
+
+Samples = NDArray[np.float32]
+Patches = NDArray[np.int64]
 
 
 class Speech:
     """One text and its sound. `run` speaks what `add` gives, until `finish`."""
 
     def __init__(self, service: Service, peer: Peer, voice: str | None) -> None:
+        """In this voice of the library; None, or a name that nobody knows: the model's own.
+
+        Raises:
+            ApiError: the model is not ready.
+        """
         self.pieces = 0
         """How often there came something to say."""
         self._service = service
+        self._model = service.model
         self._peer = peer
         self._voice = voice
-        self._text = Sentences()
+        self._text = Sentences(longest_spoken(self._model.manifest))
         self._characters = 0
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue()
+        self._begun = False
+        self._sent = 0
+        """Samples."""
 
     def add(self, piece: str) -> None:
         """Say this too.
@@ -59,53 +75,56 @@ class Speech:
     async def run(self) -> None:
         """Send all of the sound, as one: Home Assistant makes one WAV file of it.
 
-        A turn with the model is a sentence long: who waits for more text keeps nobody waiting.
-
         Raises:
             ApiError, MimoEdgeError: the model is not ready, is busy, or cannot speak this.
         """
-        rate = self._service.model.sample_rate
-        sent = 0
         while (sentence := await self._waiting.get()) is not None:
+            # A turn is one sentence long: who waits for more text keeps nobody waiting.
             async with (
                 self._peer.working("synthesize") as work,
                 aclosing(self._sound(work, sentence)) as sound,
             ):
+                if self._sent:
+                    await self._send(np.zeros(round(_PAUSE_S * self._rate), np.float32))
                 async for samples in sound:
-                    if not sent:
-                        await self._peer.send(_start(rate))
-                    await self._peer.send(_chunk(samples, rate, sent))
-                    sent += len(samples)
-        if not sent:  # or the client would wait for a sound that never comes
-            await self._peer.send(_start(rate))
-        await self._peer.send(AudioStop(timestamp=_milliseconds(sent, rate)))
+                    await self._send(samples)
+        await self._begin()  # clients wait for it, even if there is no sound
+        await self._peer.send(AudioStop(timestamp=self._milliseconds))
 
-    async def _sound(self, work: Work, sentence: str) -> AsyncGenerator[NDArray[np.float32], None]:
+    async def _sound(self, work: Work, sentence: str) -> AsyncGenerator[Samples, None]:
+        voice = await work.run(lambda: self._service.voices.find(self._model, self._voice))
         options = self._service.options
-        model = self._service.model
-        task = Speak(text=sentence, overrides=options.overrides)
+        task = Speak(text=sentence, voice=voice, overrides=options.overrides)
         sound = SoundOptions(lookahead=options.lookahead)
-        events = work.events(lambda cancel: model.stream(task, cancel=cancel, sound=sound))
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, Sound):
-                    yield event.samples
+        items = work.events(lambda cancel: say(self._model, task, cancel=cancel, sound=sound))
+        async with aclosing(items):
+            async for item in items:
+                if not isinstance(item, Said):
+                    yield item
 
+    async def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            start = AudioStart(rate=self._rate, width=_WIDTH, channels=_CHANNELS, timestamp=0)
+            await self._peer.send(start)
 
-def _start(rate: int) -> AudioStart:
-    return AudioStart(rate=rate, width=_WIDTH, channels=_CHANNELS, timestamp=0)
+    async def _send(self, samples: Samples) -> None:
+        await self._begin()
+        integers = np.round(np.clip(samples, -1, 1) * (2**15 - 1)).astype("<i2")
+        chunk = AudioChunk(
+            rate=self._rate,
+            width=_WIDTH,
+            channels=_CHANNELS,
+            audio=integers.tobytes(),
+            timestamp=self._milliseconds,
+        )
+        await self._peer.send(chunk)
+        self._sent += len(samples)
 
+    @property
+    def _rate(self) -> int:
+        return self._model.sample_rate
 
-def _chunk(samples: NDArray[np.float32], rate: int, sent: int) -> AudioChunk:
-    integers = np.round(np.clip(samples, -1, 1) * (2**15 - 1)).astype("<i2")
-    return AudioChunk(
-        rate=rate,
-        width=_WIDTH,
-        channels=_CHANNELS,
-        audio=integers.tobytes(),
-        timestamp=_milliseconds(sent, rate),
-    )
-
-
-def _milliseconds(samples: int, rate: int) -> int:
-    return 1000 * samples // rate
+    @property
+    def _milliseconds(self) -> int:
+        return 1000 * self._sent // self._rate
