@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from ..errors import MimoEdgeError
-from . import about, page, realtime, speech, voices
+from . import about, chat, page, realtime, speech, voices
 from .api_errors import ApiError, api_error
 from .endpoint import Endpoint, route
 from .service import Service
@@ -46,6 +46,7 @@ def _endpoints(service: Service) -> list[Endpoint]:
     """All that is described: the `endpoints(service)` of each module, one line each."""
     return [
         *about.endpoints(service),
+        *chat.endpoints(service),
         *speech.endpoints(service),
         *voices.endpoints(service),
     ]
