@@ -8,6 +8,7 @@ __all__ = ["with_option"]
 
 _OPTIONS = {
     "anyway": "--anyway tries it all the same",
+    "api_key": "--api-key-file, or $MIMO_EDGE_API_KEY",
     "device": "--list-devices",
     "ending": "or give --format",
     "log": "-vv shows it",

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, compile_path
+from starlette.types import ASGIApp, Scope
 
 from ..errors import MimoEdgeError
 from . import about, chat, page, realtime, speech, voices
 from .api_errors import ApiError, api_error
 from .endpoint import Endpoint, route
+from .safety import protected
 from .service import Service
 
 __all__ = ["create_app"]
 
-_log = logging.getLogger(__name__)
 
-
-def create_app(service: Service) -> Starlette:
+def create_app(service: Service) -> ASGIApp:
     """The server as an ASGI application; it loads the model when it starts."""
     every = _endpoints(service)
     app = Starlette(
@@ -38,8 +37,7 @@ def create_app(service: Service) -> Starlette:
             Exception: _tell_bug,
         },
     )
-    app.state.service = service
-    return app
+    return protected(app, service.options, service.metrics, _public(every))
 
 
 def _endpoints(service: Service) -> list[Endpoint]:
@@ -74,6 +72,21 @@ async def _lifespan(service: Service) -> AsyncIterator[None]:
         service.close()
 
 
+def _public(every: Sequence[Endpoint]) -> Callable[[Scope], bool]:
+    """What is answered without a key: endpoints that say so, and the page."""
+    described = [(endpoint, compile_path(endpoint.path)[0]) for endpoint in every]
+
+    def is_public(scope: Scope) -> bool:
+        method, path = scope["method"], scope["path"]
+        method = "GET" if method == "HEAD" else method
+        for endpoint, pattern in described:
+            if endpoint.method == method and pattern.match(path):
+                return endpoint.public
+        return method == "GET" and not path.startswith("/v1/")
+
+    return is_public
+
+
 async def _tell_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return error.response()
@@ -98,5 +111,5 @@ async def _tell_nobody(request: Request, error: Exception) -> Response:
 
 
 async def _tell_bug(request: Request, error: Exception) -> Response:
-    # Starlette raises the exception again afterwards, which puts its traceback into the log.
+    # Starlette raises the exception again afterwards, and `safety/containment.py` logs it.
     return ApiError(500, "the server made a mistake; its log says which.").response()

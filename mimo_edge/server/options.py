@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +11,9 @@ from ..errors import BadInputError
 from ..tasks import Overrides
 
 __all__ = ["Limits", "ServerOptions"]
+
+_SHORTEST_KEY = 8
+_KEY = re.compile(rf"[!-~]{{{_SHORTEST_KEY},}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,8 @@ class Limits:
     """Of all requests under way together."""
     message_bytes: int = 16 * 2**20
     """Of one websocket message: 15 MiB of audio in base64 and what is around it."""
+    body_pause_s: float = 30.0
+    """Without a byte of a request's body, after which it is given up."""
     text_characters: int = 20_000
     """Of a text to speak, of a prompt, of instructions."""
     voices: int = 100
@@ -40,11 +47,15 @@ class Limits:
     """Live conversations at once. None: as many as the measured speed carries, at least one."""
     connections: int = 256
     """Open connections, HTTP and websocket together."""
+    head_bytes: int = 32 * 2**10
+    """Of the headers of a request."""
+    head_s: float = 20.0
+    """Until they are complete, from the beginning of the connection or their own."""
     idle_s: float = 15 * 60.0
     """After which a live conversation in which nothing happens is closed."""
     session_s: float = 60 * 60.0
     """After which a live conversation is closed in any case."""
-    request_s: float = 10 * 60.0
+    request_s: float = 60 * 60.0
     """Until a request is answered, waiting included."""
 
     def __post_init__(self) -> None:
@@ -84,11 +95,34 @@ class ServerOptions:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        """Refuse a port that is none and half a pair of TLS files."""
+        """Refuse what cannot be, and what would let anybody in."""
         if not 0 <= self.port <= 65535:
             raise BadInputError(f"the port is {self.port}; give 0 (any free one) to 65535.")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise BadInputError("TLS needs a certificate and its key; give both or none.")
+        if self.api_key is not None and not _KEY.fullmatch(self.api_key):
+            raise BadInputError(
+                f"the key has {len(self.api_key)} characters; give at least {_SHORTEST_KEY}, "
+                "visible ones of ASCII without blanks."
+            )
+        if self.api_key is None and not self.is_local:
+            raise BadInputError(
+                f"at {self.host} others in the network reach the server, which needs a key then.",
+                about="api_key",
+            )
+        if self.api_key is None and "*" in self.allowed_origins:
+            raise BadInputError(
+                "every web page may use the server only with a key; give one, or name the pages.",
+                about="api_key",
+            )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs of this machine reach the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def scheme(self) -> str:

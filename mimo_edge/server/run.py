@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
+import ssl
+import threading
+from collections.abc import Iterator
 
 import uvicorn
 
-from ..errors import DeviceError
+from ..errors import BadInputError, DeviceError
 from .app import create_app
 from .options import ServerOptions
+from .protocol import limited_protocol
 from .service import Service
 
 __all__ = ["listen", "run", "server_of"]
+
+_GRACE_S = 3
+"""Seconds that answers have to come to an end after the server was told to."""
 
 
 def listen(options: ServerOptions) -> socket.socket:
@@ -20,39 +30,116 @@ def listen(options: ServerOptions) -> socket.socket:
     Raises:
         MimoEdgeError: the address is in use, or not one of this machine.
     """
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((options.host, options.port))
+        [(family, _, _, _, address), *_] = socket.getaddrinfo(
+            options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        raise DeviceError(
+            f"{options.host} is no address of this machine ({_reason(error)}); give 127.0.0.1, or "
+            "0.0.0.0 for all of them."
+        ) from error
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # elsewhere it lets two programs have one port
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)  # from here on nobody else gets the port
     except OSError as error:
         listening.close()
         raise DeviceError(
-            f"the server cannot listen on {options.host}:{options.port} "
-            f"({error.strerror or error}); choose another port, or 0 for any free one."
+            f"the server cannot listen on {options.host}, port {options.port} "
+            f"({_reason(error)}); choose another port, or 0 for any free one."
         ) from error
     return listening
 
 
 def run(service: Service, listening: socket.socket) -> None:
-    """Answer until SIGINT or SIGTERM."""
-    server_of(service).run(sockets=[listening])
+    """Answer until Ctrl-C or a signal that ends programs, then end within seconds.
+
+    For the main thread, where signals arrive.
+    """
+    server = server_of(service)
+    with _signals(server), contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
 
 
 def server_of(service: Service) -> uvicorn.Server:
-    """The server, not running yet."""
+    """The server, not running yet.
+
+    Raises:
+        MimoEdgeError: the certificate or its key cannot be used.
+    """
     options = service.options
     config = uvicorn.Config(
         create_app(service),
+        # Uvicorn would write addresses with their queries, in which somebody may put a key.
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=limited_protocol(options.limits),
+        h11_max_incomplete_event_size=options.limits.head_bytes,
         ws="websockets-sansio",
         ws_max_size=options.limits.message_bytes,
         ws_per_message_deflate=False,
-        limit_concurrency=options.limits.connections,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=_GRACE_S,
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
     )
-    return uvicorn.Server(config)
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise BadInputError(
+            f"{options.tls_cert} and {options.tls_key} cannot be used for TLS "
+            f"({_reason(error)}); give a certificate and its key as PEM files."
+        ) from error
+    return _Server(config, service)
+
+
+class _Server(uvicorn.Server):
+    """Ends what runs before it waits for its end."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and close those there are."""
+        self._service.end_all()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: `run` has done it, and no signal is sent again at the end."""
+        yield
+
+
+@contextlib.contextmanager
+def _signals(server: uvicorn.Server) -> Iterator[None]:
+    """Meanwhile Ctrl-C and other ends of a program end the server; a second one at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        if server.should_exit:
+            server.force_exit = True
+        server.should_exit = True
+
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).lower().replace("_", " ")
+    return getattr(error, "strerror", None) or str(error)

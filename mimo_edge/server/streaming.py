@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-__all__ = ["server_sent", "streamed"]
+from ..errors import MimoEdgeError
+from .api_errors import ApiError, api_error
+
+__all__ = ["EVENTS", "server_sent", "streamed"]
+
+EVENTS = "text/event-stream"
+"""The media type of server-sent events."""
+
+_log = logging.getLogger(__name__)
 
 
 class _Closing(StreamingResponse):
     """Closes what it sends from, whatever happens: a caller that leaves ends the work."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all of it."""
-        async with contextlib.aclosing(self.body_iterator):  # type: ignore[type-var]
-            await super().__call__(scope, receive, send)
+        """Send all of it.
+
+        If it fails in the middle, the end is not sent, so that nobody takes it for the whole: the
+        server then closes the connection.
+        """
+        try:
+            async with contextlib.aclosing(self.body_iterator):  # type: ignore[type-var]
+                await super().__call__(scope, receive, send)
+        except (ApiError, MimoEdgeError) as error:
+            _log.warning("half an answer was sent: %s", type(error).__name__)
 
 
 async def streamed(
@@ -29,15 +45,22 @@ async def streamed(
 ) -> Response:
     """An answer that is sent as it comes, begun with its first chunk.
 
-    What is raised before that is raised here, so that it still gets a status of its own.
+    What is raised before that is raised here, so that it still gets a status of its own. Later,
+    events end with one that holds the error, as OpenAI's clients expect it; sound breaks off.
     """
     first = await anext(chunks, b"")
 
     async def all_of_it() -> AsyncGenerator[bytes, None]:
         async with contextlib.aclosing(chunks):
             yield first
-            async for chunk in chunks:
-                yield chunk
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except (ApiError, MimoEdgeError) as error:
+                if media_type != EVENTS:
+                    raise
+                told = error if isinstance(error, ApiError) else api_error(error)
+                yield server_sent({"error": told.body})
 
     return _Closing(all_of_it(), media_type=media_type, headers=headers)
 

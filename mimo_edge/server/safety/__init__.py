@@ -1,0 +1,43 @@
+"""What every request passes before it reaches an endpoint, over HTTP and websockets alike.
+
+From the outside in: `containment` (a mistake ends one request), `guard` (`hosts`, `origins`, the
+`keys`), `bodies` (how much may come, and how slowly), and `headers` on what goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Scope
+
+from ..metrics import Metrics
+from ..options import ServerOptions
+from .bodies import Bodies
+from .containment import Containment
+from .guard import Guard, KeyCheck, Sealed
+from .headers import SafeHeaders
+
+__all__ = ["protected"]
+
+
+def protected(
+    app: ASGIApp, options: ServerOptions, metrics: Metrics, is_public: Callable[[Scope], bool]
+) -> ASGIApp:
+    """The application behind all checks; `is_public` says what is answered without a key."""
+    app = Bodies(Sealed(app), options.limits)
+    if options.api_key is not None:
+        app = KeyCheck(app, options.api_key, is_public, metrics)
+    if options.allowed_origins:
+        # Outside of the key's check: a browser asks without a key whether it may send one.
+        app = CORSMiddleware(
+            app,
+            allow_origins=options.allowed_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            allow_private_network=True,
+            expose_headers=["Retry-After"],
+        )
+    app = Guard(app, options, metrics)
+    app = SafeHeaders(app, others=bool(options.allowed_origins))
+    return Containment(app, log_text=options.log_text)

@@ -1,0 +1,170 @@
+"""What arrives over real connections: doubled headers, slow callers, too many, too much."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from mimo_edge.server.options import Limits, ServerOptions
+
+from .running import Running, running
+
+KEY = "right-key-of-this-test"
+UPGRADE = (
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Running]:
+    """A server with a key and small limits."""
+    limits = Limits(
+        connections=8,
+        head_bytes=8000,
+        head_s=1,
+        body_pause_s=1,
+        body_bytes=1 << 20,
+        json_bytes=1 << 20,
+    )
+    with running(ServerOptions(port=0, api_key=KEY, limits=limits)) as server:
+        yield server
+
+
+def connect(server: Running) -> socket.socket:
+    url = httpx.URL(server.url)
+    return socket.create_connection((url.host, url.port or 80), timeout=30)
+
+
+def ask(server: Running, *lines: str, path: str = "/v1/models") -> tuple[int, Any]:
+    """(status, JSON or None) of what a request of these header lines gets."""
+    with connect(server) as connection:
+        head = "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""])
+        connection.sendall(head.encode("latin-1"))
+        connection.shutdown(socket.SHUT_WR)
+        return parse(everything(connection))
+
+
+def everything(connection: socket.socket) -> bytes:
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := connection.recv(1 << 16):
+            data += more
+    return data
+
+
+def parse(answer: bytes) -> tuple[int, Any]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status = int(head.split()[1]) if head else 0
+    with contextlib.suppress(ValueError):
+        return status, json.loads(body)
+    return status, None
+
+
+@pytest.mark.parametrize("upgrade", [(), UPGRADE])
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["Host: localhost", f"Authorization: Bearer {KEY}"], 200),
+        (["Host: localhost"], 401),
+        (["Host: evil.example", f"Authorization: Bearer {KEY}"], 403),
+        (["Host:", f"Authorization: Bearer {KEY}"], 400),
+        ([f"Authorization: Bearer {KEY}"], 400),
+        (["Host: localhost", "Host: localhost", f"Authorization: Bearer {KEY}"], 400),
+        (["Host: localhost", *2 * [f"Authorization: Bearer {KEY}"]], 400),
+        (["Host: localhost", "Authorization: Bearer ÿ"], 401),
+        (["Host: localhost", f"Authorization: Bearer {KEY}", *2 * ["Origin: http://a.b"]], 400),
+        (["Host: localhost", f"Authorization: Bearer {KEY}", "Origin: null"], 403),
+    ],
+)
+def test_the_checks_hold_for_what_no_client_library_sends(
+    guarded: Running, lines: list[str], status: int, upgrade: tuple[str, ...]
+) -> None:
+    if upgrade and status == 200:
+        status = 403  # nothing is there for a websocket; it passed all checks
+    assert ask(guarded, *lines, *upgrade)[0] == status
+
+
+def test_a_request_of_an_old_version_without_a_name_is_refused(guarded: Running) -> None:
+    with connect(guarded) as connection:
+        connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        assert parse(everything(connection))[0] == 400
+
+
+def test_headers_that_are_too_long_are_refused(guarded: Running) -> None:
+    with connect(guarded) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 20_000)
+        assert parse(everything(connection))[0] == 400
+    assert guarded.client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET /health HTTP/1.1\r\nHost: local"])
+def test_a_caller_that_does_not_say_what_he_wants_is_left(guarded: Running, begin: bytes) -> None:
+    with connect(guarded) as connection:
+        connection.sendall(begin)
+        assert connection.recv(1) == b""
+
+
+def test_a_caller_that_dawdles_after_a_first_request_is_left(guarded: Running) -> None:
+    with connect(guarded) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = connection.recv(1 << 16)
+        assert answer.startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /hea")
+        assert everything(connection)[-1:] in (b"", b"}")
+
+
+def test_a_body_that_does_not_come_is_given_up(guarded: Running) -> None:
+    with connect(guarded) as connection:
+        connection.sendall(
+            b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+            b"Authorization: Bearer " + KEY.encode() + b"\r\n\r\n{"
+        )
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 408")
+
+
+def test_a_body_that_is_too_large_is_refused_while_it_comes(guarded: Running) -> None:
+    """Its answer arrives although the caller goes on sending."""
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(64):
+            yield bytes(1 << 16)
+
+    for content in (bytes(4 << 20), endless()):
+        answer = guarded.client.post("/v1/audio/speech", content=content)
+        assert answer.status_code == 413
+        assert answer.json()["error"]["code"] == "too_large"
+    assert guarded.client.get("/health").status_code == 200
+
+
+def test_a_caller_that_leaves_in_the_middle_of_his_body_hurts_nobody(guarded: Running) -> None:
+    for _ in range(20):
+        with connect(guarded) as connection:
+            connection.sendall(
+                b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+                b"Authorization: Bearer " + KEY.encode() + b"\r\n\r\n{"
+            )
+    assert guarded.client.get("/health").status_code == 200
+
+
+def test_too_many_connections_are_refused_and_make_room_again(guarded: Running) -> None:
+    with contextlib.ExitStack() as opened:
+        before = [opened.enter_context(connect(guarded)) for _ in range(8)]
+        with connect(guarded) as one_more:
+            status, told = parse(everything(one_more))
+        assert status == 503
+        assert told["error"]["code"] == "too_many_connections"
+        assert len(before) == 8
+    statuses: list[int] = []
+    while 200 not in statuses and len(statuses) < 100:
+        with contextlib.suppress(httpx.HTTPError):
+            statuses.append(guarded.client.get("/health").status_code)
+    assert 200 in statuses
