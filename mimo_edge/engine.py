@@ -26,10 +26,10 @@ from .stages.backbone import Backbone
 from .stages.gpu import gpu_layers
 from .stages.memory_needs import MemoryNeeds
 from .stages.native import check_process
-from .stages.native_probe import check_repacked
 from .stages.patch_decoder import PatchDecoder
 from .stages.patch_encoder import PatchEncoder
 from .stages.placement import prompt_piece, share_cores, useful_threads
+from .stages.repacking import repacks
 from .stages.runtime_options import RuntimeOptions
 from .stages.sampling import GREEDY
 from .system.spare_cores import SpareCores
@@ -89,11 +89,10 @@ class Engine:
         manifest = manifest or load_manifest(bundle)
         check_process()
         options.context_for(manifest.backbone)  # before anything is loaded
-        if options.repack:
-            check_repacked()
         check_backbone(bundle / BACKBONE_FILE, manifest)
         place = share_cores(useful_threads(options.threads), manifest.backbone_bytes)
-        needs = MemoryNeeds.of(manifest, options, place.backbone.threads)
+        repack = repacks(manifest, options, place.backbone.threads)
+        needs = MemoryNeeds.of(manifest, options, place.backbone.threads, repack=repack)
         needs.check_model()
         spare_cores = SpareCores()
         with contextlib.ExitStack() as opened:
@@ -105,6 +104,7 @@ class Engine:
                     options,
                     place.backbone,
                     spare_cores,
+                    repack=repack,
                 ),
                 lambda: PatchEncoder.load(bundle, manifest, place.hearing),
                 lambda: PatchDecoder.load(bundle, manifest, place.patch_decoder),

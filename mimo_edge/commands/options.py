@@ -44,10 +44,12 @@ class ModelOptions:
     ctx: int | None
     device: Literal["auto", "cpu", "gpu"]
     gpu_layers: int
-    repack: bool
+    repack: bool | None
 
-    def load(self, console: Console, *abilities: Ability) -> MimoAudio:
+    def load(self, console: Console, *abilities: Ability, for_long: bool = False) -> MimoAudio:
         """The loaded model; `console` says if it is known not to be good at one of `abilities`.
+
+        `for_long`: the program answers for a while, so that repacking can earn its time.
 
         Raises:
             MimoEdgeError: there is no such bundle, it does not load, or a number has no meaning.
@@ -58,7 +60,7 @@ class ModelOptions:
             context=self.ctx,
             device=self.device,
             gpu_layers=self.gpu_layers,
-            repack=self.repack,
+            repack=self.repack if self.repack is not None or for_long else False,
         )
         with console.busy(f"loading {path}"):
             model = MimoAudio.load(path, options)
@@ -106,9 +108,10 @@ model_options = option_group(
         help="How many layers of the language model run on the GPU.",
     ),
     click.option(
-        "--repack",
-        is_flag=True,
-        help="Hear prompts faster, with a second copy of the language model in memory.",
+        "--repack/--no-repack",
+        default=None,
+        show_default="where it pays in `serve`, else not",
+        help="Lay the language model out anew for this processor: loads longer, speaks faster.",
     ),
 )
 

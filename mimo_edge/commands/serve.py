@@ -39,7 +39,8 @@ def serve(
             "install them with `pip install 'mimo-edge[server]'`."
         ) from error
     service = Service(
-        lambda: options.load(console), ServerOptions(host=host, port=port, overrides=overrides)
+        lambda: options.load(console, for_long=True),
+        ServerOptions(host=host, port=port, overrides=overrides),
     )
     listening = listen(service.options)
     console.note(f"http://{host}:{listening.getsockname()[1]}")

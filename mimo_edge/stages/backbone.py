@@ -34,7 +34,7 @@ __all__ = ["Backbone"]
 
 
 class Backbone:
-    """The weights, mapped from the GGUF, and the text tokenizer inside it."""
+    """The weights of the GGUF, and the text tokenizer inside it."""
 
     def __init__(
         self,
@@ -64,8 +64,10 @@ class Backbone:
         options: RuntimeOptions,
         placement: Placement,
         spare_cores: SpareCores,
+        *,
+        repack: bool = False,
     ) -> Backbone:
-        """Map the GGUF into memory.
+        """Map the GGUF into memory, or with `repack` read it and lay its weights out anew.
 
         Raises:
             MimoEdgeError: llama.cpp refuses the file, or it does not fit the manifest.
@@ -73,7 +75,10 @@ class Backbone:
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers(options)
-        params.use_extra_bufts = options.repack
+        params.use_extra_bufts = repack
+        if repack and not params.n_gpu_layers:
+            # The mapped file would stay in memory beside the repacked weights: a second copy.
+            params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
         with complaints() as said:
             model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
@@ -216,7 +221,7 @@ class Backbone:
             )
 
     def close(self) -> None:
-        """Unmap the weights, and free the cache of all sequences before."""
+        """Free the weights, and the cache of all sequences before."""
         self._model.close()
 
 

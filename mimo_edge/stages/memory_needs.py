@@ -28,8 +28,8 @@ class MemoryNeeds:
 
     mapped: float
     """Weights, which take addresses, and memory only as far as there is some."""
-    copied: float
-    """Weights of which there is a second copy."""
+    repacked: float
+    """Weights that are read into memory of this process and laid out anew there."""
     cache: float
     buffers: float
     threads: int
@@ -37,13 +37,16 @@ class MemoryNeeds:
     """Of the cache that all conversations share."""
 
     @classmethod
-    def of(cls, manifest: Manifest, options: RuntimeOptions, threads: int) -> MemoryNeeds:
-        """Of a bundle under these options."""
+    def of(
+        cls, manifest: Manifest, options: RuntimeOptions, threads: int, *, repack: bool
+    ) -> MemoryNeeds:
+        """Of a bundle under these options; `repack` is what was decided (`repacks`)."""
         positions = options.cache_for(manifest.backbone)
         need = size_of_bundle(manifest).memory(options, positions)
+        repacked = manifest.backbone_bytes if repack else 0
         return cls(
-            mapped=need["weights"],
-            copied=manifest.backbone_bytes if options.repack else 0,
+            mapped=need["weights"] - repacked,
+            repacked=repacked,
             cache=0 if gpu_layers(options) else need["cache"],
             buffers=need["buffers"],
             threads=threads,
@@ -54,8 +57,15 @@ class MemoryNeeds:
         """Before anything is loaded: the model and its cache."""
         check_memory(
             f"this model and a context of {self.positions} positions",
-            self.copied + self.cache + self.buffers,
+            self.repacked + self.cache + self.buffers,
             mapped=self.mapped + _LIBRARY_BYTES + _POOLS * self._stacks,
+        )
+
+    def check_calm(self) -> None:
+        """Whether nothing would ever have to be read from the disk again, mapped weights too."""
+        check_memory(
+            "this model with all of its weights at once",
+            self.repacked + self.mapped + self.cache + self.buffers,
         )
 
     def check_cache(self) -> None:

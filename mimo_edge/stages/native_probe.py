@@ -16,7 +16,7 @@ import sys
 from ..bundle.default_bundle import demo_bundle
 from ..errors import BadInputError
 
-__all__ = ["check_repacked", "native_complaint"]
+__all__ = ["check_repacked", "kernels", "native_complaint"]
 
 _MODULE = "mimo_edge.stages.native_probe"
 _POSITIONS = 40
@@ -49,6 +49,13 @@ def check_repacked() -> None:
             f"weights cannot be repacked with this llama.cpp ({complaint}); leave them as they "
             f"are, or {_REBUILD}."
         )
+
+
+def kernels() -> str:
+    """What llama.cpp says it was built with and finds here, as `AVX2 = 1 | REPACK = 1`."""
+    import llama_cpp
+
+    return bytes(llama_cpp.llama_print_system_info()).decode(errors="replace")
 
 
 @functools.lru_cache(maxsize=2)
@@ -87,8 +94,10 @@ def _evaluate(*, repack: bool) -> None:
     assert folder is not None
     manifest = load_manifest(folder)
     path = folder / BACKBONE_FILE
-    options = RuntimeOptions(threads=1, context=2 * _POSITIONS, device="cpu", repack=repack)
-    backbone = Backbone.load(path, manifest.backbone, options, Placement(threads=1), SpareCores())
+    options = RuntimeOptions(threads=1, context=2 * _POSITIONS, device="cpu")
+    backbone = Backbone.load(
+        path, manifest.backbone, options, Placement(threads=1), SpareCores(), repack=repack
+    )
     sequence = backbone.new_sequence()
     rows = backbone.embed(np.arange(_POSITIONS, dtype=np.int32))
     backbone.evaluate([(sequence, rows, True)])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..system.cores import fast_cores, logical_processors, usable_cores
 
 __all__ = [
+    "LARGE_BYTES",
     "MOST_IN_PATCH_DECODER",
     "Placement",
     "Placements",
@@ -18,7 +19,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_LARGE_BYTES = 1 << 28
+LARGE_BYTES = 1 << 28
 """Weights far beyond what a processor caches: reading them keeps two cores busy."""
 _PIECE, _PIECE_OF_A_SMALL_MODEL, _GPU_PIECE = 32, 128, 256
 """Positions. On two cores of a laptop 32 are a second of the 7B model; a processor evaluates them
@@ -64,7 +65,7 @@ def share_cores(threads: int, backbone_bytes: int) -> Placements:
     """
     makes_way = not threads
     if makes_way:
-        threads = fast_cores() if backbone_bytes > _LARGE_BYTES else 1
+        threads = fast_cores() if backbone_bytes > LARGE_BYTES else 1
     # On one core the rest goes on: sampling, and the sound of the patches before.
     fewer = threads if threads < usable_cores() else max(1, threads - 1)
     return Placements(
@@ -83,7 +84,7 @@ def prompt_piece(backbone_bytes: int, *, on_gpu: bool) -> int:
     """
     if on_gpu:
         return _GPU_PIECE
-    return _PIECE if backbone_bytes > _LARGE_BYTES else _PIECE_OF_A_SMALL_MODEL
+    return _PIECE if backbone_bytes > LARGE_BYTES else _PIECE_OF_A_SMALL_MODEL
 
 
 def useful_threads(threads: int) -> int:

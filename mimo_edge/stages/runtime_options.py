@@ -45,9 +45,11 @@ class RuntimeOptions:
     """Number type of the KV cache."""
     flash_attention: bool | None = None
     """None: llama.cpp decides."""
-    repack: bool = False
-    """Copy the backbone's weights into the layout that the processor multiplies fastest.
-    Without it they stay where the file is mapped, and no second copy of them exists."""
+    repack: bool | None = False
+    """Lay the backbone's weights out anew, as the processor multiplies them fastest. Loading then
+    takes seconds longer for a large model, and the weights are memory of this process, which it
+    shares with no other, instead of a mapped file. None: where it pays for a program that answers
+    for a while, a server (`stages.repacking`)."""
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""

@@ -47,7 +47,7 @@ def test_cores_are_left_to_sound_and_other_programs(
     machine = Machine(4)
     monkeypatch.setattr("mimo_edge.stages.placement.fast_cores", lambda: 4)
     monkeypatch.setattr("mimo_edge.stages.placement.logical_processors", lambda: 4)
-    monkeypatch.setattr("mimo_edge.stages.placement._LARGE_BYTES", 0)
+    monkeypatch.setattr("mimo_edge.stages.placement.LARGE_BYTES", 0)
     monkeypatch.setattr("mimo_edge.system.spare_cores.usable_cores", lambda: 4)
     spare_cores = SpareCores(machine.times, lambda: machine.now)
     monkeypatch.setattr("mimo_edge.engine.SpareCores", lambda: spare_cores)
