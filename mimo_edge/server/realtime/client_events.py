@@ -142,11 +142,14 @@ def read_json(text: str) -> Any:
     Raises:
         ApiError: it is none.
     """
+    shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
     try:
-        return json.loads(text)
+        given = json.loads(text)
+        if "\\ud" in text.lower():  # half a character, which neither the model nor we can write
+            json.dumps(given, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
         raise ApiError(400, f"the message is not JSON: {shown!r}", code="invalid_json") from error
+    return given
 
 
 def read_event(given: Any) -> ClientEvent:

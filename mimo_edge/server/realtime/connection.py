@@ -52,10 +52,15 @@ def routes(service: Service) -> list[BaseRoute]:
         await socket.accept(subprotocol="realtime" if "realtime" in offered else None)
         try:
             _refuse_beta(socket)
-            async with _conversation(service) as conversation:
-                await _Connection(socket, service, conversation).run()
+            async with contextlib.AsyncExitStack() as opened:
+                conversation = await _admit(service, opened)
+                # Loading it takes a moment, for which the other sessions must not stand still.
+                detector = await conversation.run(lambda: SileroDetector(service.model.sample_rate))
+                await _Connection(socket, service, conversation, detector).run()
         except _Over as over:
             await _close(socket, over)
+        except MimoEdgeError as error:
+            await _close(socket, _Over(_MISTAKE, api_error(error)))
 
     return [WebSocketRoute("/v1/realtime", realtime)]
 
@@ -67,17 +72,11 @@ def _refuse_beta(socket: WebSocket) -> None:
         raise _Over(_BETA, ApiError(400, sentence, code=code))
 
 
-@contextlib.asynccontextmanager
-async def _conversation(service: Service) -> Any:
+async def _admit(service: Service, opened: contextlib.AsyncExitStack) -> Conversation:
     try:
-        admitted = service.conversation()
-        conversation = await admitted.__aenter__()
+        return await opened.enter_async_context(service.conversation())
     except ApiError as error:
         raise _Over(_TRY_LATER if error.status in (429, 503) else _MISTAKE, error) from error
-    try:
-        yield conversation
-    finally:
-        await admitted.__aexit__(None, None, None)
 
 
 async def _close(socket: WebSocket, over: _Over) -> None:
@@ -93,7 +92,13 @@ async def _close(socket: WebSocket, over: _Over) -> None:
 class _Connection:
     """Carries events between a websocket, a session and the model's threads."""
 
-    def __init__(self, socket: WebSocket, service: Service, conversation: Conversation) -> None:
+    def __init__(
+        self,
+        socket: WebSocket,
+        service: Service,
+        conversation: Conversation,
+        detector: SileroDetector,
+    ) -> None:
         self._socket, self._conversation = socket, conversation
         self._limits = service.options.limits
         self._loop = asyncio.get_running_loop()
@@ -117,8 +122,9 @@ class _Connection:
             longest_text=self._limits.text_characters,
             strict=service.options.strict,
             overrides=service.options.overrides,
-            new_detector=lambda: SileroDetector(model.sample_rate),
+            new_detector=lambda: detector,
             find_voice=lambda name: voice.id if (voice := voices.named(name)) else None,
+            first_sound=lambda seconds: service.metrics.first_audio("conversation", seconds),
         )
         self._session = Session(options, self._model, self._outbox.put)
 
@@ -159,7 +165,7 @@ class _Connection:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             # In a thread of its own: what runs ends within one step, but not at once.
-            await asyncio.shield(self._conversation.run(self._model.close))
+            await asyncio.shield(asyncio.to_thread(self._model.close))
 
     def _post(self, told: ModelEvent) -> None:
         """Called in the model's threads."""

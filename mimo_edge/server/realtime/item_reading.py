@@ -68,7 +68,9 @@ class ItemReader:
             self._content(item.role, part, client_rate, f"{path}.content[{index}]")
             for index, part in enumerate(item.content)
         ]
-        return Item(id=item.id or new_id("item"), role=item.role, contents=contents)
+        read = Item(id=item.id or new_id("item"), role=item.role, contents=contents)
+        self._check_length(read, path)
+        return read
 
     def _other(self, given: Mapping[str, Any], item: _Given, path: str) -> Item:
         kept = {
@@ -76,7 +78,9 @@ class ItemReader:
             for name, value in given.items()
             if name in ("type", "name", "call_id", "arguments", "output")
         }
-        return Item(id=item.id or new_id("item"), other=kept)
+        read = Item(id=item.id or new_id("item"), other=kept)
+        self._check_length(read, path)
+        return read
 
     def _content(self, role: str, part: _Part, client_rate: int, path: str) -> Content:
         kind = part.type or ("input_text" if role != "assistant" else "output_text")
@@ -102,6 +106,12 @@ class ItemReader:
             f"{kind[:40]!r} of {role} cannot be taken; this model reads text and hears sound.",
         )
 
+    def _check_length(self, item: Item, path: str) -> None:
+        if item.characters > self._longest:
+            raise _wrong(
+                path, f"its texts have {item.characters} characters; give at most {self._longest}."
+            )
+
     def _utterance(self, audio: str, client_rate: int, path: str) -> Utterance:
         samples = read_pcm(audio, client_rate, self._rate, f"{path}.audio")
         if not len(samples):
@@ -111,8 +121,6 @@ class ItemReader:
     def _text(self, text: str | None, path: str) -> str:
         if text is None:
             raise _wrong(path, "it is missing.")
-        if len(text) > self._longest:
-            raise _wrong(path, f"it has {len(text)} characters; give at most {self._longest}.")
         return text
 
 

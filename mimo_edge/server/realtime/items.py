@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..api_errors import ApiError
-from .contents import Content, InputAudio, OutputAudio
+from .contents import Content, InputAudio, InputText, OutputAudio, OutputText
 
 __all__ = ["Item", "Items", "Role"]
 
 Role = Literal["user", "assistant", "system"]
 
 _MOST_ITEMS = 2000
+_MOST_CHARACTERS = 2_000_000
+_MOST_SOUND_S = 3600.0
+"""Together they bound a session's memory, and are more than any context holds."""
 _SOUND_S = 300.0
 """Seconds of sound that are kept of each side, so that items can be sent back with it."""
 
@@ -30,6 +33,14 @@ class Item:
     status: Literal["in_progress", "completed", "incomplete"] = "completed"
     other: Mapping[str, Any] = field(default_factory=dict)
     """What there is besides of an item that is no message."""
+
+    @property
+    def characters(self) -> int:
+        """How much text it holds."""
+        texts = [part.text for part in self.contents if isinstance(part, InputText | OutputText)]
+        said = [part.transcript or "" for part in self.contents if isinstance(part, OutputAudio)]
+        other = [text for text in self.other.values() if isinstance(text, str)]
+        return sum(map(len, (*texts, *said, *other)))
 
     def shown(self) -> dict[str, Any]:
         """As a client sees it, without sound."""
@@ -89,9 +100,7 @@ class Items:
                 param="item.id",
             )
         self._items.insert(self._place(after), item)
-        # No context holds so many turns: the model forgot the oldest long ago.
-        del self._items[: max(0, len(self._items) - _MOST_ITEMS)]
-        self._forget_old_sound()
+        self._forget_oldest()
 
     def get(self, item_id: str) -> Item:
         """The item of an id.
@@ -125,21 +134,23 @@ class Items:
             param=param,
         )
 
-    def _forget_old_sound(self) -> None:
-        """The model remembers what was said by its patches; the samples are for sending back."""
-        _forget(self._items, InputAudio, lambda part: _length(part) / self._rate)
-        _forget(self._items, OutputAudio, lambda part: part.sent_samples / part.client_rate)
+    def _forget_oldest(self) -> None:
+        """Items that no context holds; and sound that is only kept for sending back."""
+        characters, seconds = 0, {InputAudio: 0.0, OutputAudio: 0.0}
+        for index in range(len(self._items) - 1, -1, -1):
+            item = self._items[index]
+            characters += item.characters
+            for part in item.contents:
+                if isinstance(part, InputAudio | OutputAudio):
+                    seconds[type(part)] += self._seconds(part)
+                    if seconds[type(part)] > _SOUND_S:
+                        part.forget_sound()
+            many = len(self._items) - index > _MOST_ITEMS
+            if many or characters > _MOST_CHARACTERS or sum(seconds.values()) > _MOST_SOUND_S:
+                del self._items[: index + 1 if index < len(self._items) - 1 else index]
+                return
 
-
-def _length(part: InputAudio) -> int:
-    return part.utterance.length if part.utterance is not None else 0
-
-
-def _forget(items: list[Item], kind: type[Any], seconds: Callable[[Any], float]) -> None:
-    kept = 0.0
-    for item in reversed(items):
-        for part in item.contents:
-            if isinstance(part, kind):
-                kept += seconds(part)
-                if kept > _SOUND_S:
-                    part.forget_sound()
+    def _seconds(self, part: InputAudio | OutputAudio) -> float:
+        if isinstance(part, OutputAudio):
+            return part.sent_samples / part.client_rate
+        return part.utterance.length / self._rate if part.utterance is not None else 0.0

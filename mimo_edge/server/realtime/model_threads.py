@@ -69,6 +69,8 @@ class ModelThreads:
         self._cache = model.prompt_cache()
         self._listener = model.listener()
         self._running: dict[str, threading.Event] = {}
+        self._newest: NDArray[np.float32] | None = None
+        """The turn in progress, which the model's thread has not taken yet."""
         self._preparing = threading.Event()
         self._closing = threading.Event()
         self._main = _JobThread("mimo_edge realtime")
@@ -76,7 +78,10 @@ class ModelThreads:
 
     def hear(self, samples: NDArray[np.float32]) -> None:
         """Compute what can be computed of a turn that goes on."""
-        self._main.do(lambda: self._listener.hear(samples))
+        waits = self._newest is not None
+        self._newest = samples
+        if not waits:  # a job for each would keep the copies of sound that comes very fast
+            self._main.do(self._hear)
 
     def prepare(self, plan: Plan) -> None:
         """Evaluate the prompt of an answer that may be wanted soon."""
@@ -124,6 +129,11 @@ class ModelThreads:
             answer()
         finally:
             self._running.pop(response, None)
+
+    def _hear(self) -> None:
+        samples, self._newest = self._newest, None
+        if samples is not None:
+            self._listener.hear(samples)
 
     def _prepare(self, plan: Plan, cancel: threading.Event) -> None:
         if cancel.is_set():

@@ -48,11 +48,15 @@ class OutputSide:
         conversation: str,
         add_item: Callable[[Item], None],
         item_done: Callable[[Item], None],
+        first_sound: Callable[[float], None],
     ) -> None:
-        """Sound of the model has `rate` Hz, `conversation` is the id of the only one."""
+        """Sound of the model has `rate` Hz, `conversation` is the id of the only one.
+
+        `first_sound` is told the seconds from the beginning of an answer to its first sound.
+        """
         self._items, self._model, self._emit = items, model, emit
         self._rate, self._conversation = rate, conversation
-        self._add_item, self._item_done = add_item, item_done
+        self._add_item, self._item_done, self._first_sound = add_item, item_done, first_sound
         self._last: Response | None = None
         """The conversation's answer that is on its way, or the last one that was."""
         self._aside: dict[str, Response] = {}
@@ -75,6 +79,7 @@ class OutputSide:
         self,
         settings: Settings,
         plan: Plan,
+        now: float,
         *,
         aside: bool,
         metadata: Mapping[str, Any] | None = None,
@@ -106,6 +111,7 @@ class OutputSide:
             metadata=metadata,
             add_item=(lambda item: None) if aside else self._add_item,
             item_done=(lambda item: None) if aside else self._item_done,
+            first_sound=lambda then: self._first_sound(then - now),
         )
         if aside:
             self._aside[response.id] = response

@@ -14,6 +14,8 @@ AHEAD_S = 1.0
 DELTA_S = 0.2
 """Seconds of sound in one event, at most."""
 
+_ROUNDING_S = 0.001
+
 
 class PlaybackClock:
     """Counts samples of one answer; `now` is seconds of a clock that never goes back."""
@@ -42,4 +44,4 @@ class PlaybackClock:
     def next_at(self, samples: int, now: float) -> float:
         """When so many more samples may be sent: `now` if they may be already."""
         over = self.ahead(now) + samples / self._rate - AHEAD_S
-        return now + max(0.0, over)
+        return now if over < _ROUNDING_S else now + over

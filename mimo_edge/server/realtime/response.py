@@ -44,11 +44,12 @@ class Response:
         metadata: Mapping[str, Any] | None = None,
         add_item: Callable[[Item], None],
         item_done: Callable[[Item], None],
+        first_sound: Callable[[float], None],
     ) -> None:
         """Sound of the model has `rate` Hz. `conversation` is its id, None beside it.
 
         `add_item` is called with the answer's item before there is anything in it, `item_done`
-        once it is complete.
+        once it is complete, `first_sound` with the time of the first sound that is sent.
         """
         self.id = new_id("resp")
         self.item = Item(id=new_id("item"), role="assistant", status="in_progress")
@@ -58,7 +59,7 @@ class Response:
         """Whether anything of it was sent."""
         self.status: str = "in_progress"
         self._rate, self._emit = rate, emit
-        self._add_item, self._item_done = add_item, item_done
+        self._add_item, self._item_done, self._first_sound = add_item, item_done, first_sound
         self._conversation, self._metadata = conversation, metadata
         self._content: OutputAudio | OutputText = OutputText()
         if settings.speaks:
@@ -208,6 +209,8 @@ class Response:
     def _send(self, pcm: NDArray[np.int16], now: float) -> None:
         self._begin()
         assert isinstance(self._content, OutputAudio)
+        if not self.clock.sent:
+            self._first_sound(now)
         self._content.send(pcm)
         self.clock.send(len(pcm), now)
         self._delta(_AUDIO, base64.b64encode(pcm.tobytes()).decode())

@@ -9,7 +9,7 @@ It has no thread, no socket and no clock: whoever runs it passes the time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,13 @@ from ...dialogue.turn_events import (
 from ...dialogue.turns import VoiceDetector
 from ...tasks import Overrides
 from . import client_events as asked_for
-from .contents import Content, InputAudio, InputText, Utterance
+from .contents import Content, InputAudio, Utterance
 from .input_side import InputSide
 from .item_reading import ItemReader
 from .items import Item, Items
 from .model_port import ModelEvent, ModelPort
 from .output_side import OutputSide
-from .plan import Plan
+from .planning import Planner
 from .server_events import Event, event, new_id
 from .session_parameters import ServerVad
 from .settings import Settings, SettingsReader
@@ -42,8 +42,6 @@ _HEAR_EVERY_S = 0.5
 """Seconds of sound after which the model gets a turn that goes on; see `dialogue.conversation`."""
 _PIECE_S = 0.1
 """Seconds of sound that are heard at once, so that a long piece does not stop the others."""
-_MOST_TOKENS = 4096
-"""Of one answer whose length is not limited: 11 minutes of speech at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +58,8 @@ class SessionOptions:
     overrides: Overrides
     new_detector: Callable[[], VoiceDetector]
     find_voice: Callable[[str], str | None]
+    first_sound: Callable[[float], None] = lambda seconds: None
+    """Told the seconds from the beginning of an answer to its first sound."""
 
 
 class Session:
@@ -80,6 +80,7 @@ class Session:
         )
         self._item_reader = ItemReader(options.rate, longest_text=options.longest_text)
         self._items = Items(options.rate)
+        self._planner = Planner(self._items, options.overrides)
         self._input = InputSide(options.rate, options.new_detector)
         self._input.configure(self._settings)
         self._output = OutputSide(
@@ -90,6 +91,7 @@ class Session:
             conversation=conversation,
             add_item=self._added,
             item_done=self._done,
+            first_sound=options.first_sound,
         )
         self._turn_id: str | None = None
         """Of the item that the turn in progress will be."""
@@ -194,7 +196,7 @@ class Session:
             self._candidate = Utterance(turn.samples)
             if not self._output.answering:
                 audio = InputAudio(utterance=self._candidate)
-                self._model.prepare(self._plan(self._settings, self._contents(audio)))
+                self._model.prepare(self._planner.plan(self._settings, self._planner.said(audio)))
         elif isinstance(turn, SpeechResumed):
             self._candidate = None
             self._model.forget()
@@ -260,12 +262,13 @@ class Session:
     def _respond(self, given: Mapping[str, Any], now: float) -> None:
         asked = self._settings_reader.response(given)
         settings = self._settings_reader.for_response(self._settings, asked)
-        said = self._contents()
+        said = self._planner.said()
         if asked.input is not None:
             said = [content for item in map(self._input_item, asked.input) for content in item]
         self._output.begin(
             settings,
-            self._plan(settings, said),
+            self._planner.plan(settings, said),
+            now,
             aside=asked.conversation == "none",
             metadata=asked.metadata,
         )
@@ -283,8 +286,8 @@ class Session:
             return
         if self._owed:
             self._owed, self._silent_since = False, None
-            plan = self._plan(self._settings, self._contents())
-            self._output.begin(self._settings, plan, aside=False)
+            plan = self._planner.plan(self._settings, self._planner.said())
+            self._output.begin(self._settings, plan, now, aside=False)
         elif self._silent_since is None and self._turn_id is None:
             self._silent_since = self._output.silent_at(now)
 
@@ -309,34 +312,6 @@ class Session:
         self._committed(None, now)
         self._owed = True
         self._pay(now)
-
-    def _contents(self, *more: Content) -> list[Content]:
-        """What both sides said so far, from the first to the last, and what comes behind."""
-        said = [
-            content for item in self._items if item.role != "system" for content in item.contents
-        ]
-        return [*said, *more]
-
-    def _plan(self, settings: Settings, said: list[Content]) -> Plan:
-        """How to answer to what was said."""
-        texts = [
-            content.text
-            for item in self._items
-            if item.role == "system"
-            for content in item.contents
-            if isinstance(content, InputText)
-        ]
-        system = "\n".join(text for text in (settings.instructions, *texts) if text)
-        tokens = settings.max_output_tokens
-        most = self._options.overrides.max_new_tokens or _MOST_TOKENS
-        wanted = min(tokens, most) if isinstance(tokens, int) else most
-        return Plan(
-            said=tuple(said),
-            reply="speech" if settings.speaks else "text",
-            system=system or None,
-            voice=settings.voice,
-            overrides=replace(self._options.overrides, max_new_tokens=wanted),
-        )
 
     def _added(self, item: Item) -> None:
         self._items.add(item)
