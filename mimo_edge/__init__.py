@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         NotSoundError,
         NotTrainedError,
         OutputError,
+        ServerError,
         WrongUseError,
     )
     from .generation.events import AudioChunk, TextDelta, TurnEnd
@@ -61,6 +62,7 @@ __all__ = [
     "OutputError",
     "Overrides",
     "RuntimeOptions",
+    "ServerError",
     "Session",
     "SoundOptions",
     "Speak",
@@ -95,6 +97,7 @@ _HOMES = {
     "OutputError": "errors",
     "Overrides": "tasks",
     "RuntimeOptions": "stages.runtime_options",
+    "ServerError": "errors",
     "Session": "session",
     "SoundOptions": "generation.sound",
     "TextDelta": "generation.events",

@@ -16,6 +16,7 @@ __all__ = [
     "NotSoundError",
     "NotTrainedError",
     "OutputError",
+    "ServerError",
     "WrongUseError",
 ]
 
@@ -70,6 +71,10 @@ class WrongUseError(MimoEdgeError):
 
 class OutputError(MimoEdgeError):
     """A file or folder cannot be written: a full disk, permissions, something in the way."""
+
+
+class ServerError(MimoEdgeError):
+    """A server cannot be reached, refuses, or does not keep to its protocol."""
 
 
 class MissingPackageError(MimoEdgeError):

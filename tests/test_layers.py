@@ -13,7 +13,7 @@ HOUSE = Path(mimo_edge.__file__).parent
 LAYERS = (
     {"__main__", "chat"},
     {"commands"},
-    {"measure", "server", "devices"},
+    {"measure", "server", "devices", "remote"},
     {"dialogue"},
     {
         "__init__",
@@ -38,7 +38,7 @@ LAYERS = (
 """From the top to the bottom; a room may use those of its own layer and those below."""
 
 APART = (
-    ({"measure", "server", "devices"}, "they serve the commands, not each other"),
+    ({"measure", "server", "devices", "remote"}, "they serve the commands, not each other"),
     ({"prompt", "audio"}, "what is said to the model is not how sound is stored"),
 )
 """Rooms of one layer that nevertheless do not use each other."""
@@ -51,6 +51,7 @@ OWNERS = {
     "prometheus_client": ("server/",),
     "starlette": ("server/",),
     "uvicorn": ("server/",),
+    "websockets": ("remote/",),
     "wyoming": ("server/wyoming/",),
     "zeroconf": ("server/wyoming/",),
     "onnxruntime": ("stages/graphs.py",),

@@ -29,6 +29,7 @@ _COMMANDS = {
     "picture": "picture",
     "serve": "serve",
     "speak": "speak",
+    "talk": "remote_talk",
     "text": "text",
     "transcribe": "transcribe",
 }

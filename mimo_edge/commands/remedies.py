@@ -9,8 +9,10 @@ __all__ = ["with_option"]
 _OPTIONS = {
     "anyway": "--anyway tries it all the same",
     "api_key": "--api-key-file, or $MIMO_EDGE_API_KEY",
+    "authority": "--ca FILE, or --insecure",
     "device": "--list-devices",
     "ending": "or give --format",
+    "key": "--api-key, or better the environment's MIMO_EDGE_API_KEY",
     "log": "-vv shows it",
     "replace": "--force",
 }

@@ -24,7 +24,17 @@ from .events import (
     StateChanged,
 )
 from .level import LevelMeter
-from .model_events import Ended, Failed, ModelEvent, Ready, Sound, Text, Transcribed, Truncated
+from .model_events import (
+    Ended,
+    Failed,
+    ModelEvent,
+    Ready,
+    Sound,
+    Text,
+    Told,
+    Transcribed,
+    Truncated,
+)
 from .ports import ModelPort, OutputPort, TurnPort
 from .running_answer import RunningAnswer
 from .turn_events import (
@@ -116,6 +126,8 @@ class Conversation:
             self._emit(QuestionText(turn=event.turn, text=event.text))
         elif isinstance(event, Failed):
             self._failed(event, now)
+        elif isinstance(event, Told):
+            self._emit(Notice(text=event.sentence))
         elif self._answer is not None and event.turn == self._answer.turn:
             self._answer_event(self._answer, event, now)
         # Anything else is of an answer that was interrupted: its generation ends a little later.

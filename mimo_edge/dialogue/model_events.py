@@ -9,7 +9,17 @@ from numpy.typing import NDArray
 
 from ..generation.events import StopReason, TurnStats
 
-__all__ = ["Ended", "Failed", "ModelEvent", "Ready", "Sound", "Text", "Transcribed", "Truncated"]
+__all__ = [
+    "Ended",
+    "Failed",
+    "ModelEvent",
+    "Ready",
+    "Sound",
+    "Text",
+    "Told",
+    "Transcribed",
+    "Truncated",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,4 +82,11 @@ class Failed:
     sentence: str
 
 
-ModelEvent = Ready | Text | Sound | Ended | Truncated | Transcribed | Failed
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """One sentence for the user about what answers: it is away, or back, or complains."""
+
+    sentence: str
+
+
+ModelEvent = Ready | Text | Sound | Ended | Truncated | Transcribed | Failed | Told

@@ -23,11 +23,21 @@ _MORE = 0.25
 class Pace:
     """The generation rate of the present answer, and what earlier ones taught."""
 
-    def __init__(self, *, answer_s: float, longest_s: float, factor: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        answer_s: float,
+        longest_s: float,
+        factor: float | None = None,
+        paced_s: float | None = None,
+    ) -> None:
         """Expect answers of `answer_s` seconds until some are known, and of `longest_s` at most.
 
-        `factor` is what to expect of the first answer; None: wait until it is measured.
+        `factor` is what to expect of the first answer; None: wait until it is measured. Sound that
+        is `paced_s` seconds ahead of real time may be held back by its sender: what comes from
+        then on says nothing about how fast it is made.
         """
+        self._paced_s = paced_s
         self._expected = answer_s
         self._lengths: deque[float] = deque(maxlen=_REMEMBERED)
         self._longest = longest_s
@@ -43,6 +53,8 @@ class Pace:
         self._measured = 0.0
         """Seconds of sound after the first chunk, of which nobody knows how long it took."""
         self._gap = 0.0
+        self._held_back = False
+        """Whether the sender may have begun to hold sound back."""
         self._largest = 0.0
         """Seconds of sound of the largest chunk."""
         self.sound = 0.0
@@ -52,12 +64,17 @@ class Pace:
         """A chunk of `seconds` of sound came at the time `now`, in seconds of one clock."""
         self.sound += seconds
         self._largest = max(self._largest, seconds)
+        if self._held_back:
+            return
         if self._first is None:
             self._first = now
         else:
             self._measured += seconds
             self._gap = max(self._gap, now - self._last)
         self._last = now
+        # The first chunk is sound without a known time; who is ahead without it is ahead.
+        if self._paced_s is not None:
+            self._held_back = self._measured - (now - self._first) >= self._paced_s
 
     def finish(self) -> None:
         """The answer is complete: remember its length and its rate for the next."""

@@ -34,6 +34,10 @@ class PlaybackSettings:
     expected_factor: float | None = None
     """Real-time factor before any was measured. None: the first answer waits for its second
     chunk of sound, which tells."""
+    paced_s: float | None = None
+    """For sound that is sent from elsewhere: once it is so far ahead of real time, the sender is
+    fast enough and may hold the rest back on purpose, so that nothing is measured any more.
+    None: sound comes as fast as it is made."""
     fade_s: float = 0.005
     """Fade where sound is broken off or goes on, long enough to be no click."""
 
@@ -72,6 +76,7 @@ class Playback:
             answer_s=self.settings.expected_answer_s,
             longest_s=self.settings.longest_answer_s,
             factor=self.settings.expected_factor,
+            paced_s=self.settings.paced_s,
         )
         self._fade = max(1, round(self.settings.fade_s * rate))
         self._lock = threading.Lock()

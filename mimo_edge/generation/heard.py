@@ -10,7 +10,7 @@ from ..prompt.positions import Layout, Positions, concatenate
 from ..prompt.text_tokenizer import TextTokenizer
 from .speech import SpeechSpan
 
-__all__ = ["Heard", "heard_part"]
+__all__ = ["Heard", "beginning", "heard_part"]
 
 _PATCHES_PER_TOKEN = 2.0
 """How many patches of 160 ms a text token takes to say, about: 3 tokens a second."""
@@ -58,14 +58,14 @@ def heard_part(
     if marks[0] not in kept.text_ids:
         kept = concatenate([kept, layout.text([marks[0]])])
     expected = total if text_ended else max(total, round(_PATCHES_PER_TOKEN * len(ids)))
-    said = _beginning(text, patches / expected) if expected else ""
+    said = beginning(text, patches / expected) if expected else ""
     return Heard(positions=kept, text=said, patches=patches, complete=False)
 
 
-def _beginning(text: str, share: float) -> str:
+def beginning(text: str, share: float) -> str:
     """A share of the characters, up to the last whole word; writing without blanks anywhere."""
     length = round(share * len(text))
-    beginning = text[:length]
+    part = text[:length]
     if length < len(text) and not text[length].isspace() and " " in text:
-        beginning = beginning.rpartition(" ")[0]
-    return beginning.strip()
+        part = part.rpartition(" ")[0]
+    return part.strip()

@@ -291,3 +291,21 @@ def test_an_answer_without_sound() -> None:
 def test_settings_without_a_meaning_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(MimoEdgeError, match=message):
         PlaybackSettings(**settings)
+
+
+def test_a_sender_that_holds_sound_back_is_not_taken_for_a_slow_one() -> None:
+    """A server sends a second as fast as it can, and from then on as fast as it is played."""
+    player = Playback(RATE, PlaybackSettings(expected_answer_s=8, paced_s=0.4))
+    burst = [0.5 + 0.05 * index for index in range(6)]
+    paced = [burst[-1] + 0.22 * index for index in range(1, 41)]  # with a network's hesitation
+    for _ in range(3):
+        heard = simulate(player, [*burst, *paced, paced[-1]], piece_s=0.2)
+        assert heard.start is not None and heard.start < 0.9
+        assert heard.first_wait is None
+
+
+def test_a_sender_that_is_too_slow_is_waited_for_as_well() -> None:
+    player = Playback(RATE, PlaybackSettings(expected_answer_s=8, paced_s=0.4))
+    heard = simulate(player, steady(40, 0.2, factor=1.5), piece_s=0.2)
+    assert heard.factor_while_waiting == pytest.approx(1.5)
+    assert player.underruns == 0

@@ -1,0 +1,205 @@
+"""One websocket to a server: opening it, and why that did not work; events out and in.
+
+The only module that imports websockets, and that late: whoever has no server to talk with does not
+need it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import ssl
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ..errors import BadInputError, MissingPackageError, ServerError
+from .address import ServerAddress
+from .server_events import ServerEvent, event_of
+
+if TYPE_CHECKING:
+    from websockets.http11 import Response
+    from websockets.sync.client import ClientConnection
+
+__all__ = ["Connection", "ConnectionLost", "Refused", "connect"]
+
+_OPENING_S = 10.0
+_CLOSING_S = 2.0
+_MESSAGE_BYTES = 16 * 2**20
+"""Of one message: a server that sends more than the API allows is not listened to."""
+_LONGEST_REASON = 300
+
+# websockets' own logger tells at its lowest level what goes through the socket: the key, and
+# everything that is said.
+_quiet = logging.getLogger(f"{__name__}.websocket")
+_quiet.setLevel(logging.ERROR)
+
+
+class ConnectionLost(ServerError):
+    """There is no connection (any more); a later try may bring one."""
+
+
+class Refused(ServerError):
+    """The server is there and does not want this client; trying again is no use."""
+
+
+class Connection:
+    """A websocket that is open until `close`, or until it is lost.
+
+    One thread may send while another receives.
+    """
+
+    def __init__(self, socket: ClientConnection, host: str) -> None:
+        self._socket = socket
+        self.host = host
+        """The server's name and port."""
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Send an event; waits while the network is slower than what is to be sent.
+
+        Raises:
+            ConnectionLost: it cannot be sent.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            self._socket.send(json.dumps(event))
+        except ConnectionClosed as error:
+            raise ConnectionLost(self._lost(error)) from error
+
+    def receive(self, timeout: float | None = None) -> ServerEvent | None:
+        """The next message's event; None: one that nobody needs.
+
+        Raises:
+            ConnectionLost: there will be no more.
+            TimeoutError: nothing came within `timeout` seconds.
+            ValueError: the message is not what it should be.
+        """
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            message = self._socket.recv(timeout)
+        except ConnectionClosed as error:
+            raise ConnectionLost(self._lost(error)) from error
+        return event_of(message)
+
+    def close(self) -> None:
+        """Say goodbye, if the server still listens; returns within seconds."""
+        self._socket.close()
+
+    def _lost(self, error: Exception) -> str:
+        reason = self._socket.close_reason
+        code = self._socket.close_code
+        said = f"{code}: {reason}" if reason else str(code or error)
+        return f"the connection to {self.host} was lost ({said[:_LONGEST_REASON]})."
+
+
+def connect(address: ServerAddress) -> Connection:
+    """A connection to the server.
+
+    Raises:
+        Refused: the server, or this machine's doubts about it, say no.
+        ConnectionLost: it cannot be reached.
+        MimoEdgeError: a package is missing.
+    """
+    try:
+        from websockets.sync import client
+    except ImportError as error:
+        raise MissingPackageError(
+            f"talking with a server needs websockets ({error}); "
+            "install it with `pip install 'mimo-edge[talk]'`."
+        ) from error
+    headers = {"Authorization": f"Bearer {address.api_key}"} if address.api_key else {}
+    with _explained(address):
+        socket = client.connect(
+            address.url,
+            additional_headers=headers,
+            ssl=_tls(address) if address.encrypted else None,
+            compression=None,  # sound in base64 does not get smaller
+            # A proxy of the environment is for hosts elsewhere.
+            proxy=None if address.is_here else True,
+            open_timeout=_OPENING_S,
+            close_timeout=_CLOSING_S,
+            max_size=_MESSAGE_BYTES,
+            logger=_quiet,
+        )
+    return Connection(socket, address.host)
+
+
+def _tls(address: ServerAddress) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=address.ca)
+    except (OSError, ValueError) as error:  # not there, or no certificate
+        raise BadInputError(
+            f"{address.ca} cannot be used as a certificate ({error}); give a file in PEM format."
+        ) from error
+    if address.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextlib.contextmanager
+def _explained(address: ServerAddress) -> Iterator[None]:
+    """Say in one sentence why there is no connection."""
+    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+
+    host = address.host
+    try:
+        yield
+    except InvalidStatus as error:
+        raise _refusal(address, error.response) from error
+    except InvalidURI as error:
+        raise BadInputError(f"the address cannot be used ({error}).") from error
+    except ssl.SSLCertVerificationError as error:
+        raise Refused(
+            f"the certificate of {host} is not trusted ({error.verify_message}); name the one "
+            "that it is to be trusted by, or do without.",
+            about="authority",
+        ) from error
+    except ssl.SSLError as error:
+        raise Refused(
+            f"{host} does not speak TLS ({error.reason}); begin the address with http://."
+        ) from error
+    except TimeoutError as error:
+        raise ConnectionLost(f"{host} does not answer within {_OPENING_S:g} s.") from error
+    except ImportError as error:  # of a SOCKS proxy
+        raise MissingPackageError(
+            f"the environment's proxy needs another package ({error})."
+        ) from error
+    except OSError as error:
+        raise ConnectionLost(
+            f"{host} cannot be reached ({error.strerror or error}); "
+            "is the server running, and is the address right?"
+        ) from error
+    except (InvalidHandshake, EOFError) as error:
+        raise ConnectionLost(
+            f"{host} does not answer as a web server ({error}); "
+            "if it expects TLS, begin the address with https://."
+        ) from error
+
+
+def _refusal(address: ServerAddress, response: Response) -> ServerError:
+    """Why there is no websocket, by the status of the answer."""
+    status, reason = response.status_code, _reason(response)
+    said = f" ({reason})" if reason else ""
+    if status == 401:
+        wants = "does not accept the key" if address.api_key else "wants a key"
+        return Refused(f"{address.host} {wants}{said}.", about="key")
+    if status == 404:
+        path = urlsplit(address.url).path
+        return Refused(f"{address.host} has no realtime conversations at {path}{said}.")
+    if status == 429 or status >= 500:
+        return ConnectionLost(f"{address.host} has no room now: it answers {status}{said}.")
+    return Refused(f"{address.host} refuses: it answers {status}{said}.")
+
+
+def _reason(response: Response) -> str:
+    """The server's own words, if it has any."""
+    text = (response.body or b"").decode("utf-8", "replace").strip()
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        text = str(json.loads(text)["error"]["message"])
+    if text.startswith("<"):  # a page, of a proxy
+        return ""
+    return " ".join(text.split())[:_LONGEST_REASON].rstrip(".")
