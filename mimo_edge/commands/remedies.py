@@ -12,7 +12,6 @@ _OPTIONS = {
     "authority": "--ca FILE, or --insecure",
     "device": "--list-devices",
     "ending": "or give --format",
-    "key": "--api-key, or better the environment's MIMO_EDGE_API_KEY",
     "log": "-vv shows it",
     "replace": "--force",
 }

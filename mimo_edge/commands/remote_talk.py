@@ -64,13 +64,19 @@ _settings_options = option_group(
 
 
 def _address(
-    url: str | None, model: str | None, api_key: str | None, ca: Path | None, insecure: bool
+    url: str | None,
+    model: str | None,
+    api_key: str | None,
+    api_key_file: Path | None,
+    ca: Path | None,
+    insecure: bool,
 ) -> ServerAddress | None:
     if url is None:
         return None
     whole = realtime_url(url, model)
+    given = api_key if api_key is not None else api_key_file
     return ServerAddress(
-        url=whole, api_key=key_for(whole, api_key, os.environ), ca=ca, insecure=insecure
+        url=whole, api_key=key_for(whole, given, os.environ), ca=ca, insecure=insecure
     )
 
 
@@ -82,8 +88,14 @@ _address_options = option_group(
     click.option(
         "--api-key",
         metavar="KEY",
-        help=f"Key of the server. Others can see it here; better in the environment's "
-        f"{KEY_VARIABLE}, or OPENAI_API_KEY for OpenAI's servers.",
+        help="Key of the server. Other users of this machine can see it here.",
+    ),
+    click.option(
+        "--api-key-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        show_default=f"${KEY_VARIABLE}; for OpenAI's servers $OPENAI_API_KEY",
+        help="File with the key.",
     ),
     click.option(
         "--ca",

@@ -79,15 +79,36 @@ def realtime_url(text: str, model: str | None = None) -> str:
     return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, path, pairs, ""))
 
 
-def key_for(url: str, given: str | None, environment: Mapping[str, str]) -> str | None:
-    """The key for the server at `url`: the one that was given, else the environment's for it.
+def key_for(url: str, given: str | Path | None, environment: Mapping[str, str]) -> str | None:
+    """The key for the server at `url`: the one that was given, itself or the file it is in, else
+    the environment's for that server.
 
     OpenAI gets to see OpenAI's key only, and nobody else does.
+
+    Raises:
+        MimoEdgeError: the file cannot be read, or there is no key in it, or it is none.
     """
-    if given is not None:
-        return given
-    variable = _OPENAI_KEY_VARIABLE if _is_openai(urlsplit(url)) else KEY_VARIABLE
-    return environment.get(variable) or None
+    if isinstance(given, Path):
+        key, where = _read(given), str(given)
+    elif given is not None:
+        key, where = given, "the key"
+    else:
+        where = _OPENAI_KEY_VARIABLE if _is_openai(urlsplit(url)) else KEY_VARIABLE
+        key = environment.get(where) or ""
+        if not key:
+            return None
+    key = key.strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise BadInputError(f"{where} is no key: one line of ASCII characters is.")
+    return key
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise BadInputError(f"{path} cannot be read ({reason}); give the key's file.") from error
 
 
 def _split(text: str) -> SplitResult:
@@ -108,7 +129,7 @@ def _split(text: str) -> SplitResult:
         raise BadInputError(
             "the address holds a name or a key before the @, where it lands in logs; "
             "leave it out and give the key apart.",
-            about="key",
+            about="api_key",
         )
     return parts
 

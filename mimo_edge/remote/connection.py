@@ -186,7 +186,7 @@ def _refusal(address: ServerAddress, response: Response) -> ServerError:
     said = f" ({reason})" if reason else ""
     if status == 401:
         wants = "does not accept the key" if address.api_key else "wants a key"
-        return Refused(f"{address.host} {wants}{said}.", about="key")
+        return Refused(f"{address.host} {wants}{said}.", about="api_key")
     if status == 404:
         path = urlsplit(address.url).path
         return Refused(f"{address.host} has no realtime conversations at {path}{said}.")

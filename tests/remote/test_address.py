@@ -62,6 +62,19 @@ def test_every_server_sees_its_own_key_only() -> None:
     assert "given" not in repr(ServerAddress(url=OPENAI, api_key="given"))
 
 
+def test_a_key_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("secret\n")
+    assert key_for("ws://host/", file, {"MIMO_EDGE_API_KEY": "other"}) == "secret"
+    for content in ("", "\n", "se\ncret", "schlüssel"):
+        file.write_text(content)
+        with pytest.raises(MimoEdgeError, match="is no key") as raised:
+            key_for("ws://host/", file, {})
+        assert not content.strip() or content not in str(raised.value)
+    with pytest.raises(MimoEdgeError, match="cannot be read"):
+        key_for("ws://host/", tmp_path / "missing", {})
+
+
 def test_options_of_a_certificate_need_one() -> None:
     for options in ({"insecure": True}, {"ca": Path("ca.pem")}):
         with pytest.raises(MimoEdgeError, match="https://"):
