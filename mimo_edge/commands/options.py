@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,10 +46,17 @@ class ModelOptions:
     gpu_layers: int
     repack: bool | None
 
-    def load(self, console: Console, *abilities: Ability, for_long: bool = False) -> MimoAudio:
+    def load(
+        self,
+        console: Console,
+        *abilities: Ability,
+        for_long: bool = False,
+        conversations: int | None = None,
+    ) -> MimoAudio:
         """The loaded model; `console` says if it is known not to be good at one of `abilities`.
 
         `for_long`: the program answers for a while, so that repacking can earn its time.
+        `conversations` are to be answered at once; None: as many as usual.
 
         Raises:
             MimoEdgeError: there is no such bundle, it does not load, or a number has no meaning.
@@ -62,6 +69,8 @@ class ModelOptions:
             gpu_layers=self.gpu_layers,
             repack=self.repack if self.repack is not None or for_long else False,
         )
+        if conversations is not None:
+            options = replace(options, conversations=conversations)
         with console.busy(f"loading {path}"):
             model = MimoAudio.load(path, options)
         for ability in abilities:

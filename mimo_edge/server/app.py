@@ -22,6 +22,9 @@ from .service import Service
 
 __all__ = ["create_app"]
 
+_LOADING_S = 5.0
+"""Seconds to wait for a model that is being loaded when the server has to end."""
+
 
 def create_app(service: Service) -> ASGIApp:
     """The server as an ASGI application; it loads the model when it starts."""
@@ -68,8 +71,8 @@ async def _lifespan(service: Service) -> AsyncIterator[None]:
                 await beside.enter_async_context(other)
             yield
     finally:
-        await asyncio.wait([loading])
-        service.close()
+        await asyncio.wait([loading], timeout=_LOADING_S)
+        await service.close()
 
 
 def _public(every: Sequence[Endpoint]) -> Callable[[Scope], bool]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import signal
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import psutil
 import uvicorn
 
 from ..errors import BadInputError, DeviceError
@@ -18,8 +20,9 @@ from .options import ServerOptions
 from .protocol import limited_protocol
 from .service import Service
 
-__all__ = ["listen", "run", "server_of"]
+__all__ = ["Server", "addresses", "listen", "run", "server_of"]
 
+_EVERYWHERE = ("0.0.0.0", "::")
 _GRACE_S = 3
 """Seconds that answers have to come to an end after the server was told to."""
 
@@ -54,17 +57,48 @@ def listen(options: ServerOptions) -> socket.socket:
     return listening
 
 
-def run(service: Service, listening: socket.socket) -> None:
+def addresses(options: ServerOptions, listening: socket.socket) -> list[str]:
+    """Where the server is reached: `http://127.0.0.1:8000`, and from other machines."""
+    port = listening.getsockname()[1]
+    hosts = [options.host or "0.0.0.0"]
+    if hosts[0] in _EVERYWHERE:
+        families = (socket.AF_INET,) if hosts[0] == "0.0.0.0" else (socket.AF_INET6, socket.AF_INET)
+        hosts = ["127.0.0.1" if hosts[0] == "0.0.0.0" else "::1", *_own_addresses(families)]
+    return [f"{options.scheme}://{f'[{host}]' if ':' in host else host}:{port}" for host in hosts]
+
+
+def _own_addresses(families: Sequence[int]) -> list[str]:
+    """Addresses of this machine in its networks."""
+    found = []
+    states = psutil.net_if_stats()
+    for name, given in psutil.net_if_addrs().items():
+        if name in states and not states[name].isup:
+            continue
+        for address in given:
+            if address.family not in families or "%" in address.address:
+                continue  # with a zone: of one cable, and no browser takes it
+            ip = ipaddress.ip_address(address.address)
+            if not (ip.is_loopback or ip.is_link_local):
+                found.append(str(ip))
+    return found
+
+
+def run(server: Server, listening: socket.socket) -> None:
     """Answer until Ctrl-C or a signal that ends programs, then end within seconds.
 
     For the main thread, where signals arrive.
+
+    Raises:
+        MimoEdgeError: the model does not load.
     """
-    server = server_of(service)
+    server.ends_without_model = True
     with _signals(server), contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
+    if server.service.failure is not None:
+        raise server.service.failure
 
 
-def server_of(service: Service) -> uvicorn.Server:
+def server_of(service: Service) -> Server:
     """The server, not running yet.
 
     Raises:
@@ -94,19 +128,26 @@ def server_of(service: Service) -> uvicorn.Server:
             f"{options.tls_cert} and {options.tls_key} cannot be used for TLS "
             f"({_reason(error)}); give a certificate and its key as PEM files."
         ) from error
-    return _Server(config, service)
+    return Server(config, service)
 
 
-class _Server(uvicorn.Server):
-    """Ends what runs before it waits for its end."""
+class Server(uvicorn.Server):
+    """Uvicorn's server, which ends what runs before it waits for its end."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
-        self._service = service
+        self.service = service
+        self.ends_without_model = False
+        """Whether to end if the model does not load, rather than to say so to all who ask."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end; asked ten times a second."""
+        lost = self.ends_without_model and self.service.failure is not None
+        return await super().on_tick(counter) or lost
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, and close those there are."""
-        self._service.end_all()
+        self.service.end_all()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

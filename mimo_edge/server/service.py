@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,7 @@ only inside of the model. asyncio's own pool has 6 on two cores."""
 _EVERY_S = 5.0
 """Seconds that a request takes, before any was measured."""
 _LONGEST_RETRY_S = 600
+_CLOSE_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +58,10 @@ class Service:
         self.voices = VoiceLibrary(options.voices, most=options.limits.voices)
         self._load = load
         self._model: MimoAudio | None = None
-        self._failure: str | None = None
+        self.failure: MimoEdgeError | None = None
+        """Why the model does not load."""
+        self.when_loaded: list[Callable[[], None]] = []
+        """Called once there is a model, or none, in the event loop."""
         self._carried: Carried | None = None
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mimo_edge work")
         self._places = Places(self._room, options.limits.waiting)
@@ -76,17 +81,17 @@ class Service:
             loop = asyncio.get_running_loop()
             model, measured = await loop.run_in_executor(self._pool, self._loaded)
         except MimoEdgeError as error:
-            self._failure = str(error)
-            _log.error("the model does not load: %s", error)
-            return
+            self.failure = error
         except Exception:
-            self._failure = "the model does not load; the server's log says why."
             _log.exception("the model does not load")
-            return
-        self._carried = Carried(model.manifest)
-        if measured is not None:
-            self._carried.measured(1, measured, least=1)
-        self._model = model
+            self.failure = MimoEdgeError("the model does not load; the server's log says why.")
+        else:
+            self._carried = Carried(model.manifest)
+            if measured is not None:
+                self._carried.measured(1, measured, least=1)
+            self._model = model
+        for call in self.when_loaded:
+            call()
 
     def _loaded(self) -> tuple[MimoAudio, TurnStats | None]:
         model = self._load()
@@ -104,17 +109,26 @@ class Service:
         for conversation in [*self._live]:
             conversation.cancel.set()
 
-    def close(self) -> None:
-        """Free the model; answers that are under way end."""
+    async def close(self, most_s: float = _CLOSE_S) -> None:
+        """End everything and free the model.
+
+        What computes in native code ends with its step; after so many seconds nobody waits for it,
+        and the process has to end with it.
+        """
         self.end_all()
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._model is not None:
-            self._model.close()
+            # Not in the pool, which takes nothing more, nor in a thread that Python waits for.
+            closing = threading.Thread(target=self._model.close, name="mimo_edge end", daemon=True)
+            closing.start()
+            until = time.monotonic() + most_s
+            while closing.is_alive() and time.monotonic() < until:
+                await asyncio.sleep(0.02)
 
     @property
     def state(self) -> State:
         """What a new request would meet."""
-        if self._failure is not None:
+        if self.failure is not None:
             return "failed"
         if self._model is None:
             return "loading"
@@ -129,8 +143,8 @@ class Service:
         """
         if self._model is not None:
             return self._model
-        if self._failure is not None:
-            raise ApiError(500, self._failure, code="model_failed")
+        if self.failure is not None:
+            raise ApiError(500, str(self.failure), code="model_failed")
         raise ApiError(
             503,
             "the model is being loaded; ask again in a few seconds.",

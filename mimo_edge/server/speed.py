@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ..bundle.manifest import Manifest
 from ..generation.events import TurnEnd, TurnStats
 from ..model import MimoAudio
+from ..stages.runtime_options import RuntimeOptions
 from ..tasks import Overrides, Speak
 
 __all__ = ["Carried", "Together", "measure_one"]
@@ -23,7 +24,8 @@ _LEAST_PATCHES = 8
 """Patches of an answer from which its speed is taken."""
 _NEW_SHARE = 0.4
 """What a new measurement counts, against all before."""
-_MOST = 64
+_MOST = RuntimeOptions().conversations
+"""So many are answered at once; more would wait for each other however fast the machine is."""
 _MEASURED_S = 2.0
 """Seconds at the start of the server, prompt included."""
 _COUNTING = "One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve."

@@ -12,7 +12,7 @@ from ..running import running
 
 
 def test_the_page_is_served_without_a_key_and_from_this_server_alone() -> None:
-    with running(ServerOptions(port=0, api_key="secret")) as server:
+    with running(ServerOptions(port=0, api_key="secret-key")) as server:
         page = httpx.get(server.url)
         assert page.status_code == 200
         assert page.headers["content-type"] == "text/html; charset=utf-8"
