@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,13 @@ from .running import Running, running
 
 DEMO = Path(__file__).parent.parent / "data" / "demo"
 SUM = "seven plus five is twelve"
+QUESTIONS = {
+    "sum": ("what is seven plus five", SUM),
+    "difference": ("what is nine minus four", "nine minus four is five"),
+    "color": ("what color is the sky", "the sky is blue"),
+    "count": ("count from two to six", "two three four five six"),
+    "name": ("what is your name", "my name is echo"),
+}
 SPOKEN = {"modalities": ["text", "audio"]}
 
 
@@ -204,6 +212,31 @@ def test_words_can_stand_around_a_recording(api: OpenAI) -> None:
     assert with_system.usage is not None and folded.usage is not None
     assert with_system.usage.prompt_tokens == folded.usage.prompt_tokens
     assert words(with_system) == words(folded)
+
+
+def test_a_recording_can_come_as_clients_of_vllm_send_it(api: OpenAI) -> None:
+    url = f"data:audio/flac;base64,{heard('sum')['input_audio']['data']}"
+    assert words(ask(api, user({"type": "audio_url", "audio_url": {"url": url}}))) == SUM
+
+
+def test_many_conversations_at_once_do_not_mix(api: OpenAI) -> None:
+    said: dict[str, list[str]] = {}
+
+    def talk(name: str) -> None:
+        first = ask(api, user(heard(name)), **SPOKEN).choices[0].message.audio
+        assert first is not None
+        reference = {"role": "assistant", "audio": {"id": first.id}}
+        second = ask(api, user(heard(name)), reference, user(heard("memory")))
+        said[name] = [first.transcript, words(second)]
+
+    threads = [threading.Thread(target=talk, args=(name,)) for name in QUESTIONS]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert said == {
+        name: [answer, f"you said {question}"] for name, (question, answer) in QUESTIONS.items()
+    }
 
 
 def test_a_greeting_and_late_instructions_have_their_place(api: OpenAI) -> None:

@@ -64,7 +64,6 @@ def user(content: Any) -> list[dict[str, Any]]:
             "messages.0.content.0",
         ),
         ({"messages": user([SOUND, {"type": "file", "file": {}}])}, "messages.0.content.1"),
-        ({"messages": user([{"type": "audio_url", "audio_url": {}}])}, "messages.0.content.0"),
         ({"messages": user([SOUND, SOUND])}, "messages.0.content.1"),
         (
             {"messages": [{"role": "system", "content": [SOUND]}, *PLAIN]},
@@ -89,7 +88,8 @@ def test_what_would_mislead_is_refused_by_its_name(
         ("", 400),
         (base64.b64encode(b"not a sound file at all").decode(), 415),
         ("/etc/passwd", 400),
-        ("data:audio/wav;base64,AAAA", 400),
+        ("data:audio/wav;base64,AAAA", 415),
+        ("data:audio/wav,AAAA", 400),
     ],
 )
 def test_a_recording_that_is_none_is_named(client: httpx.Client, data: str, status: int) -> None:
@@ -97,6 +97,13 @@ def test_a_recording_that_is_none_is_named(client: httpx.Client, data: str, stat
     answer = post(client, messages=user([{"type": "text", "text": "what is this"}, part]))
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["param"] == "messages.0.content.1.input_audio"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/a.wav", "file:///etc/passwd", "", "/a.wav"])
+def test_no_url_is_opened(client: httpx.Client, url: str) -> None:
+    answer = post(client, messages=user([{"type": "audio_url", "audio_url": {"url": url}}]))
+    assert answer.status_code == 400, answer.text
+    assert "audio_url.url" in answer.json()["error"]["param"]
 
 
 def test_what_does_not_matter_is_accepted_but_by_a_strict_server(client: httpx.Client) -> None:

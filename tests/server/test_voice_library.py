@@ -18,6 +18,7 @@ from mimo_edge.model import MimoAudio
 from mimo_edge.server.api_errors import ApiError
 from mimo_edge.server.voice_file import VoiceFile
 from mimo_edge.server.voice_library import VoiceLibrary
+from mimo_edge.tasks import Overrides, Speak
 
 DEMO = Path(__file__).parent.parent / "data" / "demo"
 SPEECH = DEMO / "voice-slt.flac"
@@ -68,6 +69,38 @@ def test_what_was_encoded_once_gives_the_conversation_that_the_recording_gives(
         assert session.ask(text="what is seven plus five").text == "seven plus five is twelve"
         shared = session.positions.codes
     assert any(np.array_equal(patches[0], code) for code in shared)
+
+
+def test_a_text_is_spoken_in_a_voice_that_was_encoded_once(
+    model: MimoAudio, library: VoiceLibrary
+) -> None:
+    patches = library.find(model, library.add(model, SPEECH, name="a", consent="yes").id)
+    assert patches is not None
+    overrides = Overrides(max_new_tokens=4, temperature=0, seed=1)
+    task = Speak(text="hello", voice=patches, anyway=True, overrides=overrides)
+    prompt = model.run(task).stats.prompt_positions
+    plain = model.run(Speak(text="hello", overrides=overrides)).stats.prompt_positions
+    assert prompt > plain + len(patches)
+    with pytest.raises(BadInputError, match="the patches have shape"):
+        model.run(Speak(text="hello", voice=patches[:, :, :1], anyway=True))
+
+
+def test_a_browser_s_recording_can_be_a_voice(model: MimoAudio, library: VoiceLibrary) -> None:
+    av = pytest.importorskip("av", reason="needs the extra `media`")
+    samples, rate = soundfile.read(SPEECH, dtype="int16")
+    file = io.BytesIO()
+    with av.open(file, "w", format="webm") as container:
+        stream = container.add_stream("libopus", rate=48_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate = rate
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=48_000)
+        for resampled in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(resampled))
+        container.mux(stream.encode(None))
+    file.seek(0)
+    webm = library.add(model, file, name="webm", consent="yes")
+    flac = library.add(model, SPEECH, name="flac", consent="yes")
+    assert abs(webm.seconds - flac.seconds) < 0.3
 
 
 def test_only_the_voice_is_kept_and_as_loud_as_any_other(

@@ -27,14 +27,15 @@ class _Idle:
     prompt: int
     """Length of the prompt in it; behind that is the answer."""
 
-    def goes_on_with(self, prompt: Positions) -> bool:
-        """Whether a prompt repeats the one in the cache, or is a beginning of it."""
-        common = self.common(prompt)
-        return common >= min(self.prompt, len(prompt)) - _OPENING
+    def common(self, prompt: Positions) -> tuple[int, bool]:
+        """(positions that both begin with, whether nothing else would be lost by going on).
 
-    def common(self, prompt: Positions) -> int:
-        """Positions that both begin with."""
-        return self.cache.positions.common_prefix(prompt)
+        Nothing is where the prompt repeats the one in the cache, or is a beginning of it. It is so,
+        too, where next to nothing is left in the cache, because others needed the room.
+        """
+        kept = self.cache.positions
+        common = kept.common_prefix(prompt)
+        return common, common >= min(self.prompt, len(kept), len(prompt)) - _OPENING
 
 
 class Conversations:
@@ -65,15 +66,12 @@ class Conversations:
 
     def _take(self, prompt: Positions) -> PromptCache | None:
         with self._lock:
-            if len(self._idle) == _MOST_IDLE:
-                candidates = self._idle
-            else:
-                candidates = [idle for idle in self._idle if idle.goes_on_with(prompt)]
-            if not candidates:
+            common = [idle.common(prompt) for idle in self._idle]
+            full = len(self._idle) == _MOST_IDLE
+            usable = [number for number, (_, goes_on) in enumerate(common) if goes_on or full]
+            if not usable:
                 return None
-            best = max(candidates, key=lambda idle: idle.common(prompt))
-            self._idle.remove(best)
-            return best.cache
+            return self._idle.pop(max(usable, key=lambda number: common[number][0])).cache
 
     def _give_back(self, idle: _Idle) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from ..voices import VoiceChoice
 
 __all__ = [
     "AudioPart",
+    "AudioUrlPart",
     "ChatParameters",
     "Message",
     "Part",
@@ -30,7 +31,6 @@ _LONGEST_STOP = 200
 _FOREIGN_PARTS: Mapping[str, str] = {
     "image_url": "this model sees no images; describe it in words.",
     "file": "this model reads no files; send sound as input_audio, and words as text.",
-    "audio_url": "nothing is fetched from anywhere; send the sound itself as input_audio.",
     "video_url": "this model sees no videos; send their sound as input_audio.",
 }
 _TOOLS = "this model calls no tools, so there is nothing that one could have answered."
@@ -53,7 +53,7 @@ class Sound(_Part):
     """A recording as such."""
 
     data: str
-    """Its file in base64."""
+    """Its file in base64, as such or as a `data:` URL."""
     format: str = Field("wav", max_length=40)
     """Does not matter: the file says what it is."""
 
@@ -65,6 +65,25 @@ class AudioPart(_Part):
     input_audio: Sound
 
 
+class SoundUrl(_Part):
+    """A recording as vLLM's clients send it."""
+
+    url: str = Field(pattern=r"^[Dd][Aa][Tt][Aa]:")
+    """`data:audio/wav;base64,…`: the recording itself. Nothing is fetched from anywhere."""
+
+
+class AudioUrlPart(_Part):
+    """A recording as a part of a message, as vLLM's clients send it."""
+
+    type: Literal["audio_url"]
+    audio_url: SoundUrl
+
+    @property
+    def input_audio(self) -> Sound:
+        """The recording as OpenAI's clients send it."""
+        return Sound(data=self.audio_url.url, format="")
+
+
 class RefusalPart(_Part):
     """Words of an assistant that did not want to answer."""
 
@@ -72,7 +91,7 @@ class RefusalPart(_Part):
     refusal: str
 
 
-Part = Annotated[TextPart | AudioPart | RefusalPart, Field(discriminator="type")]
+Part = Annotated[TextPart | AudioPart | AudioUrlPart | RefusalPart, Field(discriminator="type")]
 
 
 def _kind_of_content(content: Any) -> str:

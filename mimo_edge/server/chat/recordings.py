@@ -68,13 +68,16 @@ class Recordings:
 
 
 def _decoded(data: str, param: str) -> bytes:
+    if data[:5].lower() == "data:":
+        head, _, data = data.partition(",")
+        if not head.endswith(";base64"):
+            raise _wrong(param, f"it is {head[:60]!r}, and only base64 is read in a data URL.")
     try:
         # Line breaks are usual in base64, and RFC 2045 has them.
         return base64.b64decode("".join(data.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ApiError(
-            400,
-            f"{param}: it is no base64 ({error}); encode the sound file's bytes.",
-            code="invalid_value",
-            param=param,
-        ) from error
+        raise _wrong(param, f"it is no base64 ({error}); encode the sound file's bytes.") from error
+
+
+def _wrong(param: str, why: str) -> ApiError:
+    return ApiError(400, f"{param}: {why}", code="invalid_value", param=param)

@@ -18,7 +18,7 @@ from ...prompt.positions import Positions
 from ...prompt.prompts import Exchange
 from ..api_errors import ApiError
 from .answers import Answers
-from .parameters import AudioPart, Message, RefusalPart, TextPart
+from .parameters import AudioPart, AudioUrlPart, Message, RefusalPart, TextPart
 from .recordings import Recordings
 
 __all__ = ["MessageReader"]
@@ -81,14 +81,14 @@ class MessageReader:
         recording: Patches | None = None
         for index, part in enumerate(message.content):
             at = f"{where}.content.{index}"
-            if isinstance(part, AudioPart):
+            if isinstance(part, (AudioPart, AudioUrlPart)):
                 if recording is not None:
                     raise _wrong(
                         at,
                         "there is another recording in this message, and the model hears one in "
                         "each; join them, or send them as messages of their own.",
                     )
-                param = f"{at}.input_audio"
+                param = f"{at}.{part.type}"
                 recording = self.recordings.patches(self.model, part.input_audio.data, param)
             elif isinstance(part, TextPart):
                 (before if recording is None else behind).append(part.text)
@@ -151,7 +151,7 @@ def _check_length(messages: Sequence[Message], most: int) -> None:
 def _words(message: Message, where: str) -> str:
     """The words of a message that has to have some, and holds nothing else."""
     for index, part in enumerate(message.content if isinstance(message.content, list) else ()):
-        if isinstance(part, AudioPart):
+        if isinstance(part, (AudioPart, AudioUrlPart)):
             raise _wrong(
                 f"{where}.content.{index}",
                 f"the model hears what users say; the {message.role}'s message can be text only.",
@@ -171,7 +171,7 @@ def _text_of(message: Message) -> str | None:
     return _joined([*texts, message.refusal or ""])
 
 
-def _text(part: TextPart | AudioPart | RefusalPart) -> str:
+def _text(part: TextPart | AudioPart | AudioUrlPart | RefusalPart) -> str:
     if isinstance(part, TextPart):
         return part.text
     return part.refusal if isinstance(part, RefusalPart) else ""
