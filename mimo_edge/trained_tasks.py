@@ -14,7 +14,7 @@ from typing import Literal
 from .bundle.manifest import Manifest
 from .errors import NotTrainedError
 
-__all__ = ["Ability", "check_trained", "doubt_about", "is_known", "longest_spoken"]
+__all__ = ["Ability", "check_trained", "doubt_about", "is_known", "knows_chinese", "longest_spoken"]
 
 Ability = Literal[
     "transcribe",
@@ -52,6 +52,8 @@ class _Training:
     """Tasks that it was not trained for and that are tried all the same, and what comes of it."""
     longest_spoken: int | None = None
     """Letters of the longest texts that it was trained to speak; None: nothing is known."""
+    chinese: bool = True
+    """Whether it was trained with instructions in Chinese, too."""
 
 
 _LONGEST_SPOKEN = 400
@@ -77,6 +79,7 @@ _KNOWN = (
         },
         doubts={"ask": "it may answer what is said in the recording, or write it down"},
         longest_spoken=40,
+        chinese=False,
     ),
     _Training(
         name="MiMo-Audio-7B-Instruct",
@@ -133,6 +136,12 @@ def longest_spoken(manifest: Manifest) -> int:
     """Letters of a text that the bundle's checkpoint can be trusted to speak in one answer."""
     training = _training(manifest)
     return (training and training.longest_spoken) or _LONGEST_SPOKEN
+
+
+def knows_chinese(manifest: Manifest) -> bool:
+    """Whether the bundle's checkpoint can be asked in Chinese, as far as is known."""
+    training = _training(manifest)
+    return training is None or training.chinese
 
 
 def _training(manifest: Manifest) -> _Training | None:

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, compile_path
 from starlette.types import ASGIApp, Scope
 
 from ..errors import MimoEdgeError
-from . import about, chat, page, realtime, speech, voices
+from . import about, chat, page, realtime, speech, transcriptions, voices
 from .api_errors import ApiError, api_error
 from .endpoint import Endpoint, route
 from .safety import protected
@@ -49,6 +49,7 @@ def _endpoints(service: Service) -> list[Endpoint]:
         *about.endpoints(service),
         *chat.endpoints(service),
         *speech.endpoints(service),
+        *transcriptions.endpoints(service),
         *voices.endpoints(service),
     ]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..generation.events import AudioChunk, StopReason, TurnEnd
+from ..generation.events import AudioChunk, StopReason, TurnEnd, TurnStats
 from ..generation.sound import SoundOptions
 from ..model import MimoAudio
 from ..prompt.spoken_text import TextPart, spoken_parts
@@ -35,12 +35,20 @@ class Said:
 
     reason: StopReason
     """Why the first part ended that did not end by itself; `stop` if all did."""
-    input_tokens: int
-    """Positions of the prompts of all parts."""
-    output_tokens: int
-    """Positions that were generated: text tokens and patches."""
+    stats: Sequence[TurnStats]
+    """Of each part."""
     seconds: float
     """Of sound."""
+
+    @property
+    def input_tokens(self) -> int:
+        """Positions of the prompts of all parts."""
+        return sum(stats.prompt_positions for stats in self.stats)
+
+    @property
+    def output_tokens(self) -> int:
+        """Positions that were generated: text tokens and patches."""
+        return sum(stats.text_tokens + stats.patches for stats in self.stats)
 
 
 def say(
@@ -72,8 +80,7 @@ def say(
     reasons = [end.reason for end in ends]
     yield Said(
         reason=next((reason for reason in reasons if reason != "stop"), "stop"),
-        input_tokens=sum(end.stats.prompt_positions for end in ends),
-        output_tokens=sum(end.stats.text_tokens + end.stats.patches for end in ends),
+        stats=[end.stats for end in ends],
         seconds=samples / rate,
     )
 

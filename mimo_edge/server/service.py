@@ -186,6 +186,11 @@ class Service:
         except ApiError:
             outcome = work.outcome
             raise
+        except (GeneratorExit, asyncio.CancelledError):
+            # What is streamed is closed as soon as nobody takes it, which may be before `_watched`
+            # hears of it.
+            outcome = "left" if work.outcome == "failed" else work.outcome
+            raise
         finally:
             work.cancel.set()  # whatever still runs in a thread has nobody to tell
             self.metrics.ended(kind, took=time.monotonic() - came, outcome=outcome)

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -179,13 +180,20 @@ async def _said(
                 if isinstance(item, Said):
                     yield item
 
+    came, heard = time.monotonic(), False
     async with (
         service.work("speech", request) as work,
         contextlib.aclosing(work.events(encoded)) as items,
     ):
         async for item in items:
-            if isinstance(item, Said) and item.reason in ("length", "context"):
-                _log.warning("speech was cut after %.0f s (%s)", item.seconds, item.reason)
+            if isinstance(item, Said):
+                for stats in item.stats:
+                    work.generated(stats)
+                if item.reason in ("length", "context"):
+                    _log.warning("speech was cut after %.0f s (%s)", item.seconds, item.reason)
+            elif not heard:
+                heard = True
+                service.metrics.first_audio("speech", time.monotonic() - came)
             yield item
 
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import soxr
 
-from mimo_edge.audio.voice_activity import SileroDetector, VoiceChunk
+from mimo_edge.audio.voice_activity import SileroDetector, VoiceChunk, no_voice
 from mimo_edge.errors import MimoEdgeError
 
 DEMO = Path(__file__).parents[1] / "data" / "demo"
@@ -90,3 +90,14 @@ def test_the_version_that_breaks_llama_cpp_is_not_even_loaded(
 def test_a_rate_without_a_meaning_is_refused() -> None:
     with pytest.raises(MimoEdgeError, match="rate is 0 Hz"):
         SileroDetector(0)
+
+
+@needs_silero
+def test_whether_nobody_speaks() -> None:
+    speech, rate = soundfile.read(DEMO / "sum.flac", dtype="float32")
+    noise = np.random.default_rng(0).normal(0, 0.05, 2 * rate).astype(np.float32)
+    assert no_voice(speech, rate) < 0.05
+    assert no_voice(0.03 * speech, rate) < 0.2
+    assert no_voice(np.concatenate([noise, speech, noise]), rate) < 0.3
+    assert no_voice(noise, rate) > 0.8
+    assert no_voice(np.zeros(rate // 10, dtype=np.float32), rate) > 0.8

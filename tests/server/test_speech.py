@@ -129,6 +129,9 @@ def test_a_caller_that_leaves_ends_the_work() -> None:
             next(answer.iter_raw())
         again = server.client.post("/v1/audio/speech", json={"input": "one"}, timeout=30)
         assert again.status_code == 200
+        told = server.client.get("/metrics").text
+        assert 'mimo_edge_requests_total{kind="speech",outcome="left"} 1.0' in told
+        assert 'mimo_edge_first_audio_seconds_count{kind="speech"} 2.0' in told
 
 
 def events(answer: httpx.Response) -> list[dict[str, Any]]:
