@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..dialogue.model_events import ModelEvent
 from ..dialogue.model_worker import ModelWorker
 from ..model import MimoAudio
 from ..session import Session
+from ..tasks import Transcribe
 from .live import Partner
 
 __all__ = ["local_partner"]
@@ -22,11 +24,12 @@ def local_partner(
     """The session's side of a conversation; it stays open at the end.
 
     Sound waits for `lookahead` mel frames, see `SoundOptions`. With `transcribe` questions are
-    written down, each after it was answered.
+    written down, each after it was answered, beside the next one.
     """
 
-    def write_down(samples: NDArray[np.float32]) -> str:
-        return model.transcribe(samples).text
+    def write_down(samples: NDArray[np.float32], cancel: threading.Event) -> str | None:
+        answer = model.run(Transcribe(audio=samples), cancel=cancel)
+        return None if cancel.is_set() else answer.text
 
     def worker(post: Callable[[ModelEvent], None]) -> ModelWorker:
         return ModelWorker(

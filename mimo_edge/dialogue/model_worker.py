@@ -10,6 +10,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -67,16 +68,18 @@ class ModelWorker:
         post: Callable[[ModelEvent], None],
         *,
         lookahead: int | None,
-        write_down: Callable[[Samples], str] | None = None,
+        write_down: Callable[[Samples, threading.Event], str | None] | None = None,
     ) -> None:
         """Call `post` with every event, from the thread; it must return soon.
 
         Sound is decoded with `lookahead` mel frames; see `SoundOptions`. `write_down` transcribes
-        questions, each after it was answered. The session stays open at the end.
+        questions, each after it was answered and beside what comes then, until the event is set.
+        The session stays open at the end.
         """
         self._session, self._listener = session, listener
         self._post, self._lookahead = post, lookahead
         self._write_down = write_down
+        self._writer = ThreadPoolExecutor(1, "mimo_edge transcript")
         self._jobs: queue.SimpleQueue[_Hear | _Prepare | _Answer | _Stop | None]
         self._jobs = queue.SimpleQueue()
         self._preparing: _Prepare | None = None
@@ -84,7 +87,7 @@ class ModelWorker:
         self._prepared: tuple[Samples, Prepared] | None = None
         self._closing = threading.Event()
         self.failure: BaseException | None = None
-        """What ended the thread, if it was no MimoEdgeError: a mistake of ours."""
+        """What ended a thread, if it was no MimoEdgeError: a mistake of ours."""
         self._thread = threading.Thread(target=self._run, name="mimo_edge model", daemon=True)
 
     def hear(self, samples: Samples) -> None:
@@ -129,7 +132,7 @@ class ModelWorker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Cancel what runs and what waits, and end the thread; the session may be used again.
+        """Cancel what runs and what waits, and end the threads; the session may be used again.
 
         Interrupted answers are still cut to what was heard: those jobs come before the end.
         """
@@ -139,6 +142,7 @@ class ModelWorker:
             self._answering.cancel.set()
         self._jobs.put(None)
         self._thread.join()
+        self._writer.shutdown()
 
     def _run(self) -> None:
         try:
@@ -197,12 +201,23 @@ class ModelWorker:
             self._post(Failed(turn=job.turn, sentence=str(error)))
             return
         if self._write_down is not None and not job.cancel.is_set():
-            with contextlib.suppress(MimoEdgeError):
-                self._post(Transcribed(turn=job.turn, text=self._write_down(job.samples)))
+            # Not before: while sound is made for somebody who waits, it would slow that down.
+            self._writer.submit(self._transcribe, job, self._write_down)
         if job.ended is not None and job.ended.reason != "cancelled":
             # The answer is still heard: time to make room, if the context needs it.
             with contextlib.suppress(MimoEdgeError):
                 self._session.warm(cancel=self._closing)
+
+    def _transcribe(
+        self, job: _Answer, write_down: Callable[[Samples, threading.Event], str | None]
+    ) -> None:
+        try:
+            with contextlib.suppress(MimoEdgeError):
+                text = write_down(job.samples, self._closing)
+                if text is not None:
+                    self._post(Transcribed(turn=job.turn, text=text))
+        except BaseException as error:
+            self.failure = error
 
     def _stop(self, job: _Stop) -> None:
         text = ""

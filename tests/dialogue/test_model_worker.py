@@ -62,7 +62,7 @@ class Running:
             model.listener(),
             self._post,
             lookahead=16,
-            write_down=(lambda samples: model.transcribe(samples).text) if write_down else None,
+            write_down=(lambda samples, _: model.transcribe(samples).text) if write_down else None,
         )
 
     def _post(self, event: ModelEvent) -> None:
@@ -169,7 +169,7 @@ def test_a_question_that_fails_leaves_the_thread_running(
 
 
 def test_a_mistake_of_ours_is_kept_for_who_runs_it(model: MimoAudio, session: Session) -> None:
-    def fail(samples: np.ndarray) -> str:
+    def fail(samples: np.ndarray, cancel: threading.Event) -> str:
         raise ZeroDivisionError("in the model's thread")
 
     running = Running(model, session)
@@ -180,3 +180,25 @@ def test_a_mistake_of_ours_is_kept_for_who_runs_it(model: MimoAudio, session: Se
         worker.answer(1, question("sum"))
         running.wait_for(Ended)
     assert isinstance(worker.failure, ZeroDivisionError)
+
+
+def test_the_next_question_does_not_wait_until_one_is_written_down(
+    model: MimoAudio, session: Session
+) -> None:
+    go_on = threading.Event()
+
+    def slowly(samples: np.ndarray, cancel: threading.Event) -> str:
+        assert go_on.wait(60)
+        return "words"
+
+    running = Running(model, session)
+    running.go_on.set()
+    with ModelWorker(
+        session, model.listener(), running.inbox.put, lookahead=16, write_down=slowly
+    ) as worker:
+        worker.answer(1, question("sum"))
+        running.wait_for(Ended, turn=1)
+        worker.answer(2, question("sum"))
+        running.wait_for(Ended, turn=2)
+        go_on.set()
+        assert running.wait_for(Transcribed, turn=1).text == "words"
