@@ -13,7 +13,7 @@ from .talker import Talker, talking
 OPTIONS = ServerOptions(
     port=0,
     overrides=Overrides(seed=2, max_new_tokens=120),
-    limits=Limits(conversations=4),
+    limits=Limits(conversations=16),
 )
 """The words of an answer are sure."""
 
