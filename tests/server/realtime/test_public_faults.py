@@ -422,7 +422,7 @@ def test_vexa_157_a_question_is_heard_after_an_hour_of_hum() -> None:
     for _ in range(3600):
         noise = 0.001 * random.standard_normal(RATE)
         assert turns.feed((hum + noise).astype(np.float32)) == []
-    said = np.concatenate([question("sum"), silence(1.0)]).astype(np.float32) / 32768
+    said = np.concatenate([question("sum"), silence(1.0)]).astype(np.float32) / np.float32(32768)
     events = [
         e for start in range(0, len(said), 2400) for e in turns.feed(said[start : start + 2400])
     ]
