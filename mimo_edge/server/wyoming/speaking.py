@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -13,6 +14,7 @@ from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from ...generation.sound import SoundOptions
 from ...tasks import Speak
 from ...trained_tasks import longest_spoken
+from ..api_errors import ApiError
 from ..saying import Said, say
 from ..service import Service
 from ..work import Work
@@ -21,6 +23,8 @@ from .reading import BadEventError
 from .sentences import Sentences
 
 __all__ = ["Speech"]
+
+_log = logging.getLogger(__name__)
 
 _WIDTH, _CHANNELS = 2, 1
 _PAUSE_S = 0.2
@@ -49,6 +53,7 @@ class Speech:
         self._characters = 0
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue()
         self._begun = False
+        self._sentences = 0
         self._sent = 0
         """Samples."""
 
@@ -88,7 +93,14 @@ class Speech:
                     await self._send(np.zeros(round(_PAUSE_S * self._rate), np.float32))
                 async for samples in sound:
                     await self._send(samples)
-        await self._begin()  # clients wait for it, even if there is no sound
+            self._sentences += 1
+        if self._sentences and not self._sent:
+            raise ApiError(
+                500,
+                "the model said nothing of this text; ask once more, or give it other words.",
+                code="no_speech",
+            )
+        await self._begin()  # clients wait for it, even if there is nothing to say
         await self._peer.send(AudioStop(timestamp=self._milliseconds))
 
     async def _sound(self, work: Work, sentence: str) -> AsyncGenerator[Samples, None]:
@@ -101,6 +113,10 @@ class Speech:
             async for item in items:
                 if not isinstance(item, Said):
                     yield item
+                elif item.reason in ("length", "context"):
+                    _log.warning(
+                        "Wyoming: speech was cut after %.0f s (%s)", item.seconds, item.reason
+                    )
 
     async def _begin(self) -> None:
         if not self._begun:
