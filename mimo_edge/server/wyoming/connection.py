@@ -18,7 +18,7 @@ from ..service import Service
 from .conversations import Conversations
 from .handler import Handler
 from .options import WyomingLimits
-from .peer import Peer
+from .peer import LEFT, Peer
 from .reading import BadEventError, read_event
 
 __all__ = ["Connection"]
@@ -51,8 +51,7 @@ class Connection:
             self.beside(part)
         try:
             why = await self._over
-            for task in self._tasks:  # within one step, whatever the model does for it ends
-                task.cancel()
+            await self._peer.leave()
             await self._say_goodbye(why)
         finally:
             for task in self._tasks:
@@ -84,7 +83,7 @@ class Connection:
             await self._ahead.put(event)
         # Nobody who speaks this protocol closes one direction only and waits for the answer.
         self._peer.left = True
-        if self._peer.working_for:
+        if self._peer.waits:
             self._end(None)
         else:
             await self._ahead.put(None)
@@ -99,13 +98,14 @@ class Connection:
         clock = asyncio.get_running_loop().time
         while (left := self._peer.last_heard + self._limits.idle_s - clock()) > 0:
             await asyncio.sleep(max(left, 0.01))
-            if self._peer.working_for:
+            if self._peer.waits:
                 self._peer.last_heard = clock()
         raise BadEventError(f"nothing came for {self._limits.idle_s:g} s")
 
     async def _say_goodbye(self, why: BaseException | None) -> None:
         """Tell the client and the log what was wrong, without what was said."""
-        if why is None or isinstance(why, OSError):
+        gone = isinstance(why, OSError) or (isinstance(why, ApiError) and why.code == LEFT)
+        if why is None or gone:
             _log.debug("Wyoming: %s left", self._peer.name)
             return
         if isinstance(why, MimoEdgeError):

@@ -8,8 +8,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator
 
-from ...generation.events import Event, TurnEnd
+from ...generation.events import Event
 from ...model import MimoAudio
+from ...prompt.prompts import Exchange
 from ...session import Session
 from ..service import Service
 from .options import WyomingLimits
@@ -18,18 +19,20 @@ __all__ = ["Conversation", "Conversations"]
 
 
 class Conversation:
-    """One conversation in writing. Only one turn at a time is answered; others wait."""
+    """One conversation in writing."""
 
     def __init__(self, service: Service) -> None:
+        self.alone = asyncio.Lock()
+        """To be held from a question until its answer was delivered."""
         self._service = service
         self._lock = threading.Lock()
         self._session: Session | None = None
+        self._undelivered: list[Exchange] | None = None
+        """The turns before the last one, as long as nobody has its answer."""
         self._closed = False
 
     def answer(self, text: str, cancel: threading.Event) -> Generator[Event, None, None]:
-        """The answer as it is made; blocks.
-
-        A turn that was cancelled, as its answer reached nobody, is forgotten.
+        """The answer as it is made; blocks. It is forgotten if it is not `delivered`.
 
         Raises:
             MimoEdgeError: the text does not fit, or the conversation was closed.
@@ -40,15 +43,19 @@ class Conversation:
         try:
             if self._session is None:
                 self._session = _session(self._service.model, self._service)
-            session, before = self._session, list(self._session.turns)
+            session = self._session
+            if self._undelivered is not None:
+                session.turns = self._undelivered
+            self._undelivered = list(session.turns)
             with contextlib.closing(session.stream(text=text, cancel=cancel)) as events:
-                for event in events:
-                    if isinstance(event, TurnEnd) and event.reason == "cancelled":
-                        session.turns = before
-                    yield event
+                yield from events
         finally:
             self._lock.release()
             self._free_if_closed()
+
+    def delivered(self) -> None:
+        """The last answer reached who asked for it, so it is a part of the conversation."""
+        self._undelivered = None
 
     def close(self) -> None:
         """Free its memory: now, or when the answer that is under way has ended."""

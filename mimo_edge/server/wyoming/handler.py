@@ -172,14 +172,15 @@ class Handler:
         conversation = self._conversations.take(name) if name else self._conversations.alone()
         context = event.data.get("context")
         try:
-            answer = await self._answer(conversation, said.text, context)
+            async with conversation.alone:
+                answer = await self._answer(conversation, said.text, context)
+                await self._peer.send(Handled(text=answer, context=context))
+                conversation.delivered()
+            await self._peer.send(HandledStop())
         except (ApiError, MimoEdgeError) as error:
             told = error if isinstance(error, ApiError) else api_error(error)
             _log.info("Wyoming: not handled (%s)", told.code or told.type)
             await self._peer.send(NotHandled(text=told.message, context=context))
-        else:
-            await self._peer.send(Handled(text=answer, context=context))
-            await self._peer.send(HandledStop())
         finally:
             if not name:
                 asyncio.get_running_loop().run_in_executor(None, conversation.close)

@@ -8,11 +8,18 @@ from collections.abc import AsyncIterator
 
 from wyoming.event import Eventable, async_write_event
 
+from ..api_errors import ApiError
 from ..service import Service
 from ..work import Work
 from .options import WyomingLimits
 
-__all__ = ["Peer"]
+__all__ = ["LEFT", "Peer"]
+
+LEFT = "left"
+"""Code of the error that ends the work for a client that is gone."""
+
+_STEP_S = 2.0
+"""More than a step takes."""
 
 
 class Peer:
@@ -23,13 +30,16 @@ class Peer:
     ) -> None:
         self.left = False
         """Whether it sends nothing more, so that nobody would hear an answer."""
-        self.working_for = 0
-        """Answers that are being made, or wait for their turn."""
+        self.waits = 0
+        """For how many answers that are being made, or have to wait for their turn."""
         self.last_heard = asyncio.get_running_loop().time()
         """When it sent something, or was given the end of an answer."""
         self._service = service
         self._limits = limits
         self._writer = writer
+        self._works: set[Work] = set()
+        self._resting = asyncio.Event()
+        """While nothing is being made."""
 
     @property
     def name(self) -> str:
@@ -55,18 +65,36 @@ class Peer:
         """A turn with the model; see `Service.work`.
 
         Raises:
-            ApiError: the model is not ready, or too many wait.
-            OSError: the client left before.
+            ApiError: the model is not ready, too many wait, or the client left.
         """
         if self.left:
-            raise ConnectionAbortedError("the client left")
-        self.working_for += 1
+            raise _left()
+        self.waits += 1
         try:
             async with self._service.work(f"wyoming.{kind}") as work:
-                yield work
+                self._works.add(work)
+                self._resting.clear()
+                try:
+                    yield work
+                except OSError:
+                    work.end(_left(), "left")
+                    work.check()
+                finally:
+                    self._works.discard(work)
         finally:
-            self.working_for -= 1
+            self.waits -= 1
+            if not self._works:
+                self._resting.set()
             self.last_heard = asyncio.get_running_loop().time()
+
+    async def leave(self) -> None:
+        """End what is being made for it, as nobody will hear that: within one step."""
+        self.left = True
+        for work in [*self._works]:
+            work.end(_left(), "left")
+        if self._works:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._resting.wait(), _STEP_S)
 
     async def close(self) -> None:
         """End the connection; what was sent before still arrives if the client takes it soon."""
@@ -74,3 +102,8 @@ class Peer:
         with contextlib.suppress(OSError, asyncio.TimeoutError):
             await asyncio.wait_for(self._writer.wait_closed(), 5)
         self._writer.transport.abort()
+
+
+def _left() -> ApiError:
+    # Nobody gets this answer; it is for the metrics.
+    return ApiError(499, "the client left.", code=LEFT)

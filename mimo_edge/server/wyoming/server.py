@@ -21,6 +21,9 @@ __all__ = ["WyomingServer", "listen"]
 
 _log = logging.getLogger(__name__)
 
+_SEND_BYTES = 128 * 2**10
+"""That wait to be sent; about three seconds of speech."""
+
 
 def listen(options: WyomingOptions) -> socket.socket:
     """A socket at the server's address; connections wait in it until the server takes them.
@@ -31,6 +34,8 @@ def listen(options: WyomingOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Of its connections too: the system would keep minutes of speech for a client that takes none.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
     try:
         listening.bind((options.host, options.port))
         listening.listen(options.limits.connections)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -54,6 +55,8 @@ class Speech:
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue()
         self._begun = False
         self._sentences = 0
+        self._ready: float | None = None
+        """When there was a first sentence to say."""
         self._sent = 0
         """Samples."""
 
@@ -68,14 +71,17 @@ class Speech:
         most = self._service.options.limits.text_characters
         if self._characters > most:
             raise BadEventError(f"a text to speak has more than {most:,} characters")
-        for sentence in self._text.add(piece):
-            self._waiting.put_nowait(sentence)
+        self._say(self._text.add(piece))
 
     def finish(self) -> None:
         """Nothing more will come."""
-        for sentence in self._text.rest():
-            self._waiting.put_nowait(sentence)
+        self._say(self._text.rest())
         self._waiting.put_nowait(None)
+
+    def _say(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            self._ready = self._ready or time.monotonic()
+            self._waiting.put_nowait(sentence)
 
     async def run(self) -> None:
         """Send all of the sound, as one: Home Assistant makes one WAV file of it.
@@ -126,6 +132,9 @@ class Speech:
 
     async def _send(self, samples: Samples) -> None:
         await self._begin()
+        if not self._sent and self._ready is not None:
+            waited = time.monotonic() - self._ready
+            self._service.metrics.first_audio("wyoming.synthesize", waited)
         integers = np.round(np.clip(samples, -1, 1) * (2**15 - 1)).astype("<i2")
         chunk = AudioChunk(
             rate=self._rate,

@@ -188,10 +188,10 @@ def test_whoever_says_nothing_is_disconnected(narrow: Wyoming) -> None:
 
 def test_whoever_waits_for_an_answer_is_not_disconnected(narrow: Wyoming) -> None:
     # Longer than the silence that is allowed.
-    long = "Sun mountain river wood. " * 60
+    long = "Sun mountain river wood. " * 12
     answer = received(narrow, line(type="synthesize", data={"text": long}))
     assert b'"audio-stop"' in answer
-    assert len(answer) > 60 * 48_000
+    assert len(answer) > 12 * 48_000
 
 
 def test_whoever_takes_nothing_is_disconnected(narrow: Wyoming) -> None:
@@ -229,5 +229,5 @@ def test_events_are_not_read_ahead_without_end(narrow: Wyoming) -> None:
 def _running(home: Wyoming) -> float:
     """Requests that are worked on, as the metrics say."""
     text = home.http.client.get("/metrics").text
-    found = [row for row in text.splitlines() if row.startswith("mimo_edge_requests_running")]
+    found = [row for row in text.splitlines() if row.startswith("mimo_edge_running_requests")]
     return float(found[0].split()[-1])
