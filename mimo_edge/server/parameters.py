@@ -26,6 +26,15 @@ class Parameters(BaseModel):
     """Name → why it is refused, if it is given and not null."""
 
 
+_SAID: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type", "dict_type", "dataclass_type"),
+        "it should be an object",
+    ),
+    "list_type": "it should be a list",
+}
+"""Kind of a problem → what is said about it, where pydantic speaks of its own classes."""
+
 P = TypeVar("P", bound=Parameters)
 
 
@@ -50,17 +59,40 @@ def read_parameters(kind: type[P], given: Mapping[str, Any], *, strict: bool = F
     try:
         return kind.model_validate(dict(given))
     except ValidationError as error:
-        raise first_problem(error) from error
+        raise first_problem(error, given) from error
 
 
-def first_problem(error: ValidationError) -> ApiError:
-    """The first thing that is wrong with a request, as a sentence with the value."""
-    problem = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
+def first_problem(error: ValidationError, given: Any = None) -> ApiError:
+    """The first thing that is wrong with a request, as a sentence with the value.
+
+    With all that was `given`, it is named by its place in that; pydantic's own names of places hold
+    words for the alternatives that it tried, too.
+    """
+    problem = error.errors(include_url=False)[0]
+    kind, place = problem["type"], problem["loc"]
+    where = ".".join(map(str, place if given is None else _place(place, given, kind)))
+    if kind == "union_tag_not_found":
+        kind, where = "missing", ".".join(filter(None, (where, "type")))
+    if kind == "missing":
+        return ApiError(400, f"{where}: it is missing.", code="missing_parameter", param=where)
     value = repr(problem["input"])
     shown = value if len(value) <= 60 else f"{value[:57]}…"
-    said = problem["msg"][:1].lower() + problem["msg"][1:]
-    if problem["type"] == "missing":
-        return ApiError(400, f"{where}: it is missing.", code="missing_parameter", param=where)
+    said = _SAID.get(kind, problem["msg"][:1].lower() + problem["msg"][1:])
+    if kind == "union_tag_invalid":
+        said = f"its type should be one of {problem['ctx']['expected_tags']}"
     sentence = f"{where}: {said}, and it is {shown}." if where else f"{said}; it is {shown}."
     return ApiError(400, sentence, code="invalid_value", param=where or None)
+
+
+def _place(place: tuple[int | str, ...], given: Any, kind: str) -> list[int | str]:
+    """Where a problem is, in names of the request only."""
+    found: list[int | str] = []
+    here = given
+    for index, part in enumerate(place):
+        is_item = isinstance(here, list) and isinstance(part, int) and part < len(here)
+        if is_item or (isinstance(here, Mapping) and part in here):
+            here = here[part]
+        elif kind != "missing" or index < len(place) - 1:
+            continue  # the name of an alternative
+        found.append(part)
+    return found

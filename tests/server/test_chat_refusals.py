@@ -56,6 +56,21 @@ def user(content: Any) -> list[dict[str, Any]]:
             "messages.1.tool_calls",
         ),
         ({"messages": user("")}, "messages.0.content"),
+        ({"messages": ["hello"]}, "messages.0"),
+        ({"messages": user(5)}, "messages.0.content"),
+        ({"messages": user(["hello"])}, "messages.0.content.0"),
+        ({"messages": user([{"text": "hello"}])}, "messages.0.content.0.type"),
+        ({"messages": user([{"type": "text"}])}, "messages.0.content.0.text"),
+        ({"messages": user([{"type": "text", "text": 5}])}, "messages.0.content.0.text"),
+        ({"messages": user([{"type": "speech"}])}, "messages.0.content.0"),
+        ({"messages": user([{"type": "input_audio"}])}, "messages.0.content.0.input_audio"),
+        (
+            {"messages": user([{"type": "input_audio", "input_audio": {}}])},
+            "messages.0.content.0.input_audio.data",
+        ),
+        ({"stop": 5}, "stop"),
+        ({"audio": {"voice": 5}}, "audio.voice"),
+        ({"audio": 5}, "audio"),
         ({"messages": user([])}, "messages.0.content"),
         ({"messages": user(None)}, "messages.0.content"),
         ({"messages": user([{"type": "text", "text": " "}])}, "messages.0.content"),
@@ -103,7 +118,7 @@ def test_a_recording_that_is_none_is_named(client: httpx.Client, data: str, stat
 def test_no_url_is_opened(client: httpx.Client, url: str) -> None:
     answer = post(client, messages=user([{"type": "audio_url", "audio_url": {"url": url}}]))
     assert answer.status_code == 400, answer.text
-    assert "audio_url.url" in answer.json()["error"]["param"]
+    assert answer.json()["error"]["param"] == "messages.0.content.0.audio_url.url"
 
 
 def test_what_does_not_matter_is_accepted_but_by_a_strict_server(client: httpx.Client) -> None:
