@@ -187,7 +187,9 @@ def answer_record(answer: Answer) -> dict[str, Any]:
         "stats": {
             **asdict(stats),
             "evaluated_positions": stats.evaluated_positions,
-            "real_time_factor": generated / stats.audio_seconds if stats.audio_seconds else None,
+            "real_time_factor": generated / stats.audio_seconds
+            if stats.audio_seconds and generated
+            else None,
         },
     }
 
@@ -197,11 +199,12 @@ def describe(answer: Answer, *, verbose: bool) -> str:
     stats, parts = answer.stats, []
     if verbose:
         seconds = stats.generation_seconds
+        taken = f" in {seconds:.2f} s" if seconds else ""  # of a server's answers unknown
         parts.append(
             f"{stats.evaluated_positions} positions evaluated, {stats.cached_positions} cached, "
-            f"{stats.text_tokens} tokens and {stats.patches} patches in {seconds:.2f} s"
+            f"{stats.text_tokens} tokens and {stats.patches} patches{taken}"
         )
-        if stats.audio_seconds:
+        if stats.audio_seconds and seconds:
             factor = seconds / stats.audio_seconds
             parts.append(f"{factor:.2f} s per second of speech, without hearing and sound")
     if answer.reason in ("length", "context"):

@@ -39,6 +39,9 @@ _quiet.setLevel(logging.ERROR)
 class ConnectionLost(ServerError):
     """There is no connection (any more); a later try may bring one."""
 
+    code: int | None = None
+    """Why the server, or the network, closed it, as websockets have it; None: it never was."""
+
 
 class Refused(ServerError):
     """The server is there and does not want this client; trying again is no use."""
@@ -66,7 +69,7 @@ class Connection:
         try:
             self._socket.send(json.dumps(event))
         except ConnectionClosed as error:
-            raise ConnectionLost(self._lost(error)) from error
+            raise self._lost(error) from error
 
     def receive(self, timeout: float | None = None) -> ServerEvent | None:
         """The next message's event; None: one that nobody needs.
@@ -81,18 +84,21 @@ class Connection:
         try:
             message = self._socket.recv(timeout)
         except ConnectionClosed as error:
-            raise ConnectionLost(self._lost(error)) from error
+            raise self._lost(error) from error
         return event_of(message)
 
     def close(self) -> None:
         """Say goodbye, if the server still listens; returns within seconds."""
         self._socket.close()
 
-    def _lost(self, error: Exception) -> str:
-        reason = self._socket.close_reason
-        code = self._socket.close_code
+    def _lost(self, error: Exception) -> ConnectionLost:
+        code, reason = self._socket.close_code, self._socket.close_reason
         said = f"{code}: {reason}" if reason else str(code or error)
-        return f"the connection to {self.host} was lost ({said[:_LONGEST_REASON]})."
+        lost = ConnectionLost(
+            f"the connection to {self.host} was lost ({said[:_LONGEST_REASON].rstrip('.')})."
+        )
+        lost.code = code
+        return lost
 
 
 def connect(address: ServerAddress) -> Connection:

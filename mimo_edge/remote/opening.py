@@ -12,6 +12,8 @@ from .server_events import ErrorEvent, Session, SessionCreated, SessionUpdated
 
 __all__ = ["OpenedSession", "open_session"]
 
+_LATER = (1001, 1012, 1013)
+"""Codes of a goodbye that is not for good: the server ends, restarts, or has no room now."""
 _PATIENCE_S = 30.0
 """For each answer of a server that is still loading its model."""
 
@@ -70,8 +72,11 @@ def _answer_of(
                 f"{host} does not speak OpenAI's Realtime API: {_first_line(error)}."
             ) from error
         except ConnectionLost as error:
+            if problem is None:
+                raise
             # The sentence before a goodbye tells more than its code.
-            raise (error if problem is None else Refused(problem)) from error
+            kind_of_error = ConnectionLost if error.code in _LATER else Refused
+            raise kind_of_error(problem) from error
         if isinstance(event, kind):
             return event.session
         if isinstance(event, ErrorEvent):

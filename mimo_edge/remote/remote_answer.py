@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from ..generation.heard import beginning
 from .server_events import AudioDelta, Usage
 
 __all__ = ["Cut", "RemoteAnswer"]
+
+_LETTER_S, _WIDE_LETTER_S = 0.07, 0.2
+"""Seconds to say a letter, and one of a writing with a syllable in each."""
 
 
 @dataclass
@@ -50,6 +54,8 @@ class RemoteAnswer:
     """How it ended for the conversation; the server's response may be over only later."""
     heard: int | None = None
     """Samples of its sound that were heard before it was stopped; None: it was not stopped."""
+    said: str = ""
+    """What they said."""
     unwanted: bool = False
     """Whether question and answer are to be as if they never were."""
     is_retold: bool = False
@@ -83,18 +89,20 @@ class RemoteAnswer:
         last.samples += samples
         self.received += samples
 
-    def heard_text(self, heard: int) -> str:
-        """What the first `heard` samples said; an estimate.
+    def heard_text(self, heard: int, rate: int) -> str:
+        """What the first `heard` samples at `rate` Hz said; an estimate.
 
         As large a part of the text as they are of the sound, up to the last whole word, but
-        nothing that came after those samples: text runs ahead of its sound.
+        nothing that came after those samples: text runs ahead of its sound. Of an answer that did
+        not come to its end, the sound is taken to be as long as saying the text takes.
         """
+        text = self.text.strip()
         if not self.received:
-            return self.text.strip()
+            return text
+        whole = self.ended is not None and self.ended.reason != "cancelled"
+        expected = self.received if whole else max(self.received, _speaking_s(text) * rate)
         known = "".join(piece for before, piece in self._text if before < heard)
-        share = min(1.0, heard / self.received)
-        said = beginning(self.text.strip(), share)
-        return min(said, known.strip(), key=len)
+        return min(beginning(text, min(1.0, heard / expected)), known.strip(), key=len)
 
     def cuts(self, heard: int, rate: int) -> list[Cut]:
         """Where the server is to cut it, so that `heard` samples at `rate` Hz remain."""
@@ -140,3 +148,9 @@ class RemoteAnswer:
             ),
         )
         return self.ended
+
+
+def _speaking_s(text: str) -> float:
+    """Seconds that it takes to say the text, about."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return wide * _WIDE_LETTER_S + (len(text) - wide) * _LETTER_S

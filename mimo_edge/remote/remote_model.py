@@ -6,7 +6,6 @@ when to answer, when to stop, and how much of an answer was heard.
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -30,6 +29,8 @@ Samples = NDArray[np.float32]
 
 _PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Before each try to get a lost connection back: a laptop that wakes up, a server that restarts."""
+_NORMAL = 1000
+"""Code of a goodbye without trouble."""
 _CLOSING_S = 4.0
 """For the last words to the server; a network that hangs does not keep the program."""
 
@@ -84,6 +85,8 @@ class RemoteModel:
         self._inbox: queue.SimpleQueue[_Hear | _Answer | _Stop | _Received | None]
         self._inbox = queue.SimpleQueue()
         self._told_garbled = False
+        self._resting = False
+        """Whether there is no connection until somebody speaks."""
         self._closing = threading.Event()
         self.failure: BaseException | None = None
         """What ended the thread: the server is gone for good, or a mistake of ours."""
@@ -137,6 +140,9 @@ class RemoteModel:
 
     def _do(self, job: _Hear | _Answer | _Stop | _Received) -> None:
         if isinstance(job, _Hear):
+            if self._resting:  # an answer's question finds out by itself that nobody listens
+                self._resting = False
+                self._reopen()
             self._responses.hear(job.samples)
         elif isinstance(job, _Answer):
             self._responses.answer(job.turn, job.samples)
@@ -186,15 +192,27 @@ class RemoteModel:
         self._responses.lose()
         if self._closing.is_set():
             return
-        self._post(Told(sentence=f"{str(lost).rstrip('.')}; trying to get it back."))
-        for pause in _PAUSES_S:
+        pauses: tuple[float, ...] = _PAUSES_S
+        if lost.code == _NORMAL:
+            # Nothing was said for some time, and the server gave the place to others.
+            self._resting = not self._responses.expects
+            if self._resting:
+                return
+            pauses = (0.0, *pauses)
+        else:
+            self._post(Told(sentence=f"{str(lost).rstrip('.')}; trying to get it back."))
+        for pause in pauses:
             if self._closing.wait(pause):
                 return
-            with contextlib.suppress(ConnectionLost):
+            try:
                 self._reopen()
-                self._post(Told(sentence=f"{self._address.host} is back."))
+            except ConnectionLost as error:
+                lost = error
+            else:
+                if pause:
+                    self._post(Told(sentence=f"{self._address.host} is back."))
                 return
-        raise ServerError(f"{self._address.host} did not come back; {lost}")
+        raise ServerError(f"{self._address.host} did not come back: {lost}")
 
     def _reopen(self) -> None:
         opened = open_session(self._address, self._settings)

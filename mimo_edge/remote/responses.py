@@ -104,7 +104,7 @@ class Responses:
         """End the answer and keep what `heard` samples of its sound said."""
         answer = self._answers[turn]
         noticed = heard > 0 or (not self._speaks and answer.begun)
-        said = answer.heard_text(heard) if noticed else ""
+        answer.said = said = answer.heard_text(heard, self._rate) if noticed else ""
         answer.heard, answer.unwanted = heard, not noticed
         if noticed:
             self._history.keep(turn, answer.question, said)
@@ -140,6 +140,11 @@ class Responses:
             self._transcribed(event)
         elif isinstance(event, ErrorEvent):
             self._problem(event)
+
+    @property
+    def expects(self) -> bool:
+        """Whether the server is to answer something."""
+        return self._running is not None or self._waiting is not None
 
     def lose(self) -> None:
         """The server has forgotten all of it. An answer that had begun ends with what came."""
@@ -246,7 +251,7 @@ class Responses:
         elif answer.heard is None:  # all of it
             return
         elif answer.is_retold:
-            said = text_content(answer.heard_text(answer.heard))
+            said = text_content(answer.said)
             self._send(delete_item(answer_name(answer.turn), name))
             self._send(create_item(f"{answer_name(answer.turn)}_{_CUT}", "assistant", said, name))
         else:

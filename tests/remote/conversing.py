@@ -50,10 +50,15 @@ class Conversing:
 
 @contextlib.contextmanager
 def conversing(
-    server: ScriptedServer, settings: RemoteSettings | None = None, *, key: str | None = None
+    server: ScriptedServer | ServerAddress,
+    settings: RemoteSettings | None = None,
+    *,
+    key: str | None = None,
 ) -> Iterator[Conversing]:
     """A model of that server, ready to be asked."""
-    address = ServerAddress(url=server.url, api_key=key)
+    address = (
+        server if isinstance(server, ServerAddress) else ServerAddress(url=server.url, api_key=key)
+    )
     settings = settings or RemoteSettings()
     mine = Conversing()
     opened = open_session(address, settings)

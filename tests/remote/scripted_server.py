@@ -42,6 +42,8 @@ class Script:
     """Chunks of 0.2 s after which nothing more comes, until it is cancelled."""
     lose_after: int | None = None
     """Chunks after which the connection is gone."""
+    leave_after: bool = False
+    """Whether the server ends the session after the answer, because nothing happens."""
     refusal: Event | None = None
     """The error instead of an answer."""
     status: str = "completed"
@@ -220,6 +222,9 @@ class _Conversation:
             delta = base64.b64encode(pcm.tobytes()).decode()
             self.send("response.output_audio.delta", delta=delta, **where)
         self.done(script.status, script.details)
+        if script.leave_after:
+            self.complain("nothing happened for 0 s.", code="idle")
+            self.socket.close(1000, "idle")
 
     def cancel(self) -> None:
         if self.running is None:

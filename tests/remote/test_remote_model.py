@@ -99,7 +99,7 @@ def test_an_interrupted_answer_is_cut_to_what_was_heard() -> None:
         mine.model.answer(2, OTHER)
         mine.wait_for(Ended)
         talk = server.talk
-    assert cut.text == "seven plus" and cut.ended is not None and cut.ended.reason == "cancelled"
+    assert cut.text == "seven" and cut.ended is not None and cut.ended.reason == "cancelled"
     (truncation,) = talk.of("conversation.item.truncate")
     assert truncation["audio_end_ms"] == 500 and truncation["content_index"] == 0
     assert not talk.of("conversation.item.delete")
@@ -239,14 +239,14 @@ def test_an_answer_of_the_lost_session_can_still_be_interrupted() -> None:
     with scripted(Script(lose_after=4)) as server, conversing(server) as mine:
         mine.model.answer(1, QUESTION)
         mine.wait_for(Told), mine.wait_for(Told)  # lost, and back
-        mine.model.stop(1, round(0.5 * RATE))
-        assert mine.wait_for(Truncated).text == "seven plus"
+        mine.model.stop(1, round(0.6 * RATE))
+        assert mine.wait_for(Truncated).text == "seven"
         eventually(lambda: len(server.talk.of("conversation.item.create")) == 3)
         talk = server.talk
     (deleted,) = talk.of("conversation.item.delete")
     first, last = talk.of("conversation.item.create")[1::1]
     assert deleted["item_id"] == first["item"]["id"]
-    assert last["item"]["content"] == [{"type": "output_text", "text": "seven plus"}]
+    assert last["item"]["content"] == [{"type": "output_text", "text": "seven"}]
 
 
 def test_a_server_that_does_not_want_the_client_back_is_a_failure() -> None:
@@ -302,3 +302,30 @@ def test_the_rate_of_the_server_is_that_of_the_conversation() -> None:
         opened = open_session(ServerAddress(url=server.url), RemoteSettings())
         opened.connection.close()
     assert opened.rate == 16000 and opened.model == "scripted"
+
+
+@pytest.mark.parametrize("heard_before", [True, False])
+def test_a_server_that_ends_a_quiet_session_is_asked_again(heard_before: bool) -> None:
+    with scripted(Script(leave_after=True), Script()) as server, conversing(server) as mine:
+        mine.model.answer(1, QUESTION)
+        mine.wait_for(Ended)
+        assert "nothing happened" in mine.wait_for(Told).sentence
+        if heard_before:
+            mine.model.hear(OTHER)
+        mine.model.answer(2, OTHER)
+        assert mine.wait_for(Ended).turn == 2
+        assert len(server.talks) == 2 and len(server.talk.of("conversation.item.create")) == 2
+    assert len(mine.of(Told)) == 1
+
+
+def test_a_server_without_room_is_asked_again() -> None:
+    """It may not have noticed yet that the conversation before is over."""
+    with scripted(Script(), Script(lose_after=0), Script()) as server, conversing(server) as mine:
+        mine.model.answer(1, QUESTION)
+        mine.wait_for(Ended)
+        server.complaint, server.goodbye = "One conversation is enough.", (1013, "busy")
+        mine.model.answer(2, QUESTION)
+        mine.wait_for(Told)
+        eventually(lambda: len(server.talks) == 2)
+        server.complaint = server.goodbye = None
+        assert mine.wait_for(Ended).turn == 2
