@@ -26,7 +26,7 @@ LAYERS = (
         "engine",
         "tasks",
     },
-    {"answer", "hearing"},
+    {"answer", "hearing", "overrides"},
     {"trained_tasks"},
     {"generation"},
     {"stages", "prompt", "audio"},
