@@ -77,6 +77,11 @@ class Items:
         return iter(self._items)
 
     @property
+    def ids(self) -> list[str]:
+        """Of all items, in their order."""
+        return [item.id for item in self._items]
+
+    @property
     def last_id(self) -> str | None:
         """Of the last item."""
         return self._items[-1].id if self._items else None

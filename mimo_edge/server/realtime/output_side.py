@@ -46,13 +46,14 @@ class OutputSide:
         *,
         rate: int,
         conversation: str,
-        add_item: Callable[[Item], None],
+        add_item: Callable[[Item, str | None], None],
         item_done: Callable[[Item], None],
         first_sound: Callable[[float], None],
     ) -> None:
         """Sound of the model has `rate` Hz, `conversation` is the id of the only one.
 
-        `first_sound` is told the seconds from the beginning of an answer to its first sound.
+        `add_item` puts an item behind the one of an id. `first_sound` is told the seconds from
+        the beginning of an answer to its first sound.
         """
         self._items, self._model, self._emit = items, model, emit
         self._rate, self._conversation = rate, conversation
@@ -103,14 +104,16 @@ class OutputSide:
                 f"{_MOST_ASIDE} answers beside the conversation are on their way; wait for one.",
                 code="too_many_responses",
             )
+        # What is said while it is made comes behind it.
+        last = self._items.last_id or "root"
         response = Response(
             settings,
             self._rate,
             self._emit,
             conversation=None if aside else self._conversation,
             metadata=metadata,
-            add_item=(lambda item: None) if aside else self._add_item,
-            item_done=(lambda item: None) if aside else self._item_done,
+            add_item=lambda item: None if aside else self._add_item(item, last),
+            item_done=lambda item: None if aside else self._item_done(item),
             first_sound=lambda then: self._first_sound(then - now),
         )
         if aside:

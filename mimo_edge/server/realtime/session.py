@@ -313,8 +313,8 @@ class Session:
         self._owed = True
         self._pay(now)
 
-    def _added(self, item: Item) -> None:
-        self._items.add(item)
+    def _added(self, item: Item, after: str | None = None) -> None:
+        self._items.add(item, after if after in self._items.ids else None)
         self._item_event("conversation.item.added", item)
 
     def _done(self, item: Item) -> None:

@@ -118,6 +118,20 @@ def test_without_interruption_the_answer_goes_on_and_the_turn_is_answered_behind
     assert len(sides.model.answers) == 2
 
 
+def test_an_answer_stands_behind_what_it_answers(sides: Sides) -> None:
+    sides.detect(interrupt_response=False)
+    sides.turn()
+    sides.turn()
+    sides.text("To the first.")
+    sides.answered()
+    items = [event["item"] for event in sides.all("conversation.item.added")]
+    before = [event["previous_item_id"] for event in sides.all("conversation.item.added")]
+    assert [item["role"] for item in items] == ["user", "user", "assistant"]
+    assert before == [None, items[0]["id"], items[0]["id"]]
+    kinds = [type(said).__name__ for said in sides.model.answers[-1][1].said]
+    assert kinds == ["InputAudio", "OutputAudio", "InputAudio"]
+
+
 def test_a_client_that_answers_by_itself_is_told_of_turns_only(sides: Sides) -> None:
     sides.detect(create_response=False, interrupt_response=False)
     sides.turn()
