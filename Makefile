@@ -19,7 +19,7 @@ QUESTIONS := tests/data/demo
 DEMO_OUT := demo-out
 CHECKPOINT := models/demo-checkpoint/MiMo-Audio-Demo
 
-.PHONY: demo demo-model test lint clean
+.PHONY: demo demo-model test clients lint clean
 
 # A spoken question, the answer in speech, and what both look like.
 demo: $(VENV)/installed
@@ -44,6 +44,17 @@ test: $(VENV)/installed
 	$(VENV_BIN)/mypy
 	$(VENV_BIN)/python -m pytest -m "" $(PYTEST)
 
+# Published clients that the tests run against the server; without them those tests are skipped.
+CLIENTS := tests/server/clients
+clients: .clients/installed
+.clients/installed: $(CLIENTS)/package.json $(CLIENTS)/requirements.txt
+	mkdir -p .clients
+	cp $(CLIENTS)/package.json .clients/
+	cd .clients && npm install --silent --no-audit --no-fund
+	$(PYTHON) -m venv .clients/venv
+	.clients/venv/bin/python -m pip install --quiet -r $(CLIENTS)/requirements.txt
+	@touch $@
+
 lint: $(VENV)/installed
 	$(VENV_BIN)/ruff check --fix .
 	$(VENV_BIN)/ruff format .
@@ -63,4 +74,4 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO_OUT) dist build
+	rm -rf $(VENV) .clients $(DEMO_OUT) dist build
