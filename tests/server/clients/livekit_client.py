@@ -43,7 +43,12 @@ class Talk:
             "input_audio_transcription_completed",
             lambda event: tell(event="heard", text=event.transcript, final=event.is_final),
         )
-        self.session.on("error", lambda error: tell(event="error", error=str(error)))
+        self.session.on("error", self.failed)
+
+    def failed(self, error: Any) -> None:
+        # The server has ended the answer already when LiveKit asks for that: OpenAI says so, too.
+        if "response_cancel_not_active" not in str(error):
+            tell(event="error", error=str(error))
 
     def generation(self, event: Any) -> None:
         self.tasks.append(asyncio.create_task(self.follow(event)))
@@ -67,7 +72,7 @@ class Talk:
     def interrupted(self) -> None:
         """As LiveKit's agent does when the user speaks over the answer."""
         tell(event="speech")
-        if self.message and self.sounds.is_set():
+        if self.message and self.samples > 0.3 * RATE:
             self.session.interrupt()
             self.session.truncate(message_id=self.message, modalities=["audio"], audio_end_ms=300)
             tell(event="interrupted")
@@ -83,7 +88,6 @@ async def main(url: str, *files: str) -> None:
     talk = Talk(url)
     for index, file in enumerate(files):
         talk.answered.clear()
-        talk.sounds.clear()
         speaking = asyncio.create_task(talk.say(Path(file).read_bytes()))
         await (talk.sounds if index + 1 < len(files) else talk.answered).wait()
         await speaking

@@ -48,6 +48,11 @@ class Sink(FrameProcessor):
         self.bytes = 0
         self.answered = asyncio.Event()
 
+    def begin(self) -> None:
+        """Wait for another answer."""
+        self.text, self.bytes = [], 0
+        self.answered.clear()
+
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, TTSTextFrame):
@@ -75,7 +80,9 @@ async def main(url: str, file: str) -> None:
     )
     running = asyncio.create_task(PipelineRunner(handle_sigint=False).run(task))
     await task.queue_frames([LLMContextFrame(LLMContext())])
-    await asyncio.sleep(1)  # until the service is connected: it drops what comes before
+    # With the context the service asks for an answer before anything was said.
+    await asyncio.wait_for(sink.answered.wait(), 60)
+    sink.begin()
     pcm = Path(file).read_bytes()
     for at in range(0, len(pcm), BLOCK):
         await task.queue_frames(
