@@ -34,6 +34,7 @@ class Talk:
         self.session = self.model.session()
         self.samples = 0
         self.message = ""
+        self.cut: set[str] = set()
         self.answered = asyncio.Event()
         self.sounds = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
@@ -58,7 +59,8 @@ class Talk:
             self.message, self.samples = message.message_id, 0
             text, _ = await asyncio.gather(self.words(message), self.sound(message))
             tell(event="answer", text=text, seconds=self.samples / RATE)
-        self.answered.set()
+            if message.message_id not in self.cut:
+                self.answered.set()
 
     async def words(self, message: Any) -> str:
         return "".join([str(piece) async for piece in message.text_stream])
@@ -72,7 +74,9 @@ class Talk:
     def interrupted(self) -> None:
         """As LiveKit's agent does when the user speaks over the answer."""
         tell(event="speech")
+        self.answered.clear()  # what was said before is not what is waited for
         if self.message and self.samples > 0.3 * RATE:
+            self.cut.add(self.message)
             self.session.interrupt()
             self.session.truncate(message_id=self.message, modalities=["audio"], audio_end_ms=300)
             tell(event="interrupted")
@@ -87,10 +91,11 @@ class Talk:
 async def main(url: str, *files: str) -> None:
     talk = Talk(url)
     for index, file in enumerate(files):
-        talk.answered.clear()
         speaking = asyncio.create_task(talk.say(Path(file).read_bytes()))
-        await (talk.sounds if index + 1 < len(files) else talk.answered).wait()
+        if index + 1 < len(files):
+            await talk.sounds.wait()
         await speaking
+    await talk.answered.wait()
     history = [
         {"role": item.role, "text": item.text_content or ""}
         for item in talk.session.chat_ctx.items
