@@ -170,15 +170,12 @@ async def _said(
         with contextlib.closing(say(model, spoken, cancel=cancel, sound=sound)) as items:
             for item in items:
                 if not isinstance(item, Said):
-                    data = file.encode(item)
-                elif item.seconds == 0 and item.reason != "cancelled":
-                    raise ApiError(500, _NOTHING_SAID, code="no_speech")
-                else:
-                    data = file.finish()
-                if data:
+                    if data := file.encode(item):
+                        yield data
+                    continue
+                if item.seconds > 0 and (data := file.finish()):
                     yield data
-                if isinstance(item, Said):
-                    yield item
+                yield item
 
     came, heard = time.monotonic(), False
     async with (
@@ -189,6 +186,8 @@ async def _said(
             if isinstance(item, Said):
                 for stats in item.stats:
                     work.generated(stats)
+                if item.seconds == 0 and item.reason != "cancelled":
+                    raise ApiError(500, _NOTHING_SAID, code="no_speech")
                 if item.reason in ("length", "context"):
                     _log.warning("speech was cut after %.0f s (%s)", item.seconds, item.reason)
             elif not heard:
