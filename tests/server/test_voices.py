@@ -107,8 +107,11 @@ def test_no_identifier_is_a_path(client: httpx.Client, identifier: str) -> None:
         assert "error" in json.loads(answer.text)
 
 
-def test_the_list_needs_no_key(tmp_path: Path) -> None:
+def test_the_list_needs_no_key_and_the_rest_does(tmp_path: Path) -> None:
     with running(ServerOptions(port=0, voices=tmp_path, api_key="k" * 20)) as server:
         with httpx.Client(base_url=server.url) as nobody:
             assert nobody.get("/v1/audio/voices").status_code == 200
+            assert upload(nobody).status_code == 401
+            assert nobody.delete("/v1/audio/voices/voice_x").status_code == 401
+            assert nobody.get("/v1/audio/voices/voice_x").status_code == 401
         assert upload(server.client).status_code == 200

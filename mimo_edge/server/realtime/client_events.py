@@ -170,4 +170,4 @@ def read_event(given: Any) -> ClientEvent:
     try:
         return _KINDS[kind].model_validate(given)
     except ValidationError as error:
-        raise first_problem(error) from error
+        raise first_problem(error, given) from error
