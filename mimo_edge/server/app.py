@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, compile_path
 from starlette.types import ASGIApp, Scope
 
 from ..errors import MimoEdgeError
-from . import about, chat, page, realtime, speech, transcriptions, voices
+from . import about, chat, openapi, page, realtime, speech, transcriptions, voices
 from .api_errors import ApiError, api_error
-from .endpoint import Endpoint, route
+from .endpoint import Endpoint, routes
 from .safety import protected
 from .service import Service
 
@@ -29,8 +29,9 @@ _LOADING_S = 5.0
 def create_app(service: Service) -> ASGIApp:
     """The server as an ASGI application; it loads the model when it starts."""
     every = _endpoints(service)
+    every.append(openapi.endpoint(service.options, every))
     app = Starlette(
-        routes=[*map(route, every), *_others(service)],
+        routes=[*routes(every), *_others(service)],
         lifespan=lambda _: _lifespan(service),
         exception_handlers={
             ApiError: _tell_api_error,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-__all__ = ["Endpoint", "Handler", "route"]
+__all__ = ["Endpoint", "Handler", "routes"]
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -40,6 +40,17 @@ class Endpoint:
     """Whether it is answered without a key."""
 
 
-def route(endpoint: Endpoint) -> Route:
-    """The endpoint, for starlette."""
-    return Route(endpoint.path, endpoint.handler, methods=[endpoint.method])
+def routes(every: Iterable[Endpoint]) -> list[Route]:
+    """The endpoints for starlette: one route a path, which knows all methods it takes."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for endpoint in every:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
+    return [_route(path, handlers) for path, handlers in by_path.items()]
+
+
+def _route(path: str, handlers: Mapping[str, Handler]) -> Route:
+    async def answer(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await handlers[method](request)
+
+    return Route(path, answer, methods=[*handlers])

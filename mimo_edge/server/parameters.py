@@ -20,7 +20,7 @@ __all__ = ["Parameters", "first_problem", "read_parameters"]
 class Parameters(BaseModel):
     """What an endpoint takes; each endpoint has a subclass, whose fields are honoured."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
 
     misleading: ClassVar[Mapping[str, str]] = {}
     """Name → why it is refused, if it is given and not null."""
