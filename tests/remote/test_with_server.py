@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from mimo_edge.tasks import Overrides
 from tests.server.running import Running, running
 
 from .conversing import Conversing, conversing
+from .relay import relay
 
 QUESTIONS = Path(__file__).parent.parent / "data" / "demo"
 KEY = "secret-of-these-tests"
@@ -41,8 +39,7 @@ def server() -> Iterator[Running]:
         yield server
 
 
-def address(server: Running, port: int | None = None) -> ServerAddress:
-    url = server.url if port is None else f"http://127.0.0.1:{port}"
+def address(url: str) -> ServerAddress:
     return ServerAddress(url=realtime_url(url), api_key=KEY)
 
 
@@ -52,7 +49,7 @@ def ask(mine: Conversing, turn: int, name: str) -> None:
 
 def test_questions_are_answered_and_remembered(server: Running) -> None:
     settings = RemoteSettings(transcriber="whisper-1")
-    with conversing(address(server), settings) as mine:
+    with conversing(address(server.url), settings) as mine:
         ask(mine, 1, "color")
         ended = mine.wait_for(Ended, 60)
         ask(mine, 2, "memory")
@@ -71,7 +68,7 @@ def test_questions_are_answered_and_remembered(server: Running) -> None:
 
 
 def test_answers_in_text(server: Running) -> None:
-    with conversing(address(server), RemoteSettings(speaks=False)) as mine:
+    with conversing(address(server.url), RemoteSettings(speaks=False)) as mine:
         ask(mine, 1, "sum")
         mine.wait_for(Ended, 60)
     assert mine.text(1).strip() == "seven plus five is twelve" and not mine.of(Sound)
@@ -79,7 +76,7 @@ def test_answers_in_text(server: Running) -> None:
 
 def test_an_answer_is_interrupted_and_the_next_question_answered(server: Running) -> None:
     """The server takes the truncation: it complains about nothing."""
-    with conversing(address(server)) as mine:
+    with conversing(address(server.url)) as mine:
         ask(mine, 1, "count")
         while sum(len(event.samples) for event in mine.of(Sound)) < RATE:
             mine.wait_for(Sound, 60)
@@ -93,7 +90,7 @@ def test_an_answer_is_interrupted_and_the_next_question_answered(server: Running
 
 
 def test_an_answer_that_nobody_heard_never_was(server: Running) -> None:
-    with conversing(address(server)) as mine:
+    with conversing(address(server.url)) as mine:
         ask(mine, 1, "color")
         mine.wait_for(Ended, 60)
         ask(mine, 2, "sum")
@@ -107,7 +104,7 @@ def test_an_answer_that_nobody_heard_never_was(server: Running) -> None:
 
 
 def test_what_was_said_survives_a_lost_connection(server: Running) -> None:
-    with relay(server) as wire, conversing(address(server, wire.port)) as mine:
+    with relay(server.url) as wire, conversing(address(wire.url)) as mine:
         ask(mine, 1, "color")
         mine.wait_for(Ended, 60)
         wire.cut()
@@ -127,9 +124,9 @@ def test_a_wrong_key(server: Running) -> None:
 
 def test_one_conversation_too_many() -> None:
     with running(ServerOptions(port=0, limits=Limits(conversations=1))) as server:
-        first = open_session(address(server), RemoteSettings())
+        first = open_session(address(server.url), RemoteSettings())
         with pytest.raises(MimoEdgeError, match="conversation"):
-            open_session(address(server), RemoteSettings())
+            open_session(address(server.url), RemoteSettings())
         first.connection.close()
 
 
@@ -150,49 +147,3 @@ def test_the_command_asks_recordings(server: Running, tmp_path: Path) -> None:
         "you said what is seven plus five",
     ]
     assert len(read_at(tmp_path / "answer-2.flac", RATE).samples) > RATE
-
-
-class Relay:
-    """A wire between client and server that can be cut."""
-
-    def __init__(self, target: tuple[str, int]) -> None:
-        self._target = target
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        for end in self._sockets:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        self._sockets.clear()
-
-    def close(self) -> None:
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        self.cut()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listening.accept()
-                far = socket.create_connection(self._target)
-                self._sockets += [near, far]
-                for ends in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass, args=ends, daemon=True).start()
-
-    def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_RDWR)
-
-
-@contextlib.contextmanager
-def relay(server: Running) -> Iterator[Relay]:
-    wire = Relay(("127.0.0.1", int(server.url.rpartition(":")[2])))
-    try:
-        yield wire
-    finally:
-        wire.close()

@@ -1,4 +1,4 @@
-"""A person who talks with `python -m mimo_edge.chat` through a virtual microphone."""
+"""A person who talks with a program through a virtual microphone: `python -m mimo_edge.chat`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +91,14 @@ class Talker:
 
 
 @contextlib.contextmanager
-def talking(server: SoundServer, *options: str | Path) -> Iterator[Talker]:
+def talking(
+    server: SoundServer,
+    *options: str | Path,
+    program: Sequence[str] = ("mimo_edge.chat", "--seed", "1"),
+) -> Iterator[Talker]:
     """Start the program on the virtual devices, wait until it listens, end it in any case."""
-    command = [sys.executable, "-m", "mimo_edge.chat", "--json", "--seed", "1"]
     process = subprocess.Popen(
-        [*command, *map(str, options)],
+        [sys.executable, "-m", *program, "--json", *map(str, options)],
         env={**os.environ, **server.environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
