@@ -88,6 +88,7 @@ async function attempt(what) {
     withdraw("microphone");
     return await what();
   } catch (error) {
+    if (error.name === "AbortError") return undefined; // the person ended it
     const named = error instanceof DOMException;
     notice("microphone", { text: named ? whyRefused(error.name) : error.message, kind: "wrong" });
     return undefined;
@@ -206,11 +207,11 @@ async function meetServer() {
 
 function tellAboutMicrophone() {
   if (!noMicrophone) return;
+  document.querySelector(".modes").hidden = true;
   the("empty-how").textContent = "Write, or send a sound file. The answers are spoken.";
   notice("place", {
     title: noMicrophone.title,
     text: noMicrophone.text,
-    link: noMicrophone.address && { text: "On the server's own machine", href: noMicrophone.address },
     action: { text: "How to use it from here", run: () => settingsView.open("phone") },
   });
 }

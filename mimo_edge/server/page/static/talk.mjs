@@ -1,23 +1,22 @@
 // The conversation: who speaks, what is sent, what is played. Knows no element of the page.
 
 import * as events from "./logic/client_events.mjs";
-import { EMPTY, history, phase, reduce } from "./logic/conversation.mjs";
+import { EMPTY, phase, reduce } from "./logic/conversation.mjs";
 import { RATE, toBase64 } from "./logic/pcm.mjs";
-import { Measures } from "./logic/measures.mjs";
-import { Recording, Sent } from "./logic/recording.mjs";
+import { Recording } from "./logic/recording.mjs";
 import { Connection } from "./net/connection.mjs";
-import { Microphone } from "./sound/microphone.mjs";
-import { Player } from "./sound/player.mjs";
+import { Answers } from "./sound/answers.mjs";
+import { Ears } from "./sound/ears.mjs";
+import { handlers } from "./server_events.mjs";
 
 /** After a push the microphone stays open for so long, so that the next one loses no word. */
 const KEEP_MICROPHONE_MS = 60000;
 /** What is still recorded after the button is let go. */
 const TAIL_MS = 120;
+/** Samples of a file that are sent in one message. */
+const FILE_PIECE = 5 * RATE;
 /** A push shorter than this holds no word. */
 const SHORTEST_S = 0.25;
-
-/** Errors of the server that tell nothing to a person: two messages that crossed each other. */
-const CROSSED = new Set(["response_cancel_not_active"]);
 
 /**
  * `told.changed()` is called after every change, `told.event(event)` with each event of the server,
@@ -28,31 +27,45 @@ export class Talk {
   #told;
   #model;
   #connection;
-  #player = null;
-  #microphone = null;
-  #sent = new Sent();
-  #sentAt = 0; // when the end of `#sent` was heard
-  #sending = false;
-  #speech = null; // where in `#sent` the turn began
-  #ignored = new Set(); // responses that were interrupted
+  #ears;
+  #answers;
+  #handlers;
   #push = null; // the beginning of a push that is under way
   #waiting = 0; // things to send that wait for the connection
   #release = null;
   conversation = EMPTY;
-  measures = new Measures();
   recording = new Recording();
   listening = false;
   starting = false;
-  gaps = 0;
 
   constructor(settings, model, told) {
     this.#settings = settings;
     this.#model = model;
     this.#told = told;
+    this.#ears = new Ears(settings, {
+      sound: (samples, live) => this.#send(samples, live),
+      lost: () => this.#lost(),
+    });
+    this.#answers = new Answers({
+      playing: (playing) => this.#reduce({ type: "local.playing", playing }),
+      changed: told.changed,
+      heard: (begin, samples) => this.recording.add("assistant", begin, samples),
+      wrong: told.wrong,
+    });
     this.#connection = new Connection({
       event: (event) => this.#take(event),
       state: (state, details) => this.#connected(state, details),
     });
+    this.#handlers = handlers(
+      { connection: this.#connection, ears: this.#ears, answers: this.#answers },
+      {
+        conversation: () => this.conversation,
+        session: () => this.#session(),
+        interrupted: () => this.#interrupt({ cancel: false }), // the server has cancelled it
+        spoken: ({ begin, samples }) => this.recording.add("user", begin, samples),
+        wrong: told.wrong,
+      },
+    );
   }
 
   /** `hearing`, `speaking`, `thinking` or `idle`. */
@@ -60,33 +73,40 @@ export class Talk {
     return phase(this.conversation);
   }
 
+  /** How fast the answers are. */
+  get measures() {
+    return this.#answers.measures;
+  }
+
   /** What the microphone hears and what is played, for the picture; null: nothing. */
   get analysers() {
     return {
-      user: this.listening && this.#microphone ? this.#microphone.analyser : null,
-      model: this.#player?.analyser ?? null,
+      user: this.listening ? this.#ears.analyser : null,
+      model: this.#answers.analyser,
     };
   }
 
   /** What the browser really set of the microphone; null: none is open. */
   get microphone() {
-    return this.#microphone?.settings ?? null;
+    return this.#ears.real;
   }
 
   /** Listen until `stop`; the server hears when a turn is over. */
   async start() {
     await this.#begin(async () => {
-      await this.#openMicrophone();
+      await this.#ears.open();
+      this.#hold();
       await this.#connection.open();
     });
-    this.#sending = this.listening;
+    if (this.listening) this.#ears.send();
+    else this.#ears.close(); // it was switched off meanwhile
   }
 
   /** Stop listening. An answer goes on. */
   stop() {
-    this.listening = this.#sending = false;
+    this.#pause();
     this.#connection.send(events.clearInput());
-    this.#closeMicrophone();
+    this.#ears.close();
     this.#reduce({ type: "local.hearing", hearing: false });
   }
 
@@ -99,29 +119,31 @@ export class Talk {
   async #beginPush() {
     clearTimeout(this.#release);
     await this.#begin(async () => {
-      await this.#openMicrophone();
-      await this.#connection.open();
       await this.#interrupt();
+      await this.#ears.open();
+      this.#hold();
+      this.#reduce({ type: "local.hearing", hearing: true });
+      await this.#connection.open();
     });
     this.#connection.send(events.clearInput());
-    this.#speech = this.#sent.length;
-    this.#sending = true;
-    this.#reduce({ type: "local.hearing", hearing: true });
+    this.#ears.turnBegan();
+    this.#ears.send();
   }
 
   /** Send what was said since `push`. Resolves to whether there was enough of it. */
   async letGo() {
     const asked = now();
+    await after(TAIL_MS);
+    this.#ears.stopHearing();
     try {
       await this.#push;
     } catch {
       return true; // it was told when it began
     }
-    await after(TAIL_MS);
-    this.listening = this.#sending = false;
+    this.#pause();
     this.#reduce({ type: "local.hearing", hearing: false });
-    this.#release = setTimeout(() => this.#closeMicrophone(), KEEP_MICROPHONE_MS);
-    if (this.#sent.length - this.#speech < SHORTEST_S * RATE) {
+    this.#release = setTimeout(() => this.#ears.close(), KEEP_MICROPHONE_MS);
+    if (this.#ears.turnSeconds < SHORTEST_S) {
       this.#connection.send(events.clearInput());
       return false;
     }
@@ -133,26 +155,36 @@ export class Talk {
 
   /** Ask in writing. */
   sendText(text) {
-    return this.#ask(() => events.textItem(newId(), text));
+    return this.#ask(() => this.#connection.send(events.textItem(text)));
   }
 
   /** Ask with a recording: Int16Array of 24 kHz. */
   sendSound(samples) {
-    this.recording.add("user", now(), samples);
-    return this.#ask(() => events.audioItem(newId(), toBase64(samples)));
+    return this.#ask(() => {
+      // As one turn, whatever the server would hear in it. Nothing comes between these: the
+      // microphone's sound arrives in events of its own.
+      this.#connection.send(this.#session({ handsFree: false }));
+      this.#connection.send(events.clearInput());
+      this.#ears.turnBegan();
+      for (let at = 0; at < samples.length; at += FILE_PIECE) {
+        this.#ears.take(samples.subarray(at, at + FILE_PIECE));
+      }
+      this.#connection.send(events.commit());
+      this.#connection.send(this.#session());
+    });
   }
 
-  async #ask(item) {
+  async #ask(send) {
     this.#waiting += 1;
     try {
-      await this.#openPlayer();
+      await this.#answers.open();
       await this.#connection.open();
     } finally {
       this.#waiting -= 1;
     }
     await this.#interrupt();
     this.measures.asked(now());
-    this.#connection.send(item());
+    send();
     this.#connection.send(events.createResponse());
   }
 
@@ -163,19 +195,18 @@ export class Talk {
 
   /** Take the microphone as the settings say now. */
   async microphoneChanged() {
-    if (this.#microphone === null) return;
-    this.#closeMicrophone();
-    if (this.listening) await this.#openMicrophone();
+    if (this.#ears.real === null) return;
+    this.#ears.close();
+    if (this.listening) await this.#ears.open();
     this.#told.changed();
   }
 
   /** Forget everything that was said. */
   async forget() {
     if (this.listening) this.stop();
-    await this.#player?.clear();
+    await this.#answers.silence(this.conversation.response);
     this.#connection.close();
     this.conversation = EMPTY;
-    this.measures = new Measures();
     this.recording = new Recording();
     this.#told.changed();
   }
@@ -189,10 +220,11 @@ export class Talk {
     this.listening = this.starting = true;
     this.#told.changed();
     try {
-      await this.#openPlayer();
+      await this.#answers.open();
       await open();
     } catch (error) {
-      this.listening = this.#sending = false;
+      this.#pause();
+      this.#reduce({ type: "local.hearing", hearing: false });
       throw error;
     } finally {
       this.starting = false;
@@ -200,55 +232,34 @@ export class Talk {
     }
   }
 
-  async #openPlayer() {
-    this.#player ??= await Player.open({
-      changed: ({ playing, gaps, dropped }) => {
-        this.gaps = gaps;
-        if (dropped) this.#told.wrong("The answer came faster than it can be kept; a part is lost.");
-        this.#reduce({ type: "local.playing", playing });
-      },
-      began: (item, time) => this.measures.began(item, time),
-      ended: ({ item, begin, samples }) => {
-        this.measures.heard(item, samples.length / RATE);
-        if (begin !== null) this.recording.add("assistant", begin, samples);
-        this.#told.changed();
-      },
-    });
+  #send(samples, live) {
+    if (this.#connection.state !== "open") return false;
+    // A file may wait; live sound that waits only comes too late.
+    if (live && !this.#connection.follows) return false;
+    return this.#connection.send(events.append(toBase64(samples)));
   }
 
-  async #openMicrophone() {
-    this.#microphone ??= await Microphone.open({
-      device: this.#settings.get("microphone"),
-      headphones: this.#settings.get("headphones"),
-      heard: (samples) => this.#heard(samples),
-      lost: () => {
-        this.stop();
-        this.#told.wrong("The microphone is gone. Plug it in, or choose another one.");
-      },
-    });
+  /** The person can speak now, even if the connection comes a little later. */
+  #hold() {
+    this.#ears.hold();
+    this.starting = false;
+    this.#told.changed();
   }
 
-  #closeMicrophone() {
-    this.#microphone?.close();
-    this.#microphone = null;
+  #pause() {
+    this.listening = false;
+    this.#ears.pause();
   }
 
-  #heard(samples) {
-    if (!this.#sending || this.#connection.state !== "open") return;
-    if (!this.#connection.send(events.append(toBase64(samples)))) return;
-    this.#sent.add(samples);
-    this.#sentAt = now();
+  #lost() {
+    this.stop();
+    this.#told.wrong("The microphone is gone. Plug it in, or choose another one.");
   }
 
-  /** When the sample of this position was heard. */
-  #timeOf(position) {
-    return this.#sentAt - (this.#sent.length - position) / RATE;
-  }
-
-  #session() {
+  #session({ handsFree = this.#settings.get("mode") === "hands-free" } = {}) {
     const get = (name) => this.#settings.get(name);
     return events.sessionUpdate({
-      handsFree: get("mode") === "hands-free",
+      handsFree,
       voice: get("voice"),
       instructions: get("instructions"),
       spoken: get("spoken"),
@@ -259,7 +270,7 @@ export class Talk {
   #connected(state, details) {
     if (state === "waiting" || state === "closed") {
       this.#reduce({ type: "local.closed" });
-      this.#player?.endAll();
+      this.#answers.end();
       if (state === "closed" && details.meant && this.listening) this.stop();
       // A lost connection that nobody uses comes back with the next word.
       if (state === "waiting" && !this.listening && this.#waiting === 0) this.#connection.close();
@@ -268,7 +279,7 @@ export class Talk {
   }
 
   #take(event) {
-    HANDLERS[event.type]?.(this, event);
+    this.#handlers[event.type]?.(event);
     this.#told.event(event);
     this.#reduce(event);
   }
@@ -281,55 +292,12 @@ export class Talk {
   /** Fall silent, and let the server forget what was not heard. */
   async #interrupt({ cancel = true } = {}) {
     const { response } = this.conversation;
-    if (response !== null) {
-      this.#ignored.add(response);
-      if (cancel) this.#connection.send(events.cancelResponse());
-    }
-    for (const { item, seconds } of (await this.#player?.clear()) ?? []) {
+    if (response !== null && cancel) this.#connection.send(events.cancelResponse());
+    for (const { item, seconds } of await this.#answers.silence(response)) {
       this.#connection.send(events.truncate(item, seconds));
     }
   }
-
-  static handlers() {
-    const samples = (ms) => Math.round((ms * RATE) / 1000);
-    return {
-      "session.created": (talk) => {
-        talk.#sent = new Sent();
-        talk.#connection.send(talk.#session());
-        for (const item of history(talk.conversation)) talk.#connection.send(events.pastItem(item));
-      },
-      "input_audio_buffer.speech_started": (talk, { audio_start_ms: start }) => {
-        talk.#speech = samples(start);
-        talk.#interrupt({ cancel: false }); // the server did
-      },
-      "input_audio_buffer.speech_stopped": (talk, { audio_end_ms: end }) =>
-        talk.measures.asked(talk.#timeOf(samples(end - events.SILENCE_MS))),
-      "input_audio_buffer.committed": (talk) => {
-        const begin = talk.#speech ?? talk.#sent.length;
-        const part = talk.#sent.part(begin, talk.#sent.length);
-        talk.recording.add("user", talk.#timeOf(begin), part);
-      },
-      "response.created": (talk, { response }) => talk.measures.created(response.id),
-      "response.output_audio.delta": (talk, event) => {
-        if (talk.#ignored.has(event.response_id)) return;
-        const seconds = talk.#player?.push(event.item_id, event.delta) ?? 0;
-        if (seconds) talk.measures.came(event.response_id, event.item_id, now(), seconds);
-      },
-      "response.output_audio.done": (talk, { item_id: item }) => talk.#player?.end(item),
-      error: (talk, { error }) => {
-        if (!CROSSED.has(error.code)) talk.#told.wrong(error.message);
-      },
-    };
-  }
 }
-
-const HANDLERS = Talk.handlers();
 
 const now = () => performance.now() / 1000;
 const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-function newId() {
-  // Not `randomUUID`, which exists only where the microphone does.
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return `item_${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-}

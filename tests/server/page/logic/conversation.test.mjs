@@ -109,7 +109,9 @@ test("a turn that could not be transcribed says why", () => {
   assert.deepEqual([state.items[0].state, state.items[0].note], ["failed", "Too long."]);
 });
 
-test("cutting short keeps the notes of the items, and noise leaves nothing behind", () => {
+test("noise leaves nothing behind, and clearing the input does not end a push", () => {
+  const pushed = all([{ type: "local.hearing", hearing: true }]);
+  assert.equal(phase(reduce(pushed, { type: "input_audio_buffer.cleared" })), "hearing");
   const noise = all([heard[0], { type: "input_audio_buffer.cleared" }]);
   assert.deepEqual(noise.items, []);
   assert.equal(phase(noise), "idle");

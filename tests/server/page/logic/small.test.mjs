@@ -75,7 +75,7 @@ test("what is missing is said in words", () => {
   assert.equal(whyNoMicrophone(all), null);
   const insecure = whyNoMicrophone({ ...all, secure: false });
   assert.match(insecure.text, /https/);
-  assert.equal(insecure.address, "http://localhost:8000/");
+  assert.match(insecure.text, /http:..localhost:8000\//);
   assert.match(whyNoMicrophone({ ...all, mediaDevices: false }).text, /type/);
   assert.match(whyRefused("NotAllowedError"), /Allow it/);
   assert.match(whyRefused("NotFoundError"), /no microphone/);

@@ -51,19 +51,19 @@ export const truncate = (item, seconds) => ({
 });
 
 /** Something typed. */
-export const textItem = (id, text) =>
-  userItem(id, { type: "input_text", text });
-
-/** Something recorded: base64 of 24 kHz PCM. */
-export const audioItem = (id, audio) => userItem(id, { type: "input_audio", audio });
+export const textItem = (text) => message(newId(), "user", { type: "input_text", text });
 
 /** A turn of an earlier connection, by its words. */
-export function pastItem({ id, role, text }) {
-  const content = [{ type: role === "user" ? "input_text" : "output_text", text }];
-  return { type: "conversation.item.create", item: { id, type: "message", role, content } };
-}
+export const pastItem = ({ id, role, text }) =>
+  message(id, role, { type: role === "user" ? "input_text" : "output_text", text });
 
-const userItem = (id, part) => ({
+const message = (id, role, part) => ({
   type: "conversation.item.create",
-  item: { id, type: "message", role: "user", content: [part] },
+  item: { id, type: "message", role, content: [part] },
 });
+
+function newId() {
+  // Not `randomUUID`, which exists only where the microphone does.
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return `item_${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}

@@ -38,11 +38,7 @@ const CHANGES = {
     put({ ...state, hearing: false }, id, { role: "user", state: "writing" }),
   "input_audio_buffer.committed": (state, event) =>
     put({ ...state, hearing: false }, event.item_id, { role: "user", state: "writing" }),
-  "input_audio_buffer.cleared": (state) => ({
-    ...state,
-    hearing: false,
-    items: state.items.filter((item) => item.state !== "hearing"),
-  }),
+  "input_audio_buffer.cleared": cleared,
   "conversation.item.added": added,
   "conversation.item.done": added,
   "conversation.item.deleted": (state, { item_id: id }) => ({
@@ -61,7 +57,12 @@ const CHANGES = {
   "conversation.item.input_audio_transcription.failed": (state, event) =>
     put(state, event.item_id, { role: "user", state: "failed", note: event.error.message }),
   "conversation.item.truncated": (state, { item_id: id, audio_end_ms: heard }) =>
-    put(state, id, { state: "cut", note: `Interrupted after ${(heard / 1000).toFixed(1)} s.` }),
+    put(state, id, {
+      state: "cut",
+      note: heard
+        ? `Interrupted after ${(heard / 1000).toFixed(1)} s.`
+        : "Interrupted before it was heard.",
+    }),
   "response.created": (state, { response }) => ({ ...state, response: response.id }),
   "response.output_item.added": (state, { item }) =>
     item.type === "message" ? put(state, item.id, { role: "assistant", state: "writing" }) : state,
@@ -78,6 +79,12 @@ const CHANGES = {
     state.playing === playing ? state : { ...state, playing },
   "local.closed": closed,
 };
+
+/** Noise was taken for a turn. A push, which clears what was before it, is no such turn. */
+function cleared(state) {
+  const items = state.items.filter((item) => item.state !== "hearing");
+  return items.length === state.items.length ? state : { ...state, items, hearing: false };
+}
 
 function added(state, { item, previous_item_id: previous }) {
   if (item.type !== "message" || item.role === "system") return state;

@@ -1,25 +1,23 @@
 // What this browser allows at this address, in plain words.
 
 /**
- * Why there is no microphone, as {title, text, address}; null if there is one. `address` is where
- * it would work on the server's own machine. `environment` holds `secure`, `mediaDevices` and
- * `worklet` (booleans), `host` and `port`.
+ * Why there is no microphone, as {title, text}; null if there is one. `secure`, `mediaDevices` and
+ * `worklet` say what the browser has; `port` is the server's.
  */
 export function whyNoMicrophone({ secure, mediaDevices, worklet, port }) {
   if (!secure) {
     return {
       title: "This address has no microphone",
       text:
-        "Browsers give the microphone only to pages on this machine or over https. " +
+        "Browsers give the microphone only to pages over https, or at the server's own machine " +
+        `(http://localhost${port ? `:${port}` : ""}/). ` +
         "You can type, and send a sound file; the answers are spoken.",
-      address: `http://localhost${port ? `:${port}` : ""}/`,
     };
   }
   if (!mediaDevices || !worklet) {
     return {
       title: "This browser has no microphone for pages",
       text: "You can type, and send a sound file. A newer browser can do more.",
-      address: null,
     };
   }
   return null;

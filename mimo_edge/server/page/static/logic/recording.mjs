@@ -4,8 +4,8 @@ import { RATE } from "./pcm.mjs";
 
 /** A pause in which nobody speaks is shortened to this. */
 const PAUSE_S = 0.8;
-/** What was sent most recently is kept for so long, until it is known whether it was speech. */
-const RECENT_S = 90;
+/** What was sent most recently is kept for so long, until it is known whether it was a turn. */
+const RECENT_S = 300;
 /** Of each side; the oldest goes first. */
 const MOST_S = 30 * 60;
 

@@ -26,7 +26,7 @@ export class Connection {
     this.#told = told;
   }
 
-  /** Resolves when the session exists; rejects with an Error if it does not come at first. */
+  /** Resolves when the session exists, however long it takes; rejects if it is given up. */
   open() {
     if (this.state === "open") return Promise.resolve();
     if (!this.#opened) {
@@ -40,14 +40,16 @@ export class Connection {
     return promise;
   }
 
-  /** Send an event; false if it could not be. Sound is left out when the network is too slow. */
+  /** Send an event; false if there is no connection. */
   send(event) {
-    const socket = this.#socket;
-    if (socket?.readyState !== WebSocket.OPEN) return false;
-    const sound = event.type === "input_audio_buffer.append";
-    if (sound && socket.bufferedAmount > MOST_BUFFERED) return false;
-    socket.send(JSON.stringify(event));
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(event));
     return true;
+  }
+
+  /** Whether the network follows, so that live sound does not pile up here. */
+  get follows() {
+    return (this.#socket?.bufferedAmount ?? 0) <= MOST_BUFFERED;
   }
 
   /** End it. */
@@ -56,7 +58,7 @@ export class Connection {
     const socket = this.#socket;
     this.#socket = null;
     socket?.close(1000);
-    this.#refuse("The conversation was ended.");
+    this.#refuse(new DOMException("The conversation was ended.", "AbortError"));
     this.#set("closed");
   }
 
@@ -93,7 +95,7 @@ export class Connection {
     this.#socket = null;
     const message = this.#lastError ?? (reason || null);
     if (MEANT.has(code)) {
-      this.#refuse(message ?? "The server ended the conversation.");
+      this.#refuse(new Error(message ?? "The server ended the conversation."));
       this.#set("closed", { message, meant: true });
       return;
     }
@@ -103,8 +105,8 @@ export class Connection {
     this.#timer = setTimeout(() => this.#connect(), wait);
   }
 
-  #refuse(message) {
-    this.#opened?.reject(new Error(message));
+  #refuse(error) {
+    this.#opened?.reject(error);
     this.#opened = null;
   }
 

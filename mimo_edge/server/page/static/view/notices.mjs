@@ -4,14 +4,15 @@ import { make, the } from "./elements.mjs";
 
 const shown = new Map();
 
-/** `kind`: `wrong` or `hint`; `link` is {text, href}, `action` is {text, run}. */
-export function notice(name, { title, text, kind = "hint", link, action }) {
+/** `kind`: `wrong` or `hint`; `action` is {text, run}. */
+export function notice(name, { title, text, kind = "hint", action }) {
   const words = make("p", {}, ...(title ? [make("strong", {}, title)] : []), text);
   const box = make("div", { className: "notice" }, words);
   box.dataset.kind = kind;
-  if (link) words.append(" ", make("a", { href: link.href }, link.text));
-  if (action) box.append(button(action.text, action.run));
-  box.append(button("Close", () => withdraw(name), "Close this message"));
+  if (action) box.append(button("plain", action.text, action.run));
+  const close = button("tool icon", "×", () => withdraw(name));
+  close.ariaLabel = "Close this message";
+  box.append(close);
   const before = shown.get(name);
   // A message that stands already is not read aloud again.
   if (before?.textContent === box.textContent) return;
@@ -26,8 +27,6 @@ export function withdraw(name) {
   shown.delete(name);
 }
 
-function button(text, run, label) {
-  const element = make("button", { className: "plain", type: "button", onclick: run }, text);
-  if (label) element.ariaLabel = label;
-  return element;
+function button(className, text, run) {
+  return make("button", { className, type: "button", onclick: run }, text);
 }

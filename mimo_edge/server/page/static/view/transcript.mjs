@@ -23,6 +23,7 @@ export class Transcript {
   /** `measures.of(id)` tells the times of an answer. */
   show(items, measures) {
     the("empty").hidden = items.length > 0;
+    this.#list.hidden = items.length === 0;
     const ids = new Set(items.map((item) => item.id));
     for (const [id, turn] of this.#turns) {
       if (!ids.has(id)) {
@@ -67,12 +68,13 @@ export class Transcript {
   }
 }
 
-/** What stands below the words: the note, then times. */
+/** What stands below the words: the note and the times, as one sentence. */
 function about(item, { firstSound, realTimeFactor, seconds }) {
   const parts = [];
-  if (item.note) parts.push(item.note);
-  if (firstSound !== null) parts.push(`first sound after ${firstSound.toFixed(2)} s`);
+  if (item.note) parts.push(item.note.replace(/\.$/, ""));
   if (seconds !== null && item.state !== "cut") parts.push(`${seconds.toFixed(1)} s of speech`);
+  if (firstSound !== null) parts.push(`first sound after ${firstSound.toFixed(2)} s`);
   if (realTimeFactor !== null) parts.push(`real-time factor ${realTimeFactor.toFixed(2)}`);
-  return parts.join(" · ");
+  const sentence = parts.join(" · ");
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }
