@@ -32,7 +32,7 @@ from .recipes import Recipe, build_graph
 from .room import check_room, conversion_needs
 from .target import Target, claim
 
-__all__ = ["convert", "convert_into"]
+__all__ = ["convert", "convert_into", "write_decoder_inputs", "write_graph"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -122,13 +122,13 @@ def _write_parts(
     shapes = expected_backbone_tensors(source.language).values()
     parameters = {BACKBONE_FILE: sum(int(np.prod(shape)) for shape in shapes)}
     for graph in recipe.graphs:
-        parameters |= _write_graph(source, work, graph, recipe, tell)
+        parameters |= write_graph(source, work, graph, recipe, tell)
     if recipe.speaks:
-        parameters |= _write_decoder_inputs(source, work)
+        parameters |= write_decoder_inputs(source, work)
     return parameters
 
 
-def _write_decoder_inputs(source: Source, work: Path) -> dict[str, int]:
+def write_decoder_inputs(source: Source, work: Path) -> dict[str, int]:
     """Write the matrices that make the patch decoder's inputs; file name → parameters."""
     weights = RecordedWeights(source.language_checkpoint)
     table, downcast = decoder_input_tables(weights, source.language)
@@ -138,9 +138,10 @@ def _write_decoder_inputs(source: Source, work: Path) -> dict[str, int]:
     return {CODE_EMBEDDINGS_FILE: 0, HIDDEN_DOWNCAST_FILE: int(downcast.size)}
 
 
-def _write_graph(
+def write_graph(
     source: Source, work: Path, name: str, recipe: Recipe, tell: Progress
 ) -> dict[str, int]:
+    """Write one graph of a bundle; file name → parameters it holds."""
     weights = {
         "audio": RecordedWeights(source.audio_checkpoint),
         "language": RecordedWeights(source.language_checkpoint),

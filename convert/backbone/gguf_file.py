@@ -43,8 +43,9 @@ def write_gguf(
     """Write what `writer` was told and the tensors of `sources`, in the order told.
 
     `sources` yields the name, what to call it in an error, and the values, float32, float16
-    or the bits of bfloat16; they are converted to the dtypes told. The data goes out in
-    pieces, never a tensor at once; `tell` hears of each.
+    or the bits of bfloat16; they are converted to the dtypes told. Of a tensor told as one of
+    the quantized types it yields the blocks, as bytes, which go out as they are. The data goes
+    out in pieces, never a tensor at once; `tell` hears of each.
 
     Raises:
         MimoEdgeError: a value is no number, or too large for the dtype it is to have.
@@ -73,8 +74,12 @@ def _pieces(
     raw: npt.NDArray[Any], kind: gguf.GGMLQuantizationType, what: str
 ) -> Iterator[npt.NDArray[Any]]:
     """The values in order and in the dtype `kind`; views of the file where it has that dtype."""
-    wanted = dict(FLOATS.values())[kind]
+    wanted = dict(FLOATS.values()).get(kind)
     flat = raw.reshape(-1)
+    if wanted is None:
+        for start in range(0, flat.size, _PIECE):
+            yield flat[start : start + _PIECE]
+        return
     for start in range(0, flat.size, _PIECE):
         piece = flat[start : start + _PIECE]
         check_finite(piece, what)

@@ -26,7 +26,14 @@ from .gguf_file import FLOATS, Progress, write_gguf
 from .imatrix import check_imatrix, read_imatrix
 from .quantize import quantize_gguf
 
-__all__ = ["BACKBONE_TYPES", "expected_backbone_tensors", "write_backbone"]
+__all__ = [
+    "BACKBONE_TYPES",
+    "add_dimensions",
+    "add_tokenizer",
+    "expected_backbone_tensors",
+    "tensor_names",
+    "write_backbone",
+]
 
 BACKBONE_TYPES: Mapping[str, float] = MappingProxyType(
     {
@@ -58,7 +65,7 @@ _BLOCK = 32
 """The smallest quantization block: every quantized row is a multiple of it."""
 
 
-def _tensor_names(config: LanguageModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
+def tensor_names(config: LanguageModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
     """GGUF name → upstream name and shape."""
     c = config
     hidden, ffn = c.hidden_size, c.intermediate_size
@@ -92,7 +99,7 @@ def _tensor_names(config: LanguageModelConfig) -> dict[str, tuple[str, tuple[int
 
 def expected_backbone_tensors(config: LanguageModelConfig) -> dict[str, tuple[int, ...]]:
     """Upstream name → shape of every tensor of the backbone, for `Checkpoint.check`."""
-    return dict(_tensor_names(config).values())
+    return dict(tensor_names(config).values())
 
 
 def write_backbone(
@@ -167,7 +174,7 @@ def _check_inputs(
 
 
 def _check_quantizable(config: LanguageModelConfig, type: str, imatrix: Path | None) -> None:
-    matrices = {n: shape for n, (_, shape) in _tensor_names(config).items() if len(shape) > 1}
+    matrices = {n: shape for n, (_, shape) in tensor_names(config).items() if len(shape) > 1}
     for name, shape in matrices.items():
         if shape[-1] % _BLOCK:
             raise BadInputError(
@@ -182,7 +189,7 @@ def _sources(
     checkpoint: Checkpoint, config: LanguageModelConfig
 ) -> Iterator[tuple[str, str, npt.NDArray[Any]]]:
     """GGUF name, place and mapped source of every tensor, in the order of the file."""
-    for name, (upstream, _) in _tensor_names(config).items():
+    for name, (upstream, _) in tensor_names(config).items():
         yield name, f"{checkpoint.info(upstream).path}: {upstream!r}", checkpoint.raw(upstream)
 
 
@@ -199,10 +206,10 @@ def _prepare(
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(name)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    _add_dimensions(writer, config)
-    _add_tokenizer(writer, tokenizer)
+    add_dimensions(writer, config)
+    add_tokenizer(writer, tokenizer)
     used: set[str] = set()
-    for tensor, (upstream, shape) in _tensor_names(config).items():
+    for tensor, (upstream, shape) in tensor_names(config).items():
         own = checkpoint.info(upstream).dtype.lower()
         # llama.cpp adds biases and norms in float32 and wants them so.
         kind = "f32" if len(shape) == 1 else type if type in FLOATS else own
@@ -215,7 +222,8 @@ def _prepare(
     return writer
 
 
-def _add_dimensions(writer: gguf.GGUFWriter, config: LanguageModelConfig) -> None:
+def add_dimensions(writer: gguf.GGUFWriter, config: LanguageModelConfig) -> None:
+    """Tell a writer the dimensions of a Qwen2 model, under llama.cpp's names."""
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
@@ -227,8 +235,8 @@ def _add_dimensions(writer: gguf.GGUFWriter, config: LanguageModelConfig) -> Non
     writer.add_vocab_size(config.vocab_size)
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: TextTokenizer) -> None:
-    """No chat template: prompts are put together from ids."""
+def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: TextTokenizer) -> None:
+    """Tell a writer the vocabulary; no chat template: prompts are put together from ids."""
     end = tokenizer.special_tokens["<|endoftext|>"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")

@@ -16,6 +16,7 @@ from ..measure.stage_times import Timing
 from ..stages.runtime_options import RuntimeOptions
 from .console import Console, print_table
 from .options import output_options, threads_option
+from .synthetic import SYNTHETIC, remove_synthetic_bundles, synthetic_bundle
 
 __all__ = ["bench"]
 
@@ -80,6 +81,13 @@ class _Counts(click.types.StringParamType):
     show_default=True,
     help="Compare --conversations with as many processes, which take the memory as many times.",
 )
+@click.option(
+    "--synthetic",
+    type=click.Choice(SYNTHETIC),
+    help="Measure noise with the released model's dimensions, which takes as long as the model; "
+    "it is written once, into the user's cache.",
+)
+@click.option("--remove-synthetic", is_flag=True, help="Only delete that again.")
 @output_options
 def bench(
     bundle: Path | None,
@@ -90,10 +98,17 @@ def bench(
     repack: bool,
     counts: tuple[int, ...] | None,
     processes: bool,
+    synthetic: str | None,
+    remove_synthetic: bool,
     console: Console,
 ) -> None:
     """Measure how fast BUNDLE runs on this machine, and how close to its limit."""
-    folder = find_bundle(bundle)
+    if remove_synthetic:
+        remove_synthetic_bundles(console)
+        return
+    if bundle is not None and synthetic is not None:
+        raise click.UsageError("give a BUNDLE or --synthetic, not both.")
+    folder = find_bundle(bundle) if synthetic is None else synthetic_bundle(synthetic, console)
     manifest = load_manifest(folder)
     if ctx is None:
         ctx = min(_CONTEXT, manifest.backbone.max_positions)
