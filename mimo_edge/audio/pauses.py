@@ -93,13 +93,15 @@ def kept_stretches(samples: NDArray[np.float32], rate: int) -> list[tuple[int, i
     gaps = [(begin, end) for begin, end in _runs(quiet) if end - begin > longest]
     if not gaps:
         return [(0, len(samples))]
+    detector = None  # one for all: to load it takes as long as a second of sound
     try:
         for begin, end in gaps:
             loudest = float(np.sqrt(energy[begin:end].max()))
             if loudest < _INAUDIBLE:
                 continue
+            detector = detector or SileroDetector(rate)
             gain = min(_MOST_GAIN, _LOUDNESS / loudest)
-            voiced = _voiced(samples, rate, begin * frame, end * frame, frame, gain)
+            voiced = _voiced(detector, samples, rate, begin * frame, end * frame, frame, gain)
             quiet[begin:end] &= ~voiced
     except MissingPackageError:  # no detector: the level alone decides
         quiet = _quiet(energy, _BY_LEVEL)
@@ -135,14 +137,21 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _voiced(
-    samples: NDArray[np.float32], rate: int, begin: int, end: int, frame: int, gain: float
+    detector: SileroDetector,
+    samples: NDArray[np.float32],
+    rate: int,
+    begin: int,
+    end: int,
+    frame: int,
+    gain: float,
 ) -> NDArray[np.bool_]:
     """Of every frame between two places, whether somebody may be speaking in it, so softly that
     it has to be made louder to be noticed.
     """
     lead = max(0, begin - round(_LEAD_S * rate))
     voiced = np.zeros(-(-(min(end, len(samples)) - begin) // frame), dtype=bool)
-    detector, block, at = SileroDetector(rate), round(_BLOCK_S * rate), lead - begin
+    block, at = round(_BLOCK_S * rate), lead - begin
+    detector.reset()
     for start in range(lead, end, block):
         for chunk in detector.feed(gain * samples[start : min(start + block, end)]):
             if chunk.probability >= _VOICE and at >= 0:

@@ -42,9 +42,10 @@ class TranscriptionParameters(Parameters):
     """With it and a temperature the same recording gives the same words."""
     stream: bool = False
     """Send the text as server-sent events while it becomes known."""
-    timestamp_granularities: list[str] | str = ()  # type: ignore[assignment]
+    timestamp_granularities: list[str] | str = Field(default_factory=list)
     """`segment`; there are no times of single words."""
-    include: list[str] | str = ()  # type: ignore[assignment]
+    include: list[str] | str = Field(default_factory=list)
+    """Nothing yet: `logprobs` are refused."""
 
     misleading: ClassVar[Mapping[str, str]] = {
         "known_speaker_names": _SPEAKERS,
