@@ -107,6 +107,7 @@ class Chromium:
                 reduced_motion="reduce" if calm else "no-preference",
                 permissions=["microphone"] if allowed else [],
                 accept_downloads=True,
+                ignore_https_errors=True,
             )
             context.set_default_timeout(_WAIT_MS)
             opened = Opened(context.new_page())

@@ -96,6 +96,7 @@ async function attempt(what) {
 }
 
 async function listen() {
+  keepAwake();
   await attempt(async () => {
     await (settings.get("mode") === "push" ? talk.push() : talk.start());
     withdraw("wrong");
@@ -103,7 +104,16 @@ async function listen() {
   });
 }
 
+let awake = null;
+
+/** A phone that goes to sleep hears nothing. Browsers give this up when the page is left. */
+async function keepAwake() {
+  if (!("wakeLock" in navigator) || (awake && !awake.released)) return;
+  awake = await navigator.wakeLock.request("screen").catch(() => null); // only a convenience
+}
+
 async function stopListening() {
+  awake?.release();
   if (settings.get("mode") !== "push") {
     talk.stop();
   } else if (!(await talk.letGo())) {

@@ -10,6 +10,8 @@ const QUIET_DB = -52;
 const LOUD_DB = -6;
 /** Space for the button: its radius and some air. */
 const MIDDLE = 72;
+/** The processor has better things to do than to draw more often. */
+const FRAME_MS = 30;
 /** With reduced motion the picture changes this seldom. */
 const CALM_MS = 250;
 
@@ -20,6 +22,7 @@ export class Voices {
   #buffer = new Float32Array(1024);
   #frame = null;
   #last = 0;
+  #drawn = 0;
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
   #peaks = { model: 0, user: 0 };
 
@@ -45,6 +48,11 @@ export class Voices {
   }
 
   #step(time) {
+    if (time - this.#drawn < FRAME_MS) {
+      this.#frame = requestAnimationFrame((next) => this.#step(next));
+      return;
+    }
+    this.#drawn = time;
     const { user, model } = this.#levels();
     this.#measure("user", user);
     this.#measure("model", model);
