@@ -158,7 +158,7 @@ def _heard(
 ) -> Generator[str | Segment | Transcript, None, None]:
     """Decodes the file and writes it down; blocks."""
     model = service.model
-    samples = read_sound(upload.file, model.sample_rate, service.options.limits)
+    samples = read_sound(upload.file, model.sample_rate, service.options.limits, cancel=cancel)
     try:
         check_length(upload.name, len(samples), model.manifest.audio)
     except MimoEdgeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
@@ -176,15 +177,22 @@ def check_sound(source: bytes | BinaryIO, limits: Limits, *, param: str = "file"
 
 
 def read_sound(
-    source: bytes | BinaryIO, rate: int, limits: Limits, *, param: str = "file"
+    source: bytes | BinaryIO,
+    rate: int,
+    limits: Limits,
+    *,
+    param: str = "file",
+    cancel: threading.Event | None = None,
 ) -> NDArray[np.float32]:
     """A recording as float32 [n], mono at `rate` Hz, within the limits whatever its header states.
 
-    It takes time in proportion to its length: call it in a thread (`Work.run`).
+    It takes time in proportion to its length: call it in a thread (`Work.run`); `cancel` ends it.
 
     Raises:
-        ApiError: as `check_sound`, and if it turns out to be damaged or too long.
+        ApiError: as `check_sound`, if it turns out to be damaged or too long, and if it was ended.
     """
+    if cancel is not None and not isinstance(source, bytes):
+        source = cast(BinaryIO, _Cancelled(source, cancel))
     check_sound(source, limits, param=param)
     if not isinstance(source, bytes):
         source.seek(0)
@@ -278,7 +286,7 @@ def _upload(param: str, given: UploadFile, limits: Limits) -> Upload:
 class _Named(io.RawIOBase):
     """A file with the name that messages call it by."""
 
-    def __init__(self, file: SpooledTemporaryFile[bytes], name: str) -> None:
+    def __init__(self, file: SpooledTemporaryFile[bytes] | BinaryIO, name: str) -> None:
         self.name = name
         self._file = file
 
@@ -299,6 +307,19 @@ class _Named(io.RawIOBase):
         data = self._file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+class _Cancelled(_Named):
+    """A file that is read no further once that is not wanted any more."""
+
+    def __init__(self, file: BinaryIO, cancel: threading.Event) -> None:
+        super().__init__(file, getattr(file, "name", "the file"))
+        self._cancel = cancel
+
+    def readinto(self, buffer: Any) -> int:
+        if self._cancel.is_set():
+            raise ApiError(499, "the recording is not read to its end.", code="left")
+        return super().readinto(buffer)
 
 
 def _check_depth(values: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -106,7 +106,28 @@ class Work:
             ApiError: the work was ended meanwhile; what the function returns then is dropped.
         """
         self.check()
-        running = asyncio.ensure_future(_in_pool(self._pool, call))
+        return await self._unless_ended(_in_pool(self._pool, call))
+
+    async def events(
+        self, begin: Callable[[threading.Event], Generator[T, None, None]]
+    ) -> AsyncGenerator[T, None]:
+        """The items of a generator that blocks; `begin` gets the event that ends it.
+
+        Raises:
+            ApiError: the work was ended meanwhile; what came until then was yielded.
+        """
+        self.check()
+        async with contextlib.aclosing(in_thread(begin, self.cancel)) as items:
+            while (item := await self._unless_ended(_next(items))) is not None:
+                yield item[0]
+
+    async def _unless_ended(self, coming: Coroutine[Any, Any, T]) -> T:
+        """What comes of it, if the work is not ended before; then it has a little time yet.
+
+        Raises:
+            ApiError: why the work was ended.
+        """
+        running = asyncio.ensure_future(coming)
         either: set[asyncio.Future[Any]] = {running, self.ended}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -119,21 +140,17 @@ class Work:
             raise
         finally:
             running.add_done_callback(_look_at)
-            running.cancel()
+            if not running.done():  # it only waits for a thread, which it leaves alone
+                running.cancel()
+                await asyncio.wait({running})
 
-    async def events(
-        self, begin: Callable[[threading.Event], Generator[T, None, None]]
-    ) -> AsyncGenerator[T, None]:
-        """The items of a generator that blocks; `begin` gets the event that ends it.
 
-        Raises:
-            ApiError: the work was ended meanwhile; what came until then was yielded.
-        """
-        self.check()
-        async with contextlib.aclosing(in_thread(begin, self.cancel)) as items:
-            async for item in items:
-                yield item
-        self.check()
+async def _next(items: AsyncGenerator[T, None]) -> tuple[T] | None:
+    """The next item; None at the end."""
+    try:
+        return (await anext(items),)
+    except StopAsyncIteration:
+        return None
 
 
 async def _in_pool(pool: Executor, call: Callable[[], T]) -> T:
