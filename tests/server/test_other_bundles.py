@@ -68,6 +68,17 @@ def test_a_bundle_that_only_listens_writes_down(listening: Running) -> None:
     assert answer.json()["text"] == "what is seven plus five"
 
 
+def test_a_bundle_that_only_listens_answers_in_text_only(listening: Running) -> None:
+    body = {"messages": [{"role": "user", "content": "what is seven plus five"}], "temperature": 0}
+    asked = listening.client.post("/v1/chat/completions", json=body).json()
+    assert asked["choices"][0]["message"]["content"] == "seven plus five is twelve"
+    for stream in (False, True):
+        spoken = {**body, "modalities": ["text", "audio"], "stream": stream}
+        refused = listening.client.post("/v1/chat/completions", json=spoken)
+        assert refused.status_code == 400, refused.text
+        assert refused.json()["error"]["code"] == "cannot_speak"
+
+
 def given_to_the_model(server: Running, **given: Any) -> float:
     """How many positions the prompt had. Random weights may say nothing to it: no matter."""
 
