@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "ConnectionLost", "Refused", "connect"]
 
-_OPENING_S = 10.0
+_OPENING_S = 20.0
 _CLOSING_S = 2.0
 _MESSAGE_BYTES = 16 * 2**20
 """Of one message: a server that sends more than the API allows is not listened to."""
