@@ -8,7 +8,6 @@ import click
 
 from ..answer import OnText
 from ..atomic import check_output
-from ..audio import AUDIO_ENDINGS
 from ..errors import BadInputError
 from ..model import MimoAudio
 from ..prompt.prompts import Reply
@@ -19,7 +18,7 @@ from .inputs import check_recordings
 from .live_options import LiveOptions, check_combination, live_options, show_devices
 from .local_partner import local_partner
 from .options import TEXT, ModelOptions, model_options, output_options, sampling_options
-from .recorded_chat import Asked, RecordedChat, answers_folder
+from .recorded_chat import Asked, RecordedChat, answers_folder, recorded_options
 from .signals import deferred
 
 __all__ = ["chat"]
@@ -29,27 +28,7 @@ _LIVE_LOOKAHEAD = 32
 
 
 @click.command()
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="AUDIO",
-    help='A recorded turn instead of the microphone ("-": standard input); several times for '
-    "several turns.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="With --input: folder for the answers (answer-1.wav, …) and transcript.jsonl.",
-)
-@click.option(
-    "--format",
-    "suffix",
-    type=click.Choice([ending[1:] for ending in AUDIO_ENDINGS], case_sensitive=False),
-    default="wav",
-    show_default=True,
-    help="Sound format of the answers that --output writes.",
-)
+@recorded_options
 @click.option("--system", type=TEXT, help="Instructions for the whole conversation.")
 @click.option("--voice", metavar="AUDIO", help="A recording whose voice the answers use.")
 @click.option("--text-only", is_flag=True, help="Answer in text.")

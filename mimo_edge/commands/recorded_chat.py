@@ -8,16 +8,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
+
 from ..answer import Answer, OnText
 from ..atomic import check_output, made_folder, output_errors
-from ..audio import write_audio
+from ..audio import AUDIO_ENDINGS, write_audio
 from ..errors import OutputError
 from ..json_lines import JsonLines
 from .console import Console, answer_record, describe
+from .option_kinds import decorate
 
-__all__ = ["Asked", "RecordedChat", "answers_folder"]
+__all__ = ["Asked", "RecordedChat", "answers_folder", "recorded_options"]
 
 _TRANSCRIPT = "transcript.jsonl"
+
+recorded_options = decorate(
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        metavar="AUDIO",
+        help='A recorded turn instead of the microphone ("-": standard input); several times for '
+        "several turns.",
+    ),
+    click.option(
+        "--output",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="With --input: folder for the answers (answer-1.wav, …) and transcript.jsonl.",
+    ),
+    click.option(
+        "--format",
+        "suffix",
+        type=click.Choice([ending[1:] for ending in AUDIO_ENDINGS], case_sensitive=False),
+        default="wav",
+        show_default=True,
+        help="Sound format of the answers that --output writes.",
+    ),
+)
+"""Of every command that converses: `inputs`, `output` and `suffix`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import click
 
-from ..audio import AUDIO_ENDINGS
 from ..remote.address import KEY_VARIABLE, ServerAddress, key_for, realtime_url
 from ..remote.client_events import RemoteSettings
 from .console import Console
 from .inputs import check_recordings
 from .live_options import LiveOptions, check_combination, live_options, show_devices
 from .option_kinds import TEXT, option_group, output_options
-from .recorded_chat import RecordedChat, answers_folder
+from .recorded_chat import RecordedChat, answers_folder, recorded_options
 from .remote_partner import RemotePartner
 
 __all__ = ["talk"]
@@ -109,27 +108,7 @@ _address_options = option_group(
 
 @click.command()
 @_address_options
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="AUDIO",
-    help='A recorded turn instead of the microphone ("-": standard input); several times for '
-    "several turns.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="With --input: folder for the answers (answer-1.wav, …) and transcript.jsonl.",
-)
-@click.option(
-    "--format",
-    "suffix",
-    type=click.Choice([ending[1:] for ending in AUDIO_ENDINGS], case_sensitive=False),
-    default="wav",
-    show_default=True,
-    help="Sound format of the answers that --output writes.",
-)
+@recorded_options
 @_settings_options
 @click.option("--list-devices", is_flag=True, help="Show microphones and speakers, and end.")
 @live_options
