@@ -125,6 +125,14 @@ def bench(
         beside_sound=speed.beside_sound,
         cores_of_other_programs=speed.busy_cores,
     )
+    console.record(
+        stage="totals",
+        gb_per_speech_second={"dialogue": speed.dialogue_bytes / 1e9},
+        seconds_per_speech_second={"dialogue": speed.dialogue},
+        load_s=speed.loading,
+        rss_mb=speed.resident / 1e6,
+        bandwidth_gb_s=speed.bandwidth / 1e9,
+    )
     if not console.as_json:
         _print(console, speed)
     if not counts:
@@ -152,6 +160,11 @@ def _print(console: Console, speed: Speed) -> None:
         f"speaking takes {speed.beside_sound:.2f} s per second of speech (below 1: real time), "
         f"{speed.beside_sound / speed.alone:.2f} times as long as without decoding the sound "
         "beside it"
+    )
+    click.echo(
+        f"with the text tokens that go with it {speed.dialogue:.2f} s, in which "
+        f"{speed.dialogue_bytes / 1e9:.1f} GB are read; the model was loaded in "
+        f"{speed.loading:.1f} s"
     )
     if speed.busy_cores > BUSY_CORES:
         console.note(

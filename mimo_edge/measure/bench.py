@@ -7,6 +7,7 @@ The values of the weights do not matter, so random ones measure as well as train
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import psutil
 from ..bundle.manifest import Manifest
 from ..engine import Engine
 from ..stages.gpu import gpu_layers
+from ..stages.machine_needs import TOKENS_PER_SECOND, size_of_bundle
 from ..stages.placement import share_cores
 from ..stages.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
@@ -42,6 +44,12 @@ class Speed:
     """Seconds that a second of speech takes to generate while its sound is decoded."""
     busy_cores: float
     """Processors that other programs took meanwhile; see `machine.BUSY_CORES`."""
+    loading: float
+    """Seconds until the bundle was loaded and could listen; less if its files were in memory."""
+    dialogue: float
+    """Seconds that a second of speech takes in a dialogue, with the text that goes with it."""
+    dialogue_bytes: float
+    """Bytes that the processor reads for that second."""
 
     def bound(self, timing: Timing) -> float | None:
         """The part of a stage's time that reading its weights takes; None if that sets no limit."""
@@ -59,10 +67,15 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
     manifest.check_speaks()  # half of the stages are those of speaking
     others = SpareCores()
     bandwidth = measure_bandwidth(options.threads or fast_cores())
+    on_gpu = gpu_layers(options) != 0
+    began = time.perf_counter()
     engine = Engine.load(folder, options, manifest)
+    loading = time.perf_counter() - began
     try:
-        timings = measure_stages(engine, runs, backbone_on_gpu=gpu_layers(options) != 0)
+        timings = measure_stages(engine, runs, backbone_on_gpu=on_gpu)
         alone, beside_sound = measure_speaking(engine, runs)
+        text = TOKENS_PER_SECOND * next(t.seconds for t in timings if t.unit == "token or patch")
+        size = size_of_bundle(manifest)
         return Speed(
             timings=timings,
             threads=share_cores(options.threads, manifest.backbone_bytes).backbone.threads,
@@ -71,6 +84,9 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
             alone=alone,
             beside_sound=beside_sound,
             busy_cores=others.look(),
+            loading=loading,
+            dialogue=beside_sound + text * beside_sound / alone,
+            dialogue_bytes=size.bytes_per_second_of_speech(backbone_on_gpu=on_gpu),
         )
     finally:
         engine.close()

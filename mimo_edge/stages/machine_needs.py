@@ -13,14 +13,14 @@ from ..bundle.manifest import BACKBONE_FILE, Manifest
 from ..bundle.number_types import row_bytes
 from .runtime_options import RuntimeOptions
 
-__all__ = ["ModelSize", "memory_verdict", "size_of_bundle", "speed_verdict"]
+__all__ = ["TOKENS_PER_SECOND", "ModelSize", "memory_verdict", "size_of_bundle", "speed_verdict"]
 
 _KV_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
 _WORK_BYTES, _LEAST_WORK_BYTES = 400e6, 40e6
 """Buffers of llama.cpp and onnxruntime beside weights and cache: of a model with `_LARGE_BYTES` of
 weights and more, and of a very small one; measured, rounded up."""
 _LARGE_BYTES = 4e9
-_TOKENS_PER_SECOND = 3.75
+TOKENS_PER_SECOND = 3.75
 """Text tokens that go with a second of speech; each reads the backbone like a patch."""
 _BACKBONE_SHARE, _PATCH_SHARE = 0.9, 0.63
 """How much of the memory's speed each stage reached where it was measured (README, Hardware)."""
@@ -81,7 +81,7 @@ class ModelSize:
         return _BESIDE_SOUND * reading
 
     def _read(self, backbone_on_gpu: bool) -> tuple[float, float]:
-        positions = 0 if backbone_on_gpu else self.patches_per_second + _TOKENS_PER_SECOND
+        positions = 0 if backbone_on_gpu else self.patches_per_second + TOKENS_PER_SECOND
         return positions * self.per_position, self.patches_per_second * self.per_patch
 
 

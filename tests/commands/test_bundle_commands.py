@@ -133,10 +133,12 @@ def test_bench(default_bundle: Path) -> None:
     done = run("bench", default_bundle, "--runs", 1, "--json", "--threads", 1)
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
-    *records, speaking = records
+    *records, speaking, totals = records
     assert len(records) == 6
     assert speaking["alone"] > 0 and speaking["beside_sound"] > 0
     assert speaking["cores_of_other_programs"] >= 0
+    assert totals["seconds_per_speech_second"]["dialogue"] > speaking["beside_sound"]
+    assert totals["gb_per_speech_second"]["dialogue"] > 0 and totals["load_s"] > 0
     assert all(record["seconds"] > 0 and record["bandwidth"] > 0 for record in records)
     backbone = next(r for r in records if r["stage"].startswith("speak: backbone"))
     assert 0 < backbone["bytes_read"] < (default_bundle / "backbone.gguf").stat().st_size + 1e6
