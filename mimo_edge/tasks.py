@@ -112,7 +112,8 @@ def converse(
 
 @dataclass(frozen=True, kw_only=True)
 class Transcribe:
-    """Speech to text. More than 30 s are taken in parts, cut at quiet places."""
+    """Speech to text. More than 30 s are taken in parts, cut at quiet places, and so is what
+    follows a pause of more than 3 s."""
 
     audio: AudioInput
     instruction: str | None = None
