@@ -15,7 +15,8 @@ from .parameters import Parameters, read_parameters
 from .service import Service
 from .uploads import Upload, check_sound, read_form
 from .voice_file import LONGEST_CONSENT, LONGEST_NAME
-from .voice_library import DEFAULT, Voice
+from .voice_library import Voice
+from .voice_names import DEFAULT
 
 __all__ = ["VoiceChoice", "VoiceId", "endpoints", "voice_name"]
 

@@ -20,7 +20,8 @@ from wyoming.info import (
 from ...bundle.manifest import Manifest
 from ...errors import CannotSpeakError, NotTrainedError
 from ...trained_tasks import check_trained
-from ..voice_library import DEFAULT, Voice
+from ..voice_library import Voice
+from ..voice_names import DEFAULT
 
 __all__ = ["describe", "program_version"]
 
