@@ -108,7 +108,8 @@ class _RecordedTurns:
         """The answer to a recording; `on_text` gets its text while it comes.
 
         Raises:
-            MimoEdgeError: the recording cannot be read, or the server does not answer it.
+            MimoEdgeError: the recording cannot be read, or the server does not answer it, or not
+                to the end.
         """
         recording = read_at(path, self.rate, longest_s=_LONGEST_S)
         if len(recording.samples) < _SHORTEST_S * self.rate:
@@ -130,6 +131,11 @@ class _RecordedTurns:
             elif isinstance(event, Sound):
                 sound.append(event.samples)
             elif isinstance(event, Ended):
+                if event.reason == "cancelled":  # by nobody here
+                    raise ServerError(
+                        f"the answer to {recording.name} broke off at the server, or on its way; "
+                        "ask again."
+                    )
                 return Asked(answer=self._answer(event, text, sound), question=self._question())
 
     def _answer(self, ended: Ended, text: list[str], sound: list[NDArray[np.float32]]) -> Answer:

@@ -55,7 +55,7 @@ class _Stop:
 @dataclass(frozen=True)
 class _Received:
     connection: Connection
-    what: ServerEvent | ConnectionLost | ValueError
+    what: ServerEvent | Exception
 
 
 class RemoteModel:
@@ -151,11 +151,9 @@ class RemoteModel:
         elif job.connection is self._opened.connection:  # what an earlier one said is over
             self._take(job.what)
 
-    def _take(self, what: ServerEvent | ConnectionLost | ValueError) -> None:
-        if isinstance(what, ConnectionLost):
-            raise what
+    def _take(self, what: ServerEvent | Exception) -> None:
         try:
-            if isinstance(what, ValueError):
+            if isinstance(what, Exception):
                 raise what
             self._responses.take(what)
         except ValueError as error:
@@ -176,6 +174,9 @@ class RemoteModel:
                     return
                 except ValueError as error:
                     self._inbox.put(_Received(connection, error))
+                except Exception as error:  # a mistake of ours: nobody would wait for ever
+                    self._inbox.put(_Received(connection, error))
+                    return
                 else:
                     if event is not None:
                         self._inbox.put(_Received(connection, event))

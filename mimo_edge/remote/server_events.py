@@ -248,7 +248,10 @@ def event_of(message: str | bytes) -> ServerEvent | None:
     Raises:
         ValueError: the message is not what it should be.
     """
-    fields = json.loads(message)
+    try:
+        fields = json.loads(message)
+    except RecursionError as error:
+        raise ValueError("an event is nested too deeply") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
         raise ValueError("an event is an object with a type")
     kind = _KINDS.get(fields["type"])

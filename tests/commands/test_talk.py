@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,23 @@ def test_a_server_that_is_not_there() -> None:
     done = talk(server, "--input", QUESTIONS / "sum.flac", "--text-only")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "cannot be reached" in done.stderr
+
+
+def test_an_answer_that_breaks_off(tmp_path: Path) -> None:
+    with scripted(Script(lose_after=2)) as server:
+        done = talk(server, "--input", QUESTIONS / "sum.flac", "--output", tmp_path / "out")
+    assert done.returncode == 1 and "sum.flac broke off" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_come_back(tmp_path: Path) -> None:
+    with scripted(Script(lose_after=0)) as server:
+        server.refuse = lambda number: (HTTPStatus.BAD_GATEWAY, "") if number else None
+        done = talk(server, "--input", QUESTIONS / "sum.flac", "--text-only")
+    lost, end = done.stderr.splitlines()
+    assert done.returncode == 1 and "trying to get it back" in lost
+    assert "did not come back" in end and "502" in end
 
 
 @pytest.mark.parametrize(

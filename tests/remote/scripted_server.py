@@ -90,6 +90,10 @@ class ScriptedServer:
         """Whether what is sent is checked against the published types."""
         self.refuse: Callable[[int], tuple[HTTPStatus, str] | None] = lambda number: None
         """Status and body for the handshake of the connection with this number, from 0."""
+        self.greeting: str | None = None
+        """A message before all others."""
+        self.garbage: list[str] = []
+        """Messages before each answer that are none."""
         self.goodbye: tuple[int, str] | None = None
         """Code and reason of closing at once."""
         self.complaint: str | None = None
@@ -142,6 +146,8 @@ class _Conversation:
         self.transcribes, self.speaks = False, True
 
     def run(self) -> None:
+        if self.server.greeting is not None:
+            self.socket.send(self.server.greeting)
         if self.server.complaint is not None:
             self.complain(self.server.complaint)
         if self.server.goodbye is not None:
@@ -190,6 +196,8 @@ class _Conversation:
             )
 
     def answer(self, event: Event) -> None:
+        for message in self.server.garbage:
+            self.socket.send(message)
         script = self.server.scripts.pop(0) if self.server.scripts else Script()
         if script.refusal is not None:
             self.send("error", error={"event_id": event.get("event_id"), **script.refusal})

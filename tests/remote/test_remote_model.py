@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 
 import numpy as np
@@ -195,14 +196,37 @@ def test_how_answers_end() -> None:
         assert mine.wait_for(Failed).turn == 3
 
 
-def test_what_the_server_complains_about_is_told_once_and_ends_nothing() -> None:
-    with scripted(Script(), Script()) as server, conversing(server) as mine:
-        mine.model.answer(1, QUESTION)
-        mine.wait_for(Ended)
-        server_side = server.talk
-        mine.model.answer(2, QUESTION)
-        mine.wait_for(Ended)
-    assert len(server_side.asked) == 2
+def test_what_cannot_be_understood_is_told_once_and_ends_nothing() -> None:
+    sound = {"type": "response.output_audio.delta", "response_id": "r", "item_id": "i"}
+    with scripted() as server, conversing(server) as mine:
+        server.garbage = [
+            "",
+            "{",
+            "[]",
+            "null",
+            '{"type": 5}',
+            '{"type": "something.new", "x": 1}',
+            '{"type": "response.done"}',
+            '{"type": "response.created", "response": "no"}',
+            json.dumps(sound),
+            json.dumps({**sound, "delta": "%%%"}),
+            json.dumps({"type": "error"}),
+            "[" * 100_000,
+        ]
+        for turn in (1, 2):
+            mine.model.answer(turn, QUESTION)
+            assert mine.wait_for(Ended).turn == turn
+            assert mine.text(turn) == "seven plus five is twelve"
+    (told,) = mine.of(Told)
+    assert "cannot be understood" in told.sentence
+
+
+def test_a_server_that_is_something_else() -> None:
+    """Its first message tells."""
+    with scripted() as server:
+        server.greeting = "hello"
+        with pytest.raises(MimoEdgeError, match="does not speak OpenAI's Realtime API"):
+            open_session(ServerAddress(url=server.url), RemoteSettings())
 
 
 def test_a_lost_connection_comes_back_with_what_was_said() -> None:
