@@ -27,13 +27,15 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    options: ServerOptions | None = None, prepare: Callable[[Service], None] = lambda _: None
+    options: ServerOptions | None = None,
+    prepare: Callable[[Service], None] = lambda _: None,
+    load: Callable[[], MimoAudio] = MimoAudio.load,
 ) -> Iterator[Running]:
-    """The demo model, served at a free port of this machine until the block ends.
+    """A model, the demo one, served at a free port of this machine until the block ends.
 
     `prepare` gets the service before it starts.
     """
-    service = Service(MimoAudio.load, options or ServerOptions(port=0))
+    service = Service(load, options or ServerOptions(port=0))
     prepare(service)
     listening = listen(service.options)
     server = server_of(service)
