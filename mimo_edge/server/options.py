@@ -35,6 +35,8 @@ class Limits:
     """Of one websocket message: 15 MiB of audio in base64 and what is around it."""
     body_pause_s: float = 30.0
     """Without a byte of a request's body, after which it is given up."""
+    send_pause_s: float = 120.0
+    """In which a caller takes nothing of an answer that is sent to him; then it is broken off."""
     text_characters: int = 20_000
     """Of a text to speak, of a prompt, of instructions."""
     voices: int = 100

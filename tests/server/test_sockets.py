@@ -47,9 +47,10 @@ def connect(server: Running) -> socket.socket:
 def ask(server: Running, *lines: str, path: str = "/v1/models") -> tuple[int, Any]:
     """(status, JSON or None) of what a request of these header lines gets."""
     with connect(server) as connection:
+        if UPGRADE[0] not in lines:
+            lines += ("Connection: close",)
         head = "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""])
         connection.sendall(head.encode("latin-1"))
-        connection.shutdown(socket.SHUT_WR)
         return parse(everything(connection))
 
 
@@ -168,3 +169,15 @@ def test_too_many_connections_are_refused_and_make_room_again(guarded: Running) 
         with contextlib.suppress(httpx.HTTPError):
             statuses.append(guarded.client.get("/health").status_code)
     assert 200 in statuses
+
+
+def test_the_log_has_a_line_for_each_request_without_its_query(
+    guarded: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mimo_edge")
+    guarded.client.get("/health?token=secret-of-somebody")
+    guarded.client.get("/v1/a%0Ab?api_key=secret-of-somebody")
+    lines = [record.getMessage() for record in caplog.records]
+    assert any(line.startswith("GET /health: 401, ") for line in lines)
+    assert any(line.startswith("GET /v1/a\\nb: 401, ") for line in lines)
+    assert "secret" not in caplog.text

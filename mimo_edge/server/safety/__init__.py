@@ -1,7 +1,8 @@
 """What every request passes before it reaches an endpoint, over HTTP and websockets alike.
 
-From the outside in: `containment` (a mistake ends one request), `guard` (`hosts`, `origins`, the
-`keys`), `bodies` (how much may come, and how slowly), and `headers` on what goes out.
+From the outside in: `journal` (a line in the log), `containment` (a mistake ends one request),
+`headers` on what goes out, `guard` (`hosts`, `origins`, the `keys`), and `bodies` (how much may
+come, and how slowly).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .bodies import Bodies
 from .containment import Containment
 from .guard import Guard, KeyCheck, Sealed
 from .headers import SafeHeaders
+from .journal import Journal
 
 __all__ = ["protected"]
 
@@ -40,4 +42,4 @@ def protected(
         )
     app = Guard(app, options, metrics)
     app = SafeHeaders(app, others=bool(options.allowed_origins))
-    return Containment(app, log_text=options.log_text)
+    return Journal(Containment(app, log_text=options.log_text))

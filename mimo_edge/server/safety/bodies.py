@@ -1,4 +1,4 @@
-"""How much may come, and how slowly.
+"""How much may come, how slowly, and how slowly an answer may be taken.
 
 A body is refused by the length that it states, and where it states none or a wrong one as soon as
 too much has come. Every module that reads one may have limits of its own (`uploads`).
@@ -34,8 +34,16 @@ class Bodies:
             await self._too_large().response()(scope, receive, send)
             return
         body = _Body(self, receive)
+
+        async def patient(message: Message) -> None:
+            try:
+                await asyncio.wait_for(send(message), self._limits.send_pause_s)
+            except asyncio.TimeoutError as error:
+                # Whoever reads no further would keep a place at the model for himself.
+                raise ApiError(408, "the answer is not taken.", code="timeout") from error
+
         try:
-            await self._app(scope, body.receive, send)
+            await self._app(scope, body.receive, patient)
         finally:
             self._together -= body.taken
 
