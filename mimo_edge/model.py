@@ -78,8 +78,7 @@ class MimoAudio:
         overrides: Overrides | None = None,
         on_text: OnText | None = None,
     ) -> Answer:
-        """Speech to text. More than 30 s are taken in parts, cut at quiet places, and so is what
-        follows a pause of more than 3 s.
+        """Speech to text. More than 30 s are taken in parts, cut at quiet places.
 
         Here and wherever else a recording is listened to, the middle of pauses of more than a
         second is left out, at its begin and end too; only `encode` keeps the recording's length.

@@ -112,8 +112,7 @@ def converse(
 
 @dataclass(frozen=True, kw_only=True)
 class Transcribe:
-    """Speech to text. More than 30 s are taken in parts, cut at quiet places, and so is what
-    follows a pause of more than 3 s."""
+    """Speech to text. More than 30 s are taken in parts, cut at quiet places."""
 
     audio: AudioInput
     instruction: str | None = None

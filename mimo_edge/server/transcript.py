@@ -17,7 +17,6 @@ from ..generation.events import TextDelta, TurnEnd, TurnStats
 from ..hearing import Hearing
 from ..model import MimoAudio
 from ..prompt.positions import AudioPiece
-from ..prompt.prompts import transcribe_in
 from ..tasks import Overrides, PreparedTask, Transcribe
 from ..trained_tasks import knows_chinese
 
@@ -25,6 +24,9 @@ __all__ = ["Segment", "Transcript", "transcribe"]
 
 _TOKENS_A_SECOND = 16
 """More than anybody can say; an answer that goes on beyond it repeats itself."""
+_CHINESE = "请将这段语音转换为文字"
+"""The instruction that the released models know for Chinese (spec of the prompts)."""
+_CHINESE_CODES = ("zh", "zho", "chi", "cmn", "yue", "chinese", "mandarin", "cantonese")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +107,10 @@ def transcribe(
 
 
 def _instruction(model: MimoAudio, language: str | None) -> str | None:
-    """How to ask for a text in this language; None: as always."""
-    if language is None or not knows_chinese(model.manifest):
-        return None
-    return transcribe_in(language)
+    """How to ask for a text in this language; None: as always. Only for Chinese the released
+    models know words of their own."""
+    code = (language or "").strip().lower().replace("_", "-").partition("-")[0]
+    return _CHINESE if code in _CHINESE_CODES and knows_chinese(model.manifest) else None
 
 
 def _segment(

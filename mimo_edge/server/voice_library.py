@@ -7,9 +7,11 @@ what the files are called are identifiers that the server makes.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import threading
 import time
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +24,23 @@ from ..audio import AudioInput
 from ..errors import BadInputError, OutputError
 from ..model import MimoAudio
 from .api_errors import ApiError
-from .voice_file import VoiceFile, VoiceHead, tokenizer_of
-from .voice_names import DEFAULT, VOICE_ID, checked_consent, checked_name, normal_name
+from .voice_file import (
+    LONGEST_CONSENT,
+    LONGEST_NAME,
+    VoiceFile,
+    VoiceHead,
+    printable,
+    tokenizer_of,
+)
 from .voice_sample import clean_sample
 
-__all__ = ["Voice", "VoiceLibrary"]
+__all__ = ["DEFAULT", "Voice", "VoiceLibrary"]
+
+DEFAULT = "default"
+"""Identifier of the voice that the model has by itself."""
 
 Patches = NDArray[np.int64]
+_ID = re.compile(r"voice_[0-9a-f]{24}")
 _MOST_FILES = 2_000
 """Files in the folder that are looked at."""
 _log = logging.getLogger(__name__)
@@ -97,7 +109,7 @@ class VoiceLibrary:
         """The voice with this identifier, or else with this name, the oldest if there are more."""
         if wanted is None or wanted == DEFAULT:
             return None
-        voices, name = self.all(), normal_name(wanted)
+        voices, name = self.all(), _normal(wanted)
         same_id = (voice for voice in voices if voice.id == wanted)
         same_name = (voice for voice in voices if voice.name == name)
         return next(same_id, next(same_name, None))
@@ -110,7 +122,7 @@ class VoiceLibrary:
             ApiError: the name is none or taken, nobody consented, there are too many voices, or
                 the disk is full.
         """
-        name, consent = checked_name(name), checked_consent(consent)
+        name, consent = _checked_name(name), _checked_consent(consent)
         with self._lock:
             self._check_new(name)
         samples = clean_sample(audio, model.sample_rate)
@@ -137,7 +149,7 @@ class VoiceLibrary:
         Raises:
             ApiError: the file cannot be deleted.
         """
-        if VOICE_ID.fullmatch(identifier) is None:
+        if _ID.fullmatch(identifier) is None:
             return False
         path = self.folder / f"{identifier}.npz"
         with self._lock:
@@ -161,7 +173,7 @@ class VoiceLibrary:
         found: dict[Path, _Stamp] = {}
         try:
             for path in self.folder.iterdir():
-                if path.suffix == ".npz" and VOICE_ID.fullmatch(path.stem):
+                if path.suffix == ".npz" and _ID.fullmatch(path.stem):
                     stamp = _stamp(path)
                     if stamp is not None:
                         found[path] = stamp
@@ -263,3 +275,39 @@ def _stamp(path: Path) -> _Stamp | None:
     except OSError:
         return None
     return _Stamp(status.st_mtime_ns, status.st_size)
+
+
+def _normal(name: str) -> str:
+    """The name in the one form in which names are compared."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def _checked_name(name: str) -> str:
+    name = _normal(name)
+    if not 1 <= len(name) <= LONGEST_NAME:
+        raise _refused(
+            "name", f"it has {len(name)} characters; give a voice a name of 1 to {LONGEST_NAME}."
+        )
+    try:
+        printable(name)
+    except ValueError as error:
+        raise _refused("name", f"{error}; give letters, digits and the like.") from error
+    if name.casefold() == DEFAULT or _ID.fullmatch(name):
+        raise _refused("name", f"{name} already means something else; choose another name.")
+    return name
+
+
+def _checked_consent(consent: str) -> str:
+    if not consent.strip():
+        raise _refused(
+            "consent", "whose voice it is must agree; say so here in words, for example `yes`."
+        )
+    if len(consent) > LONGEST_CONSENT:
+        raise _refused(
+            "consent", f"it has {len(consent)} characters; give at most {LONGEST_CONSENT}."
+        )
+    return consent
+
+
+def _refused(param: str, why: str) -> ApiError:
+    return ApiError(400, f"{param}: {why}", code="invalid_value", param=param)

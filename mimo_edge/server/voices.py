@@ -15,8 +15,7 @@ from .parameters import Parameters, read_parameters
 from .service import Service
 from .uploads import Upload, check_sound, read_form
 from .voice_file import LONGEST_CONSENT, LONGEST_NAME
-from .voice_library import Voice
-from .voice_names import DEFAULT
+from .voice_library import DEFAULT, Voice
 
 __all__ = ["VoiceChoice", "VoiceId", "endpoints", "voice_name"]
 

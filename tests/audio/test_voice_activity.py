@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from importlib import metadata, util
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import soxr
@@ -61,6 +63,29 @@ def test_reset_forgets_everything() -> None:
     detector.feed(sound[: len(sound) // 2])
     detector.reset()
     assert detector.feed(sound) == fresh
+
+
+@needs_silero
+def test_many_detectors_at_once_know_nothing_of_each_other() -> None:
+    """They share what takes memory, in threads as well."""
+    sounds = [question(24_000), question(24_000)[::-1].copy(), np.zeros(60_000, np.float32)]
+    alone = [SileroDetector(24_000).feed(sound) for sound in sounds]
+    detectors = [SileroDetector(24_000) for _ in sounds]
+    together: list[list[VoiceChunk]] = [[] for _ in sounds]
+
+    def hear(index: int) -> None:
+        for block in np.array_split(sounds[index], 50):
+            together[index] += detectors[index].feed(block)
+
+    threads = [threading.Thread(target=hear, args=(index,)) for index in range(len(sounds))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+    before = psutil.Process().memory_info().rss
+    many = [SileroDetector(24_000) for _ in range(100)]
+    assert psutil.Process().memory_info().rss - before < 100 * 2**20, len(many)
 
 
 @needs_silero
