@@ -126,6 +126,7 @@ class Chromium:
     def _launch(self, microphone: Path | None) -> Browser:
         arguments = [
             "--use-fake-device-for-media-stream",
+            "--autoplay-policy=document-user-activation-required",  # as on people's machines
             "--host-resolver-rules=MAP speech.local 127.0.0.1",
         ]
         if microphone is not None:

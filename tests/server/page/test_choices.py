@@ -139,8 +139,10 @@ def test_a_server_that_carries_no_second_conversation_says_so(
         page = opened.page
         page.fill("#text", "what is your name")
         page.click("#send")
-        expect(page.locator("#notices")).to_contain_text("conversation")
-        expect(page.locator("#notices")).to_contain_text("Trying again")
+        told = page.locator(".notice")
+        expect(told).to_have_count(1)
+        expect(told).to_contain_text("takes no more")
+        expect(told).to_contain_text("Trying again")
         opened.look("second-conversation")
 
 

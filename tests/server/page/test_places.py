@@ -116,7 +116,7 @@ def test_a_lost_connection_is_told_and_comes_back_with_what_was_said(
         expect(page.locator("#talk")).to_have_attribute("data-phase", "idle")
         sent.clear()
         sockets[0].close(code=1011, reason="a mistake")
-        expect(page.locator("#notices")).to_contain_text("The connection to the server is lost")
+        expect(page.locator("#notices")).to_contain_text("connection to the server is lost")
         expect(page.locator("#state")).to_have_text("Connected")
         expect(page.locator("#notices")).not_to_contain_text("lost")
         assert len(sockets) == 2

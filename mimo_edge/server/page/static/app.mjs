@@ -123,16 +123,16 @@ async function stopListening() {
   withdraw("short");
 }
 
-function showConnection(state, { seconds, message }) {
-  const words = { connecting: "Connecting", open: "Connected", waiting: "Connection lost", closed: "Ready" };
+function showConnection(state, { seconds, message, lost }) {
+  const words = { connecting: "Connecting", open: "Connected", waiting: "Waiting for the server", closed: "Ready" };
   showState(state === "closed" ? "ready" : state, words[state]);
+  if (state !== "connecting") withdraw("wrong"); // of the old connection, or said below
   if (state === "open") {
     withdraw("connection");
-    withdraw("wrong");
   } else if (state === "waiting") {
     notice("connection", {
-      title: "The connection to the server is lost",
-      text: `${message ?? "It may be busy, or was stopped."} Trying again in ${Math.ceil(seconds)} s.`,
+      title: lost ? "The connection to the server is lost" : "The server takes no conversation now",
+      text: `${message ?? "It may have been stopped."} Trying again in ${Math.ceil(seconds)} s.`,
       kind: "wrong",
       action: { text: "Try now", run: () => talk.reconnect() },
     });

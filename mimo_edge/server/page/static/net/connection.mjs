@@ -11,7 +11,7 @@ const MEANT = new Set([1000, 1008, 4000]);
 
 /**
  * `told.event(event)` gets every event of the server, `told.state(state, details)` each change:
- * `connecting`, `open`, `waiting` ({seconds, message}), `closed` ({message} or nothing).
+ * `connecting`, `open`, `waiting` ({seconds, message, lost}: `lost` if there was a conversation), `closed` ({message} or nothing).
  */
 export class Connection {
   #socket = null;
@@ -78,7 +78,10 @@ export class Connection {
 
   #take(socket, event) {
     if (socket !== this.#socket) return;
-    if (event.type === "error") this.#lastError = event.error.message;
+    if (event.type === "error") {
+      this.#lastError = event.error.message;
+      if (this.state === "connecting") return; // it says why the server closes now
+    }
     if (event.type === "session.created") {
       this.#tries = 0;
       this.#set("open");
@@ -99,8 +102,9 @@ export class Connection {
       this.#set("closed", { message, meant: true });
       return;
     }
+    const lost = this.state === "open";
     const wait = delay(this.#tries++);
-    this.#set("waiting", { seconds: wait / 1000, message });
+    this.#set("waiting", { seconds: wait / 1000, message, lost });
     if (this.state !== "waiting") return; // nobody needs it now; the next word connects again
     this.#timer = setTimeout(() => this.#connect(), wait);
   }

@@ -3,13 +3,21 @@
 let context = null;
 
 /**
- * The context, running. To be called in a click: browsers start sound only then. It keeps the
- * device's own rate, since Firefox refuses to mix rates.
+ * The context, which runs as soon as the browser lets it: in a click, or while the page may hear
+ * the microphone. It keeps the device's own rate, since Firefox refuses to mix rates.
  */
-export async function audioContext() {
+export function audioContext() {
   context ??= new AudioContext({ latencyHint: "interactive" });
-  if (context.state !== "running") await context.resume();
+  resume();
   return context;
+}
+
+// A finger that goes down is no click yet: what began with it gets its sound when it goes up.
+for (const type of ["pointerup", "click", "keyup"]) addEventListener(type, resume);
+
+function resume() {
+  // Nobody waits for it: it may take until the next click. A context that was closed fails.
+  if (context && context.state !== "running") context.resume().catch(() => {});
 }
 
 /** Whether sound can be captured and played in the audio thread at this address. */
@@ -20,7 +28,7 @@ export function hasWorklets() {
 /** Play through this device; "" is the usual one. False if the browser cannot choose. */
 export async function chooseSpeaker(id) {
   if (!canChooseSpeaker()) return false;
-  await (await audioContext()).setSinkId(id);
+  await audioContext().setSinkId(id);
   return true;
 }
 

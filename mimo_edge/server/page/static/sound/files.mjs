@@ -9,7 +9,7 @@ const LONGEST_S = 240;
 
 /** The sound of a file as Int16Array of 24 kHz; throws an Error with a sentence. */
 export async function readSound(file) {
-  const context = await audioContext();
+  const context = audioContext();
   let decoded;
   try {
     decoded = await context.decodeAudioData(await file.arrayBuffer());

@@ -9,7 +9,7 @@ export class Microphone {
 
   /** Asks the person. `heard` gets an Int16Array at a time, `lost` is called if it goes away. */
   static async open({ device, headphones, heard, lost }) {
-    const context = await audioContext();
+    const context = audioContext();
     // With headphones the model cannot be heard by the microphone, and what removes echo would
     // only take from the person's voice.
     const stream = await navigator.mediaDevices.getUserMedia({
@@ -21,6 +21,7 @@ export class Microphone {
         autoGainControl: true,
       },
     });
+    audioContext(); // allowed now, even if it was not before
     try {
       await context.audioWorklet.addModule("/page/worklets/capture.mjs");
       return new Microphone(context, stream, heard, lost);

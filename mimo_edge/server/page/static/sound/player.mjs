@@ -28,7 +28,7 @@ export class Player {
   #dropped = 0;
 
   static async open(told) {
-    const context = await audioContext();
+    const context = audioContext();
     const player = new Player(context, told);
     if (hasWorklets()) {
       await context.audioWorklet.addModule("/page/worklets/playback.mjs");

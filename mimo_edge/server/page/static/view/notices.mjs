@@ -6,7 +6,7 @@ const shown = new Map();
 
 /** `kind`: `wrong` or `hint`; `action` is {text, run}. */
 export function notice(name, { title, text, kind = "hint", action }) {
-  const words = make("p", {}, ...(title ? [make("strong", {}, title)] : []), text);
+  const words = make("p", {}, ...(title ? [make("strong", {}, title)] : []), sentence(text));
   const box = make("div", { className: "notice" }, words);
   box.dataset.kind = kind;
   if (action) box.append(button("plain", action.text, action.run));
@@ -26,6 +26,9 @@ export function withdraw(name) {
   shown.get(name)?.remove();
   shown.delete(name);
 }
+
+/** The server's sentences begin small, since other programs put words before them. */
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function button(className, text, run) {
   return make("button", { className, type: "button", onclick: run }, text);
