@@ -10,11 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
 
-from .running import Running
+from mimo_edge.server.options import Limits, ServerOptions
+
+from .running import Running, running
 
 QUESTION = Path(__file__).parent.parent / "data" / "demo" / "sum.flac"
 RATE = 24_000
@@ -112,3 +115,14 @@ def test_a_caller_that_vanishes_does_no_harm(server: Running, wait_for: int) -> 
         vanish(server, upload, 0)
     assert server.service.model.transcribe(pcm(server, SENTENCES[0])).text == SENTENCES[0]
     assert server.client.get("/health").json()["status"] in ("ready", "busy")
+
+
+def test_an_answer_that_breaks_off_does_not_look_complete() -> None:
+    """Events end with one that says why; a file's connection is broken off."""
+    with running(ServerOptions(port=0, limits=Limits(request_s=5))) as server:
+        asked = {"input": "one two three. " * 1300, "response_format": "pcm"}
+        answer = server.client.post("/v1/audio/speech", json={**asked, "stream_format": "sse"})
+        last = json.loads(answer.text.splitlines()[-2][6:])
+        assert (last["type"], last["error"]["code"]) == ("error", "timeout")
+        with pytest.raises(httpx.RemoteProtocolError):
+            server.client.post("/v1/audio/speech", json=asked)
