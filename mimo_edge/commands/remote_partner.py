@@ -33,7 +33,7 @@ from .recorded_chat import Asked
 
 __all__ = ["RemotePartner"]
 
-_PLAYBACK = PlaybackSettings(paced_s=0.4)
+_PACED_S = 0.4
 """Servers send sound about a second ahead of real time at most, or as fast as they make it."""
 _LOOK_S = 0.2
 """How often to see whether the server is still there, while nothing comes of it."""
@@ -77,7 +77,7 @@ class RemotePartner:
             rate=self.session.rate,
             speaks=self.settings.speaks,
             worker=self.worker,
-            playback=_PLAYBACK,
+            playback=PlaybackSettings(paced_s=_PACED_S, maker=self.address.host),
         )
 
     @contextlib.contextmanager

@@ -184,7 +184,7 @@ def describe_report(report: TurnReport, *, verbose: bool = False) -> str:
     if report.first_sound_seconds is not None:
         parts.append(f"first sound {report.first_sound_seconds:.2f} s after you stopped")
     if report.underruns:
-        parts.append(f"{report.underruns} gaps in the sound: this machine was too slow or too busy")
+        parts.append(f"{report.underruns} gaps in the sound, which was made or came too slowly")
     if report.reason == "length":
         parts.append("cut off, a larger --max-new-tokens lets it finish")
     elif report.reason == "context":

@@ -38,6 +38,8 @@ class PlaybackSettings:
     """For sound that is sent from elsewhere: once it is so far ahead of real time, the sender is
     fast enough and may hold the rest back on purpose, so that nothing is measured any more.
     None: sound comes as fast as it is made."""
+    maker: str = "this machine"
+    """What makes the sound, where a sentence says that it is slow."""
     fade_s: float = 0.005
     """Fade where sound is broken off or goes on, long enough to be no click."""
 
@@ -197,7 +199,9 @@ class Playback:
             if self._state != "waiting" or factor is None or factor <= 1:
                 return None
             seconds = self._pace.wait(self._ready / self._rate, self.settings.cushion_s)
-            return None if seconds is None else Wait(seconds=seconds, factor=factor)
+            if seconds is None:
+                return None
+            return Wait(seconds=seconds, factor=factor, maker=self.settings.maker)
 
     def _start_if_safe(self) -> None:
         needed = self._pace.head_start(self.settings.cushion_s)

@@ -28,6 +28,8 @@ class Wait(NamedTuple):
     """Until it is expected to sound, from the last piece of sound that came."""
     factor: float
     """Seconds of work for a second of sound, more than 1."""
+    maker: str = "this machine"
+    """What makes it, as a sentence names it."""
 
 
 class TurnPort(Protocol):

@@ -36,12 +36,12 @@ class RunningAnswer:
     """Whether the user knows why it does not sound yet."""
 
     def slow_notice(self, wait: Wait | None) -> Notice | None:
-        """Why it does not sound yet on a machine that is too slow; only the first time."""
+        """Why it does not sound yet where it is made too slowly; only the first time."""
         if wait is None or self.told_slow:
             return None
         self.told_slow = True
         return Notice(
-            text=f"this machine needs {wait.factor:.1f} s for a second of speech; "
+            text=f"{wait.maker} needs {wait.factor:.1f} s for a second of speech; "
             f"the answer waits about {wait.seconds:.0f} s so that it plays without gaps."
         )
 

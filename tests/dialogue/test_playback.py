@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -288,7 +289,7 @@ def test_an_answer_without_sound() -> None:
     ("settings", "message"),
     [({"fade_s": -1.0}, "negative"), ({"expected_answer_s": 90.0}, "90 s are expected")],
 )
-def test_settings_without_a_meaning_are_refused(settings: dict[str, float], message: str) -> None:
+def test_settings_without_a_meaning_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(MimoEdgeError, match=message):
         PlaybackSettings(**settings)
 
@@ -305,7 +306,8 @@ def test_a_sender_that_holds_sound_back_is_not_taken_for_a_slow_one() -> None:
 
 
 def test_a_sender_that_is_too_slow_is_waited_for_as_well() -> None:
-    player = Playback(RATE, PlaybackSettings(expected_answer_s=8, paced_s=0.4))
+    settings = PlaybackSettings(expected_answer_s=8, paced_s=0.4, maker="the server")
+    player = Playback(RATE, settings)
     heard = simulate(player, steady(40, 0.2, factor=1.5), piece_s=0.2)
     assert heard.factor_while_waiting == pytest.approx(1.5)
     assert player.underruns == 0
