@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -121,6 +122,7 @@ def server_of(service: Service) -> Server:
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
     )
+    logging.getLogger("uvicorn.error").addFilter(_not_expected)
     try:
         config.load()
     except (OSError, ssl.SSLError) as error:
@@ -129,6 +131,17 @@ def server_of(service: Service) -> Server:
             f"({_reason(error)}); give a certificate and its key as PEM files."
         ) from error
     return Server(config, service)
+
+
+def _not_expected(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's is about something that is not meant to be.
+
+    An answer that is broken off is never completed, so that its reader knows (`streaming`); and
+    idle callers over TLS do not always answer when they are told that the server ends.
+    """
+    return not str(record.msg).startswith(
+        ("ASGI callable returned without completing response", "Cancel %s running task")
+    )
 
 
 class Server(uvicorn.Server):

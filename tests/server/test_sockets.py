@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
+import shutil
 import socket
+import ssl
+import subprocess
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import websockets.sync.client
 
+from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import Limits, ServerOptions
+from mimo_edge.server.run import listen, server_of
+from mimo_edge.server.service import Service
 
 from .running import Running, running
 
@@ -45,13 +55,19 @@ def connect(server: Running) -> socket.socket:
 
 
 def ask(server: Running, *lines: str, path: str = "/v1/models") -> tuple[int, Any]:
-    """(status, JSON or None) of what a request of these header lines gets."""
+    """(status, JSON or None) of what a request of these header lines gets.
+
+    An accepted websocket is left at once.
+    """
     with connect(server) as connection:
         if UPGRADE[0] not in lines:
             lines += ("Connection: close",)
         head = "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""])
         connection.sendall(head.encode("latin-1"))
-        return parse(everything(connection))
+        answer = connection.recv(1 << 16)
+        if b" 101 " in answer[:20]:
+            return 101, None
+        return parse(answer + everything(connection))
 
 
 def everything(connection: socket.socket) -> bytes:
@@ -90,8 +106,21 @@ def test_the_checks_hold_for_what_no_client_library_sends(
     guarded: Running, lines: list[str], status: int, upgrade: tuple[str, ...]
 ) -> None:
     if upgrade and status == 200:
-        status = 403  # nothing is there for a websocket; it passed all checks
-    assert ask(guarded, *lines, *upgrade)[0] == status
+        status = 101
+    path = "/v1/realtime?model=x" if upgrade else "/v1/models"
+    assert ask(guarded, *lines, *upgrade, path=path)[0] == status
+
+
+def test_a_browser_shows_its_key_as_a_subprotocol(guarded: Running) -> None:
+    protocols = f"realtime, openai-insecure-api-key.{KEY}, openai-agents-sdk.0.9"
+    with connect(guarded) as connection:
+        lines = ["GET /v1/realtime HTTP/1.1", "Host: localhost", *UPGRADE]
+        head = "\r\n".join([*lines, f"Sec-WebSocket-Protocol: {protocols}", "", ""])
+        connection.sendall(head.encode())
+        answer = connection.recv(1 << 16).partition(b"\r\n\r\n")[0].lower()
+    assert answer.startswith(b"http/1.1 101")
+    assert b"sec-websocket-protocol: realtime\r\n" in answer + b"\r\n"
+    assert KEY.encode() not in answer
 
 
 def test_a_request_of_an_old_version_without_a_name_is_refused(guarded: Running) -> None:
@@ -181,3 +210,82 @@ def test_the_log_has_a_line_for_each_request_without_its_query(
     assert any(line.startswith("GET /health: 401, ") for line in lines)
     assert any(line.startswith("GET /v1/a\\nb: 401, ") for line in lines)
     assert "secret" not in caplog.text
+
+
+def test_all_bodies_together_have_a_limit() -> None:
+    limits = Limits(body_bytes=1 << 20, json_bytes=1 << 20, bodies_bytes=3 << 19)
+    with running(ServerOptions(port=0, limits=limits)) as server:
+        head = (
+            "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+        )
+        with connect(server) as first, connect(server) as second:
+            for connection in (first, second):
+                connection.sendall(head.encode() + bytes(900_000))
+            ready, _, _ = select.select([first, second], [], [], 30)
+            [refused] = ready  # whichever was read last
+            answer = b""
+            while parse(answer)[1] is None:
+                answer += refused.recv(1 << 16)
+            status, told = parse(answer)
+            assert status == 503
+            assert told["error"]["code"] == "too_much_at_once"
+        speech = {"input": "Hello.", "response_format": "pcm"}
+        assert server.client.post("/v1/audio/speech", json=speech).status_code == 200
+
+
+def test_https_and_wss(tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed, which makes the certificate")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["-keyout", str(key), "-out", str(cert), "-subj", "/CN=localhost", "-days", "2"]
+    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *made]
+    subprocess.run(command, check=True, capture_output=True)
+    with running(ServerOptions(port=0, tls_cert=cert, tls_key=key)) as server:
+        assert server.url.startswith("https://")
+        own = {"Origin": server.url}
+        assert server.client.get("/health", headers=own).status_code == 200
+        other = {"Origin": server.url.replace("https", "http")}
+        assert server.client.get("/health", headers=other).status_code == 403
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        url = server.url.replace("https", "wss") + "/v1/realtime"
+        with websockets.sync.client.connect(
+            url,
+            ssl=trusting,
+            open_timeout=60,
+            origin=server.url,  # type: ignore[arg-type]
+        ) as websocket:
+            assert json.loads(websocket.recv(30))["type"] == "session.created"
+
+
+def test_while_the_model_is_loaded_the_server_says_so() -> None:
+    may_load = threading.Event()
+
+    def load() -> MimoAudio:
+        may_load.wait(60)
+        return MimoAudio.load()
+
+    service = Service(load, ServerOptions(port=0))
+    listening = listen(service.options)
+    server = server_of(service)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with httpx.Client(base_url=url, timeout=60) as client:
+            health = client.get("/health")
+            assert (health.status_code, health.json()) == (503, {"status": "loading"})
+            early = client.post("/v1/audio/speech", json={"input": "Hello."})
+            assert early.status_code == 503
+            assert early.json()["error"]["code"] == "loading"
+            assert int(early.headers["retry-after"]) >= 1
+            may_load.set()
+            while client.get("/health").status_code != 200:
+                pass
+    finally:
+        may_load.set()
+        server.should_exit = True
+        thread.join(60)
+        listening.close()
+    assert not thread.is_alive()
