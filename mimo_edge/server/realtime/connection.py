@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 _NORMAL, _GOING_AWAY, _POLICY, _MISTAKE, _TRY_LATER = 1000, 1001, 1008, 1011, 1013
 _BETA = 4000
+_LONGER_ITEMS = 5
+"""Histories hold long texts: Open WebUI sends up to 100,000 characters in one item."""
 _CLOSING_S = 5.0
 """Seconds that a client has to take the last events and the close."""
 _LONGEST_REASON = 120
@@ -55,8 +57,9 @@ def routes(service: Service) -> list[BaseRoute]:
             async with contextlib.AsyncExitStack() as opened:
                 conversation = await _admit(service, opened)
                 # Loading it takes a moment, for which the other sessions must not stand still.
-                detector = await conversation.run(lambda: SileroDetector(service.model.sample_rate))
-                await _Connection(socket, service, conversation, detector).run()
+                rate = service.model.sample_rate
+                detectors = [await conversation.run(lambda: SileroDetector(rate))]
+                await _Connection(socket, service, conversation, detectors).run()
         except _Over as over:
             await _close(socket, over)
         except MimoEdgeError as error:
@@ -66,8 +69,10 @@ def routes(service: Service) -> list[BaseRoute]:
 
 
 def _refuse_beta(socket: WebSocket) -> None:
-    if "realtime=v1" in socket.headers.get("openai-beta", ""):
-        sentence = "the beta protocol is over; leave the header OpenAI-Beta out."
+    offered = socket.scope.get("subprotocols", [])
+    header = socket.headers.get("openai-beta", "")
+    if "realtime=v1" in header or "openai-beta.realtime-v1" in offered:
+        sentence = "the beta protocol is over; leave OpenAI-Beta out."
         code = "beta_api_shape_disabled"
         raise _Over(_BETA, ApiError(400, sentence, code=code))
 
@@ -97,8 +102,9 @@ class _Connection:
         socket: WebSocket,
         service: Service,
         conversation: Conversation,
-        detector: SileroDetector,
+        detectors: list[SileroDetector],
     ) -> None:
+        """`detectors` holds the one that the session takes."""
         self._socket, self._conversation = socket, conversation
         self._limits = service.options.limits
         self._loop = asyncio.get_running_loop()
@@ -120,9 +126,10 @@ class _Connection:
             rate=model.sample_rate,
             can_speak=model.manifest.speaks,
             longest_text=self._limits.text_characters,
+            longest_item=_LONGER_ITEMS * self._limits.text_characters,
             strict=service.options.strict,
             overrides=service.options.overrides,
-            new_detector=lambda: detector,
+            new_detector=detectors.pop,
             find_voice=lambda name: voice.id if (voice := voices.named(name)) else None,
             first_sound=lambda seconds: service.metrics.first_audio("conversation", seconds),
         )
@@ -165,6 +172,7 @@ class _Connection:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             # In a thread of its own: what runs ends within one step, but not at once.
+            self._session.close()
             await asyncio.shield(asyncio.to_thread(self._model.close))
 
     def _post(self, told: ModelEvent) -> None:

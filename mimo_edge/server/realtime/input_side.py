@@ -77,6 +77,11 @@ class InputSide:
             self._reads_at = settings.input_rate
             self._reader = PcmReader(settings.input_rate, self._rate)
 
+    def close(self) -> None:
+        """Let go of the sound and the detector; nothing is heard any more."""
+        self._turns = self._detector = None
+        self._tape, self._held = Tape(), np.zeros(0, dtype=np.float32)
+
     def read(self, audio: str) -> Samples:
         """The sound of an event in base64, to be given to `hear` piece by piece.
 

@@ -107,6 +107,10 @@ class Items:
         self._items.insert(self._place(after), item)
         self._forget_oldest()
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._items.clear()
+
     def get(self, item_id: str) -> Item:
         """The item of an id.
 

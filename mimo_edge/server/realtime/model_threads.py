@@ -115,7 +115,10 @@ class ModelThreads:
         self._beside.do(lambda: self._transcribe(item, utterance))
 
     def close(self) -> None:
-        """End everything within one step; blocks until then."""
+        """End everything within one step; blocks until then. Nothing may be asked for afterwards.
+
+        What is large goes at once, and does not wait for the garbage collector.
+        """
         self._closing.set()
         self.forget()
         for cancel in [*self._running.values()]:
@@ -123,6 +126,8 @@ class ModelThreads:
         self._main.close()
         self._beside.close()
         self._cache.close()
+        self._newest = None
+        del self._listener, self._cache
 
     def _run_answer(self, response: str, answer: Job) -> None:
         try:

@@ -76,6 +76,12 @@ class OutputSide:
             return None
         return now + self._last.clock.ahead(now)
 
+    def close(self) -> None:
+        """Let go of the answers."""
+        self._last = None
+        self._aside.clear()
+        self._unwritten.clear()
+
     def begin(
         self,
         settings: Settings,
@@ -175,10 +181,13 @@ class OutputSide:
         content.cut(int(audio_end_ms * content.client_rate / 1000), self._rate)
         return int(min(audio_end_ms, content.sent_ms))
 
-    def write_down(self, item: Item, now: float) -> None:
-        """Tell the client what the user said, but rather later than delay the answer to it."""
+    def write_down(self, item: Item, now: float, *, at_once: bool) -> None:
+        """Tell the client what the user said, but rather later than delay the answer to it.
+
+        `at_once`: unless an answer is on its way, nothing is waited for.
+        """
         self._unwritten.append(item)
-        self._write_at = now + _GRACE_S
+        self._write_at = now if at_once else now + _GRACE_S
 
     def model_event(self, told: ModelEvent, now: float) -> None:
         """What the model did. Of an answer that is over, nothing is passed on."""

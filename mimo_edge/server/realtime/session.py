@@ -54,6 +54,9 @@ class SessionOptions:
     """Of the model's sound, Hz."""
     can_speak: bool
     longest_text: int
+    """Characters of instructions."""
+    longest_item: int
+    """Characters of all texts of an item."""
     strict: bool
     overrides: Overrides
     new_detector: Callable[[], VoiceDetector]
@@ -78,7 +81,7 @@ class Session:
             strict=options.strict,
             find_voice=options.find_voice,
         )
-        self._item_reader = ItemReader(options.rate, longest_text=options.longest_text)
+        self._item_reader = ItemReader(options.rate, longest_text=options.longest_item)
         self._items = Items(options.rate)
         self._planner = Planner(self._items, options.overrides)
         self._input = InputSide(options.rate, options.new_detector)
@@ -108,6 +111,13 @@ class Session:
     def busy(self) -> bool:
         """Whether an answer is on its way."""
         return self._output.answering
+
+    def close(self) -> None:
+        """Let go of sound and detector at once; the rest may wait for the garbage collector."""
+        self._candidate = None
+        self._items.clear()
+        self._input.close()
+        self._output.close()
 
     def begin(self) -> None:
         """Greet the client."""
@@ -182,8 +192,9 @@ class Session:
         settings = self._settings_reader.session(self._settings, given)
         self._input.configure(settings)
         self._settings = settings
-        if settings.turn_detection is None:
-            self._turn_id = None
+        if settings.turn_detection is None and self._turn_id is not None:
+            self._turn_id = self._candidate = None
+            self._model.forget()
         self._emit(event("session.updated", {"session": self._shown()}))
 
     def _shown(self) -> dict[str, Any]:
@@ -219,13 +230,17 @@ class Session:
         utterance, self._candidate = self._candidate, None
         if utterance is None or not utterance.holds(turn.samples):
             utterance = Utterance(turn.samples)
-        self._committed(utterance, now)
         detection = self._settings.turn_detection
+        # Clients that ask for the answer themselves mostly want to know first what was said.
+        waits_for_words = detection is not None and not detection.create_response
+        self._committed(utterance, now, transcribe_at_once=waits_for_words)
         if detection is not None and detection.create_response:
             self._owed = True
             self._pay(now)
 
-    def _committed(self, utterance: Utterance | None, now: float) -> None:
+    def _committed(
+        self, utterance: Utterance | None, now: float, *, transcribe_at_once: bool = False
+    ) -> None:
         """A turn of the user is complete."""
         audio = InputAudio(utterance=utterance)
         item = Item(id=self._turn_id or new_id("item"), role="user", contents=[audio])
@@ -235,7 +250,7 @@ class Session:
         self._added(item)
         self._done(item)
         if self._settings.transcription and utterance is not None:
-            self._output.write_down(item, now)
+            self._output.write_down(item, now, at_once=transcribe_at_once)
 
     def _commit(self, now: float) -> None:
         samples = self._input.commit()

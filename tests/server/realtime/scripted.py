@@ -93,6 +93,7 @@ class Sides:
             "rate": RATE,
             "can_speak": True,
             "longest_text": 1000,
+            "longest_item": 1000,
             "strict": False,
             "overrides": Overrides(),
             "new_detector": lambda: self.detector,

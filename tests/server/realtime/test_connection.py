@@ -8,15 +8,27 @@ import time
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from mimo_edge.server.options import Limits, ServerOptions
+from training.pitch import median_pitch
 
 from ..running import Running, running
-from .talker import Talker, base64_of, question, silence, talking, words
+from .talker import (
+    QUESTIONS,
+    RATE,
+    Talker,
+    base64_of,
+    question,
+    silence,
+    sound_of,
+    talking,
+    words,
+)
 
 TEXT = ["text"]
 ADDRESS = "/v1/realtime?model=any"
@@ -32,9 +44,17 @@ def close_of(talker: Talker) -> tuple[int, str]:
         return closed.rcvd.code, closed.rcvd.reason
 
 
-def test_a_beta_client_is_told_that_the_beta_is_over(live: Running) -> None:
-    url = live.url.replace("http", "ws") + ADDRESS
-    with connect(url, additional_headers={"OpenAI-Beta": "realtime=v1"}) as socket:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"additional_headers": {"OpenAI-Beta": "realtime=v1"}},
+        {"subprotocols": [Subprotocol("realtime"), Subprotocol("openai-beta.realtime-v1")]},
+    ],
+)
+def test_a_beta_client_is_told_that_the_beta_is_over(
+    live: Running, options: dict[str, Any]
+) -> None:
+    with connect(live.url.replace("http", "ws") + ADDRESS, **options) as socket:
         talker = Talker(socket)
         assert close_of(talker) == (4000, "beta_api_shape_disabled")
         assert talker.events[0]["error"]["code"] == "beta_api_shape_disabled"
@@ -186,6 +206,57 @@ def test_a_client_that_reads_nothing_is_given_up(live: Running) -> None:
                 socket.recv()
     with talking(live.url) as talker:
         talker.configure(instructions="The others are served.")
+
+
+def test_a_server_that_ends_does_not_wait_for_its_sessions() -> None:
+    with running(ServerOptions(port=0)) as server:
+        url = server.url.replace("http", "ws") + ADDRESS
+        socket = connect(url, close_timeout=0.1)
+        talker = Talker(socket)
+        talker.say(np.concatenate([question("count"), silence(1.0)]))
+        talker.until("response.output_audio.delta")
+    # `running` asserts that the server's thread ended.
+    assert close_of(talker)[0] in (1001, 1012)
+
+
+def test_a_voice_of_the_library_speaks(live: Running) -> None:
+    sample = (QUESTIONS / "voice-slt.flac").read_bytes()
+    files = {"audio_sample": ("voice.flac", sample, "audio/flac")}
+    data = {"name": "Her voice", "consent": "cons_1"}
+    voice = live.client.post("/v1/audio/voices", files=files, data=data).json()["id"]
+    with talking(live.url) as talker:
+        for wanted in ("Her voice", {"id": voice}):
+            shown = talker.configure(audio={"output": {"voice": wanted}})
+            assert shown["audio"]["output"]["voice"] == voice
+        shown = talker.configure(audio={"output": {"voice": "alloy"}})
+        assert shown["audio"]["output"]["voice"] == "default"
+        pitch = {}
+        for wanted in ("alloy", "Her voice"):
+            talker.configure(audio={"output": {"voice": wanted}})
+            talker.events.clear()
+            assert words(talker.ask("name")) == "my name is echo"
+            pitch[wanted] = median_pitch(sound_of(talker.events) / np.float32(32768), RATE)
+    assert pitch["Her voice"] > 140
+
+
+@pytest.mark.slow
+def test_clients_that_vanish_in_the_middle_of_a_sentence_leave_nothing(live: Running) -> None:
+    process = psutil.Process()
+    said = np.concatenate([question("count"), silence(1.0)])
+    before = 0
+    for number in range(200):
+        with connect(live.url.replace("http", "ws") + ADDRESS) as socket:
+            talker = Talker(socket)
+            if talker.next()["type"] != "session.created":
+                time.sleep(0.5)  # the ones before are not noticed to be gone yet
+                continue
+            talker.say(said[: RATE * (number % 4) // 2 + 4800], chunk=RATE)
+            socket.socket.shutdown(2)
+        if number == 50:
+            before = process.memory_info().rss
+    with talking(live.url) as talker:
+        assert words(talker.ask("sum")) == "seven plus five is twelve"
+    assert process.memory_info().rss - before < 60e6
 
 
 def test_the_threads_of_a_session_end_with_it(live: Running) -> None:

@@ -425,6 +425,25 @@ def test_the_users_words_do_not_delay_the_answer(sides: Sides) -> None:
     assert sides.retrieve(item)["content"][0]["transcript"] == "hello"
 
 
+def test_a_client_that_waits_for_the_words_gets_them_at_once(sides: Sides) -> None:
+    """Open WebUI asks for the answer when it knows what was said."""
+    sides.detect(create_response=False)
+    sides.configure(audio={"input": {"transcription": {"model": "whisper-1"}}})
+    sides.say((VOICE, 1.0), (QUIET, 0.6))
+    assert len(sides.model.transcribed) == 1
+
+
+def test_turning_the_detection_off_drops_the_turn_in_progress(sides: Sides) -> None:
+    sides.say((VOICE, 1.0))
+    sides.configure(audio={"input": {"turn_detection": None}})
+    sides.say((QUIET, 1.0))
+    assert "input_audio_buffer.committed" not in sides.kinds
+    sides.configure(audio={"input": {"turn_detection": {"type": "server_vad"}}})
+    sides.turn()
+    assert len(sides.model.answers) == 1
+    assert sides.last("input_audio_buffer.speech_started")["audio_start_ms"] >= 2000
+
+
 def test_the_users_words_come_without_an_answer_too(sides: Sides) -> None:
     transcription = {"model": "whisper-1"}
     sides.configure(audio={"input": {"turn_detection": None, "transcription": transcription}})
