@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from .endpoint import Endpoint
 from .options import ServerOptions
 from .parameters import Parameters
+from .streaming import EVENTS
 
 __all__ = ["describe", "endpoint"]
 
@@ -111,8 +112,9 @@ def _operation(
         "responses": {
             str(one.status): {
                 "description": "It was done.",
+                # Of events a schema would be that of the whole stream to some, of one to others.
                 "content": {
-                    kind: {"schema": _answer(answer, references)}
+                    kind: {} if kind == EVENTS else {"schema": _answer(answer, references)}
                     for kind, answer in one.answers.items()
                 },
             },

@@ -62,7 +62,9 @@ async def streamed(
                 told = error if isinstance(error, ApiError) else api_error(error)
                 yield server_sent({"error": told.body})
 
-    return _Closing(all_of_it(), media_type=media_type, headers=headers)
+    # A proxy of nginx's kind would otherwise collect it before it passes it on.
+    own = {"X-Accel-Buffering": "no", **(headers or {})}
+    return _Closing(all_of_it(), media_type=media_type, headers=own)
 
 
 def server_sent(record: Mapping[str, Any] | str) -> bytes:
