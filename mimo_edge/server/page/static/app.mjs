@@ -130,6 +130,8 @@ function showConnection(state, { seconds, message, lost }) {
   if (state === "open") {
     withdraw("connection");
   } else if (state === "waiting") {
+    // A handshake that is refused does not say why; perhaps the server wants another key now.
+    if (!message) modelNameWithKey().catch(() => {});
     notice("connection", {
       title: lost ? "The connection to the server is lost" : "The server takes no conversation now",
       text: `${message ?? "It may have been stopped."} Trying again in ${Math.ceil(seconds)} s.`,

@@ -208,6 +208,7 @@ export class Talk {
     this.#connection.close();
     this.conversation = EMPTY;
     this.recording = new Recording();
+    this.#answers.forget();
     this.#told.changed();
   }
 

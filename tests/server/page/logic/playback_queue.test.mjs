@@ -47,9 +47,9 @@ test("nothing clicks: beginning, a late piece, an end, a break", () => {
   const out = [];
   queue.push("a", sound(0.2));
   out.push(...pull(queue, 0.3)); // the next piece is late
-  assert.equal(queue.gaps, 1);
   queue.push("a", sound(0.3));
   out.push(...pull(queue, 0.1));
+  assert.equal(queue.gaps, 1);
   queue.clear();
   out.push(...pull(queue, 0.1));
   queue.push("b", sound(0.1));
@@ -66,6 +66,16 @@ test("after a gap more has to be there before it goes on", () => {
   assert.equal(Math.max(...pull(queue, 0.05)), 0);
   queue.push("a", sound(0.13));
   assert.ok(Math.max(...pull(queue, 0.05)) > 0.4);
+});
+
+test("an end that is told late is no gap", () => {
+  const queue = new PlaybackQueue(RATE);
+  queue.push("a", sound(0.2));
+  pull(queue, 0.5);
+  queue.end();
+  queue.push("b", sound(0.13));
+  assert.ok(Math.max(...pull(queue, 0.05)) > 0.4);
+  assert.equal(queue.gaps, 0);
 });
 
 test("breaking off counts what came out, and no more", () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import * as events from "../../../../mimo_edge/server/page/static/logic/client_events.mjs";
+import { Measures } from "../../../../mimo_edge/server/page/static/logic/measures.mjs";
 import { Pace } from "../../../../mimo_edge/server/page/static/logic/pace.mjs";
 import {
   aboutEcho,
@@ -107,4 +108,26 @@ test("the session is asked for in the shape of the API", () => {
   assert.equal(manual.audio.input.turn_detection, null);
   assert.ok(!("voice" in manual.audio.output));
   assert.equal(events.truncate("a", 1.2349).audio_end_ms, 1234);
+});
+
+test("each answer is measured for itself, and the last one is shown", () => {
+  const measures = new Measures();
+  assert.equal(measures.of().firstSound, null);
+  measures.asked(1);
+  measures.created("r1");
+  measures.came("r1", "a1", 1.2, 0.2);
+  measures.began("a1", 1.5);
+  measures.asked(10);
+  measures.created("r2");
+  measures.came("r2", "a2", 10.1, 0.2);
+  measures.began("a2", 10.25);
+  measures.gaps(2);
+  measures.heard("a2", 1.5);
+  assert.equal(measures.of("a1").firstSound, 0.5);
+  assert.deepEqual(measures.of(), {
+    firstSound: 0.25,
+    realTimeFactor: null,
+    seconds: 1.5,
+    gaps: 2,
+  });
 });

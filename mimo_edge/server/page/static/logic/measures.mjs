@@ -25,7 +25,7 @@ export class Measures {
     if (!pace) {
       pace = this.#responses.get(response) ?? new Pace(time);
       this.#responses.delete(response);
-      this.#items.set(item, { pace, seconds: null });
+      this.#items.set(item, { pace, seconds: null, gaps: 0 });
       this.#last = item;
     }
     pace.came(time, seconds);
@@ -36,17 +36,23 @@ export class Measures {
     this.#items.get(item)?.pace.played(time);
   }
 
+  /** The last one was heard with more gaps, because its sound did not come in time. */
+  gaps(more) {
+    const known = this.#items.get(this.#last);
+    if (known) known.gaps += more;
+  }
+
   /** So much of it was heard, and no more will be. */
   heard(item, seconds) {
     const known = this.#items.get(item);
     if (known) known.seconds = seconds;
   }
 
-  /** Of an item, by default the last one: {firstSound, realTimeFactor, seconds}, null: not known. */
+  /** Of an item, by default the last one: {firstSound, realTimeFactor, seconds, gaps}, null: not known. */
   of(item = this.#last) {
     const known = this.#items.get(item);
-    if (!known) return { firstSound: null, realTimeFactor: null, seconds: null };
+    if (!known) return { firstSound: null, realTimeFactor: null, seconds: null, gaps: 0 };
     const { firstSound, realTimeFactor } = known.pace;
-    return { firstSound, realTimeFactor, seconds: known.seconds };
+    return { firstSound, realTimeFactor, seconds: known.seconds, gaps: known.gaps };
   }
 }

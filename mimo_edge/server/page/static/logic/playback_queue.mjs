@@ -18,6 +18,7 @@ export class PlaybackQueue {
   #gain = 0;
   #rising = false;
   #open = false; // whether more of the last item will come
+  #late = false; // whether the next piece did not come in time
   #played = new Map();
   gaps = 0;
   dropped = 0;
@@ -42,6 +43,7 @@ export class PlaybackQueue {
   /** No more comes of the last item: play what is there, however little. */
   end() {
     this.#open = false;
+    if (this.#left === 0) this.#late = false; // it was the end, and nothing is missing
   }
 
   /** Fade out and forget the rest; what is pushed afterwards begins anew. */
@@ -53,8 +55,7 @@ export class PlaybackQueue {
       return piece.samples.length > piece.at;
     });
     this.#left = this.#pieces.reduce((sum, piece) => sum + piece.samples.length - piece.at, 0);
-    this.#rising = false;
-    this.#open = false;
+    this.#rising = this.#open = this.#late = false;
   }
 
   /** Whether sound comes out now. */
@@ -100,13 +101,23 @@ export class PlaybackQueue {
     } else if (this.#rising && this.#open && this.#left <= fade) {
       // The next piece is late. Fade out over what is left rather than break off.
       this.#rising = false;
-      this.gaps += 1;
-      this.#lead = Math.min(MOST_LEAD_S, 2 * this.#lead);
+      this.#late = true;
     } else if (this.#rising && !this.#open && this.#left <= fade) {
       this.#rising = false; // the end
     } else if (!this.#rising && this.#gain === 0) {
-      this.#rising = !this.#open || this.#left >= this.#lead * this.#rate;
+      this.#begin();
     }
+  }
+
+  #begin() {
+    // After a gap twice as much has to be there, since the next piece may be as late.
+    const lead = this.#late ? Math.min(MOST_LEAD_S, 2 * this.#lead) : this.#lead;
+    if (this.#open && this.#left < lead * this.#rate) return;
+    this.#rising = true;
+    if (!this.#late) return;
+    this.#late = false;
+    this.#lead = lead;
+    this.gaps += 1;
   }
 
   #next() {

@@ -8,6 +8,7 @@ import { Player } from "./player.mjs";
 export class Answers {
   #told;
   #player = null;
+  #gaps = 0;
   #ignored = new Set(); // responses that were interrupted
   measures = new Measures();
 
@@ -18,7 +19,9 @@ export class Answers {
   /** Get the speaker; in a click. */
   async open() {
     this.#player ??= await Player.open({
-      changed: ({ playing, dropped }) => {
+      changed: ({ playing, gaps, dropped }) => {
+        this.measures.gaps(gaps - this.#gaps);
+        this.#gaps = gaps;
         if (dropped) this.#told.wrong("The answer came faster than it can be kept; a part is lost.");
         this.#told.playing(playing);
       },
@@ -41,6 +44,11 @@ export class Answers {
     if (this.#ignored.has(response)) return;
     const seconds = this.#player?.push(item, delta) ?? 0;
     if (seconds) this.measures.came(response, item, now(), seconds);
+  }
+
+  /** Begin to measure anew. */
+  forget() {
+    this.measures = new Measures();
   }
 
   /** No more comes of an item, or of any. */

@@ -58,6 +58,7 @@ export class Microphone {
     const [source, capture] = this.#nodes;
     source.disconnect();
     capture.port.onmessage = null;
+    capture.port.postMessage("over");
   }
 }
 

@@ -91,7 +91,7 @@ export class Player {
 
   /** Fall silent. Resolves to what was heard of each item: a list of {item, seconds}. */
   async clear() {
-    const broken = [...this.#items.keys()];
+    const broken = [...this.#items.keys()].filter((item) => !this.#refused.has(item));
     if (broken.length === 0) return [];
     for (const item of broken) this.#refused.add(item);
     const id = broken[0];

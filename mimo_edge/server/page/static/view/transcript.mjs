@@ -69,12 +69,13 @@ export class Transcript {
 }
 
 /** What stands below the words: the note and the times, as one sentence. */
-function about(item, { firstSound, realTimeFactor, seconds }) {
+function about(item, { firstSound, realTimeFactor, seconds, gaps }) {
   const parts = [];
   if (item.note) parts.push(item.note.replace(/\.$/, ""));
   if (seconds !== null && item.state !== "cut") parts.push(`${seconds.toFixed(1)} s of speech`);
   if (firstSound !== null) parts.push(`first sound after ${firstSound.toFixed(2)} s`);
   if (realTimeFactor !== null) parts.push(`real-time factor ${realTimeFactor.toFixed(2)}`);
+  if (gaps) parts.push(gaps === 1 ? "one gap" : `${gaps} gaps`);
   const sentence = parts.join(" · ");
   return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }

@@ -10,8 +10,15 @@ class Capture extends AudioWorkletProcessor {
   #resampler = new Resampler(sampleRate, RATE);
   #block = new Float32Array(BLOCK);
   #filled = 0;
+  #over = false;
+
+  constructor() {
+    super();
+    this.port.onmessage = () => (this.#over = true); // the microphone was closed
+  }
 
   process([input]) {
+    if (this.#over) return false;
     if (input.length === 0) return true; // nothing is connected yet
     for (const value of this.#resampler.process(input[0])) {
       this.#block[this.#filled++] = value;
