@@ -63,6 +63,8 @@ class Service:
         self.when_loaded: list[Callable[[], None]] = []
         """Called once there is a model, or none, in the event loop."""
         self._carried: Carried | None = None
+        self._measured = threading.Event()
+        """Ends the measurement at the start."""
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mimo_edge work")
         self._places = Places(self._room, options.limits.waiting)
         self._together = Together()
@@ -97,13 +99,14 @@ class Service:
         model = self._load()
         try:
             model.warm_up(self.options.lookahead)
-            return model, measure_one(model)
+            return model, measure_one(model, self.options.lookahead, self._measured)
         except BaseException:
             model.close()
             raise
 
     def end_all(self) -> None:
         """End everything that runs: the server is about to end."""
+        self._measured.set()
         for work in [*self._working]:
             work.end(ApiError(503, "the server ends.", code="ending"))
         for conversation in [*self._live]:

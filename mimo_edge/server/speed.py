@@ -8,8 +8,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..bundle.manifest import Manifest
 from ..generation.events import TurnEnd, TurnStats
+from ..generation.sound import SoundOptions
 from ..model import MimoAudio
 from ..stages.runtime_options import RuntimeOptions
 from ..tasks import Overrides, Speak
@@ -27,7 +31,10 @@ _NEW_SHARE = 0.4
 _MOST = RuntimeOptions().conversations
 """So many are answered at once; more would wait for each other however fast the machine is."""
 _MEASURED_S = 2.0
-"""Seconds at the start of the server, prompt included."""
+"""Seconds at the start of the server, prompt included, unless that is too little for a machine."""
+_LONGEST_S = 20.0
+"""Seconds that a slow machine gets for it: the released model writes five words before its first
+patch, and on two cores that alone takes more than a second, the prompt two."""
 _COUNTING = "One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve."
 
 
@@ -44,6 +51,7 @@ class Carried:
 
     def __init__(self, manifest: Manifest) -> None:
         audio = manifest.audio
+        self._speaks = manifest.speaks
         self.needed = audio.sample_rate / (audio.samples_per_step * manifest.patch.group_size)
         """Patches a second of one voice: as many as are heard."""
         self._rates: dict[int, _Rate] = {}
@@ -77,9 +85,15 @@ class Carried:
         return known[min(known)] if known else None
 
     def carry(self, count: int) -> bool:
-        """Whether so many voices can speak at once without a gap."""
+        """Whether so many voices can speak at once without a gap.
+
+        Before any was measured one can: a machine on which the measurement came to nothing is a
+        slow one. Of a model that only writes there are no gaps.
+        """
         each = self.each(count)
-        return each is None or each >= self.needed * _MARGIN
+        if each is None:
+            return count == 1 or not self._speaks
+        return each >= self.needed * _MARGIN
 
     @property
     def most(self) -> int:
@@ -135,19 +149,36 @@ class Stretch:
         return (self._together.integral() - self._sum) / seconds
 
 
-def measure_one(model: MimoAudio) -> TurnStats | None:
-    """What one answer that is spoken for a second or two says of its speed; None if it says none.
+def measure_one(
+    model: MimoAudio, lookahead: int | None = None, ends: threading.Event | None = None
+) -> TurnStats | None:
+    """What one answer that is spoken for some seconds says of its speed; None if it says none.
 
-    It blocks. Sound is made as well, since that takes the processor, too.
+    It blocks: for two seconds, and longer only until a few patches came. `ends` ends it within
+    one step. Sound is made as well, with the `lookahead` that answers have (see `SoundOptions`),
+    since that takes the processor, too.
     """
     if not model.manifest.speaks:
         return None
-    over = threading.Event()
-    timer = threading.Timer(_MEASURED_S, over.set)
+    over = ends or threading.Event()
+    audio, group = model.manifest.audio, model.manifest.patch.group_size
+    enough = _LEAST_PATCHES * group * audio.samples_per_step
+    until = time.monotonic() + _MEASURED_S
+    made = 0
+
+    def sound(samples: NDArray[np.float32]) -> None:
+        nonlocal made
+        made += len(samples)
+        if made >= enough and time.monotonic() >= until:
+            over.set()
+
+    timer = threading.Timer(_LONGEST_S, over.set)
+    timer.daemon = True
     timer.start()
     try:
         task = Speak(text=_COUNTING, overrides=Overrides(seed=0))
-        with contextlib.closing(model.stream(task, cancel=over, sound=True)) as events:
+        options = SoundOptions(lookahead=lookahead, on_samples=sound)
+        with contextlib.closing(model.stream(task, cancel=over, sound=options)) as events:
             for event in events:
                 if isinstance(event, TurnEnd):
                     return event.stats

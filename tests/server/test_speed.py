@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
 from mimo_edge.bundle.default_bundle import find_bundle
 from mimo_edge.bundle.files import load_manifest
-from mimo_edge.generation.events import TurnStats
+from mimo_edge.generation.events import Event, TurnStats
 from mimo_edge.model import MimoAudio
 from mimo_edge.server.speed import Carried, Together, measure_one
 
@@ -60,6 +63,16 @@ def test_short_answers_say_nothing(carried: Carried) -> None:
     assert carried.most == 8
 
 
+def test_where_nothing_was_measured_one_voice_is_carried(carried: Carried) -> None:
+    """A machine that made no patch in the time that it had is a slow one."""
+    assert carried.carry(1)
+    assert carried.most == 1
+    carried.measured(1, answer(0, 20), least=1)
+    assert carried.most == 1
+    carried.measured(1, answer(100, 1))
+    assert carried.most == 8
+
+
 def test_how_many_are_made_at_once() -> None:
     together = Together()
     with together.one_more() as one:
@@ -78,3 +91,30 @@ def test_one_voice_of_the_model_is_measured() -> None:
     assert stats is not None
     assert stats.patches > 5
     assert stats.generation_seconds > 0
+
+
+class Slow:
+    """A model whose steps take time, so that the first of its patches come late."""
+
+    def __init__(self, model: MimoAudio) -> None:
+        self._model, self.manifest = model, model.manifest
+
+    def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
+        time.sleep(2.5)
+        yield from self._model.stream(*args, **options)
+
+
+def test_a_slow_machine_is_measured_until_patches_came() -> None:
+    with MimoAudio.load() as model:
+        stats = measure_one(cast(MimoAudio, Slow(model)), lookahead=32)
+    assert stats is not None
+    assert stats.patches >= 8
+
+
+def test_the_measurement_can_be_ended() -> None:
+    ends = threading.Event()
+    ends.set()
+    with MimoAudio.load() as model:
+        stats = measure_one(model, ends=ends)
+    assert stats is not None
+    assert stats.patches == 0
