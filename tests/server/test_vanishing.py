@@ -18,6 +18,7 @@ import pytest
 from .measured import QUESTIONS, Measured, measured
 from .raw_socket import RawConnection, RawWebsocket
 from .realtime.talker import question, silence, sound_of, talking, words
+from .two_conversations import both, check
 
 LONG = "Sun mountain river wood. " * 40
 
@@ -228,6 +229,16 @@ def test_a_thousand_requests_leave_nothing_behind(server: Measured) -> None:
             before = server.figures()
     assert before is not None
     server.figures().check_no_more_than(before, mb=40)
+
+
+@pytest.mark.slow
+def test_two_conversations_go_on_and_on() -> None:
+    """`python -m tests.server.two_conversations` does it for half an hour."""
+    with measured("--conversations", 2) as server:
+        check(both(server, 20, pace=0.3))
+        before = server.figures()
+        check(both(server, 60, pace=0.3))
+        server.figures().check_no_more_than(before, mb=40)
 
 
 def frame(first: int, payload: bytes = b"", *, masked: bool = True, claim: int = 0) -> bytes:
