@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import select
@@ -289,3 +290,24 @@ def test_while_the_model_is_loaded_the_server_says_so() -> None:
         thread.join(60)
         listening.close()
     assert not thread.is_alive()
+
+
+def test_small_pieces_are_sent_at_once() -> None:
+    """Nagle's algorithm would hold every piece of sound for 40 ms."""
+    with listen(ServerOptions(port=0)) as listening:
+
+        async def is_prompt() -> bool:
+            met: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+            def meet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                connection = writer.get_extra_info("socket")
+                prompt = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                met.set_result(bool(prompt))
+                writer.close()
+
+            async with await asyncio.start_server(meet, sock=listening):
+                _, writer = await asyncio.open_connection(*listening.getsockname())
+                writer.close()
+                return await asyncio.wait_for(met, 30)
+
+        assert asyncio.run(is_prompt())
