@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from ...errors import MimoEdgeError
 from ...generation import events as generation
 from ...generation.sound import SoundOptions
-from ...listener import Listener
 from ...model import MimoAudio
 from ...prompt import prompts
 from ...prompt_cache import PromptCache
@@ -36,7 +35,7 @@ from .model_port import (
     TranscriptDelta,
     TranscriptFailed,
 )
-from .plan import Plan, lay_out, opening
+from .plan import Plan, Prompter
 
 __all__ = ["ModelThreads"]
 
@@ -68,6 +67,7 @@ class ModelThreads:
         self._voice_of, self._answering = voice_of, answering
         self._cache = model.prompt_cache()
         self._listener = model.listener()
+        self._prompter = Prompter(self._cache, self._listener)
         self._running: dict[str, threading.Event] = {}
         self._newest: NDArray[np.float32] | None = None
         """The turn in progress, which the model's thread has not taken yet."""
@@ -127,7 +127,7 @@ class ModelThreads:
         self._beside.close()
         self._cache.close()
         self._newest = None
-        del self._listener, self._cache
+        del self._listener, self._prompter, self._cache
 
     def _run_answer(self, response: str, answer: Job) -> None:
         try:
@@ -145,25 +145,27 @@ class ModelThreads:
             return
         # The answer fails in the same way, and a turn that goes on may not fail at all.
         with contextlib.suppress(MimoEdgeError):
-            laid_out = lay_out(plan, self._voice_of(plan.voice), self._cache, self._listener)
+            laid_out = self._prompter.lay_out(plan, self._voice_of(plan.voice))
             self._cache.evaluate(laid_out.task.pieces, cancel=cancel)
 
     def _answer_here(
         self, response: str, plan: Plan, spoken: Spoken, cancel: threading.Event
     ) -> None:
-        self._answer(response, plan, spoken, cancel, self._cache, self._listener)
+        self._answer(response, plan, spoken, cancel, self._cache, self._prompter)
         if spoken.end is None or plan.reply != "speech" or cancel.is_set():
             return
         # The answer is still heard: time to make room, if the context needs it.
         with contextlib.suppress(MimoEdgeError):
-            pieces = opening(plan, self._voice_of(plan.voice), spoken, self._cache, self._listener)
+            pieces = self._prompter.opening(plan, self._voice_of(plan.voice), spoken)
             self._cache.evaluate(pieces, cancel=cancel)
 
     def _answer_aside(
         self, response: str, plan: Plan, spoken: Spoken, cancel: threading.Event
     ) -> None:
         with contextlib.closing(self._model.prompt_cache()) as cache:
-            self._answer(response, plan, spoken, cancel, cache, self._model.listener())
+            self._answer(
+                response, plan, spoken, cancel, cache, Prompter(cache, self._model.listener())
+            )
 
     def _answer(
         self,
@@ -172,7 +174,7 @@ class ModelThreads:
         spoken: Spoken,
         cancel: threading.Event,
         cache: PromptCache,
-        listener: Listener,
+        prompter: Prompter,
     ) -> None:
         def sound(samples: NDArray[np.float32]) -> None:
             self._post(SoundDelta(response=response, samples=samples))
@@ -181,7 +183,7 @@ class ModelThreads:
             return
         options = SoundOptions(lookahead=self._lookahead, on_samples=sound)
         try:
-            laid_out = lay_out(plan, self._voice_of(plan.voice), cache, listener)
+            laid_out = prompter.lay_out(plan, self._voice_of(plan.voice))
             spoken.end = end = self._make(response, laid_out.task, options, cancel, cache)
             self._post(
                 Answered(response=response, end=end, audio_positions=laid_out.audio_positions)

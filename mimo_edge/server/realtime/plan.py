@@ -17,7 +17,7 @@ from ...prompt_cache import PromptCache
 from ...tasks import Overrides, PreparedTask, converse
 from .contents import Content, InputAudio, InputText, OutputAudio, OutputText, Spoken
 
-__all__ = ["LaidOut", "Plan", "lay_out", "opening"]
+__all__ = ["LaidOut", "Plan", "Prompter"]
 
 Patches = NDArray[np.int64]
 """[patches, group, channels]"""
@@ -48,49 +48,84 @@ class LaidOut:
     audio_positions: int
 
 
-def lay_out(plan: Plan, voice: Patches | None, cache: PromptCache, listener: Listener) -> LaidOut:
-    """The prompt, with the patches of its voice; the oldest turns go while there is no room.
+@dataclass(frozen=True)
+class _Turn:
+    first: Content | None
+    """What it begins with."""
+    exchange: Exchange
 
-    Raises:
-        MimoEdgeError: what was said last cannot be heard, or does not fit.
+
+class Prompter:
+    """Lays out prompts for one cache.
+
+    Turns that once went for want of room stay away: if one came back because the next prompt is
+    shorter, everything behind it would have to be evaluated again.
     """
-    turns = _exchanges(plan.said, cache, listener)
-    while True:
-        task = converse(
-            turns, plan.reply, system=plan.system, voice=voice, overrides=plan.overrides
-        )
-        if len(turns) == 1 or cache.has_room_for(task.pieces):
-            return LaidOut(task=task, audio_positions=cache.audio_positions(task.pieces))
-        turns = turns[1:]
 
+    def __init__(self, cache: PromptCache, listener: Listener) -> None:
+        self._cache, self._listener = cache, listener
+        self._oldest: Content | None = None
+        """The first thing that was said and not forgotten."""
 
-def opening(
-    plan: Plan, voice: Patches | None, spoken: Spoken, cache: PromptCache, listener: Listener
-) -> list[Piece]:
-    """What comes before the next request, whatever that will be, once a plan was answered."""
-    turns = _exchanges([*plan.said, OutputAudio(spoken=spoken)], cache, listener)[:-1]
-    while True:
-        pieces = prompts.until_request(turns, system=plan.system, voice=voice)
-        if len(turns) < 2 or cache.has_room_for(pieces, besides=_NEXT_REQUEST):
-            return pieces
-        turns = turns[1:]
+    def lay_out(self, plan: Plan, voice: Patches | None) -> LaidOut:
+        """The prompt, with the patches of its voice.
 
+        Raises:
+            MimoEdgeError: what was said last cannot be heard, or does not fit.
+        """
+        turns = self._turns(plan.said)
+        while True:
+            exchanges = [turn.exchange for turn in turns]
+            task = converse(
+                exchanges, plan.reply, system=plan.system, voice=voice, overrides=plan.overrides
+            )
+            if len(turns) == 1 or self._cache.has_room_for(task.pieces):
+                positions = self._cache.audio_positions(task.pieces)
+                return LaidOut(task=task, audio_positions=positions)
+            turns = self._without_oldest(turns)
 
-def _exchanges(said: Sequence[Content], cache: PromptCache, listener: Listener) -> list[Exchange]:
-    """Requests and answers; the last one has no answer."""
-    turns: list[Exchange] = []
-    for content in said:
+    def opening(self, plan: Plan, voice: Patches | None, spoken: Spoken) -> list[Piece]:
+        """What comes before the next request, whatever that will be, once a plan was answered."""
+        turns = self._turns([*plan.said, OutputAudio(spoken=spoken)])[:-1]
+        while True:
+            exchanges = [turn.exchange for turn in turns]
+            pieces = prompts.until_request(exchanges, system=plan.system, voice=voice)
+            if len(turns) < 2 or self._cache.has_room_for(pieces, besides=_NEXT_REQUEST):
+                return pieces
+            turns = self._without_oldest(turns)
+
+    def _without_oldest(self, turns: list[_Turn]) -> list[_Turn]:
+        self._oldest = turns[1].first
+        return turns[1:]
+
+    def _turns(self, said: Sequence[Content]) -> list[_Turn]:
+        """Requests and answers; the last one has no answer."""
+        oldest = [index for index, content in enumerate(said) if content is self._oldest]
+        turns: list[_Turn] = []
+        for content in said[oldest[0] if oldest else 0 :]:
+            exchange = turns[-1].exchange if turns else None
+            open_turn = exchange if exchange is not None and exchange.answer is None else None
+            after = self._said(open_turn, content, is_last=content is said[-1])
+            if after is None:
+                continue
+            if open_turn is None:
+                turns.append(_Turn(content, after))
+            else:
+                turns[-1] = _Turn(turns[-1].first, after)
+        if not turns or turns[-1].exchange.answer is not None:
+            turns.append(_Turn(None, Exchange(request="")))
+        return turns
+
+    def _said(self, turn: Exchange | None, content: Content, *, is_last: bool) -> Exchange | None:
+        """A turn without an answer, if there is one, with what was said next; None: nothing was."""
         if isinstance(content, InputAudio | InputText):
-            request = _request(content, listener, is_last=content is said[-1])
-            if request is not None:
-                _add_request(turns, request)
-        elif (answer := _answer(content, cache, listener)) is not None:
-            if not turns or turns[-1].answer is not None:
-                turns.append(Exchange(request=""))  # it began to speak by itself
-            turns[-1] = replace(turns[-1], answer=answer)
-    if not turns or turns[-1].answer is not None:
-        turns.append(Exchange(request=""))
-    return turns
+            request = _request(content, self._listener, is_last=is_last)
+            return None if request is None else _with_request(turn, request)
+        answer = _answer(content, self._cache, self._listener)
+        if answer is None:
+            return None
+        # Without a turn before it, the model began to speak by itself.
+        return replace(turn or Exchange(request=""), answer=answer)
 
 
 def _request(
@@ -108,21 +143,17 @@ def _request(
         return None  # its own answer has told it
 
 
-def _add_request(turns: list[Exchange], request: Patches | str) -> None:
+def _with_request(before: Exchange | None, request: Patches | str) -> Exchange:
     """What was said before and not answered is part of the same request."""
-    before = turns[-1] if turns and turns[-1].answer is None else None
     if before is None:
-        turns.append(Exchange(request=request))
-    elif isinstance(request, np.ndarray):
+        return Exchange(request=request)
+    if isinstance(request, np.ndarray):
         if isinstance(before.request, str):  # a text, and the sound it is about
-            turns[-1] = replace(before, request=request, instructions=before.request)
-        else:
-            turns[-1] = replace(before, request=np.concatenate([before.request, request]))
-    elif isinstance(before.request, str):
-        turns[-1] = replace(before, request=f"{before.request}\n{request}")
-    else:
-        question = f"{before.question}\n{request}" if before.question else request
-        turns[-1] = replace(before, question=question)
+            return replace(before, request=request, instructions=before.request)
+        return replace(before, request=np.concatenate([before.request, request]))
+    if isinstance(before.request, str):
+        return replace(before, request=f"{before.request}\n{request}")
+    return replace(before, question=f"{before.question}\n{request}" if before.question else request)
 
 
 def _answer(
