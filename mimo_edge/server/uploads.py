@@ -6,25 +6,20 @@ A file from a caller is never opened by a name: what reaches the model is bytes 
 from __future__ import annotations
 
 import contextlib
-import io
 import re
-import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from ..audio import Stated, read_at, stated_by_header
 from ..bundle.untrusted_json import parse_json
-from ..errors import MimoEdgeError
-from .api_errors import ApiError, api_error
+from .api_errors import ApiError
 from .options import Limits
+from .sounds import NamedFile, check_sound, read_sound
 
 __all__ = ["Form", "Upload", "check_sound", "read_form", "read_json", "read_sound"]
 
@@ -145,69 +140,6 @@ async def read_json(request: Request, limits: Limits) -> dict[str, Any]:
     return values
 
 
-def check_sound(source: bytes | BinaryIO, limits: Limits, *, param: str = "file") -> Stated:
-    """What the header of a recording states, if that is within the limits; nothing is decoded.
-
-    It reads the source, which may take a moment: call it in a thread (`Work.run`).
-
-    Raises:
-        ApiError: it is no sound (415), damaged (400), or too long or of too many channels (413).
-    """
-    try:
-        stated = stated_by_header(_no_name(source))
-    except MimoEdgeError as error:
-        raise api_error(error, param) from error
-    if stated.seconds > limits.upload_seconds:
-        raise ApiError(
-            413,
-            f"{param}: it is {stated.seconds:.0f} s long, and at most "
-            f"{limits.upload_seconds:g} s are taken; send shorter recordings.",
-            code="audio_too_long",
-            param=param,
-        )
-    if stated.channels > limits.upload_channels:
-        raise ApiError(
-            413,
-            f"{param}: it has {stated.channels} channels, and at most {limits.upload_channels} "
-            "are taken; mix it down.",
-            code="too_many_channels",
-            param=param,
-        )
-    return stated
-
-
-def read_sound(
-    source: bytes | BinaryIO,
-    rate: int,
-    limits: Limits,
-    *,
-    param: str = "file",
-    cancel: threading.Event | None = None,
-) -> NDArray[np.float32]:
-    """A recording as float32 [n], mono at `rate` Hz, within the limits whatever its header states.
-
-    It takes time in proportion to its length: call it in a thread (`Work.run`); `cancel` ends it.
-
-    Raises:
-        ApiError: as `check_sound`, if it turns out to be damaged or too long, and if it was ended.
-    """
-    if cancel is not None and not isinstance(source, bytes):
-        source = cast(BinaryIO, _Cancelled(source, cancel))
-    check_sound(source, limits, param=param)
-    if not isinstance(source, bytes):
-        source.seek(0)
-    try:
-        return read_at(_no_name(source), rate, longest_s=limits.upload_seconds).samples
-    except MimoEdgeError as error:
-        raise api_error(error, param) from error
-
-
-def _no_name(source: bytes | BinaryIO) -> bytes | BinaryIO:
-    if isinstance(source, str):  # the reader of recordings would take it for a file's name
-        raise TypeError("a recording from a caller is bytes or an open file, never a name")
-    return source
-
-
 def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
@@ -279,47 +211,8 @@ def _upload(param: str, given: UploadFile, limits: Limits) -> Upload:
         )
     name = "".join(char for char in given.filename or "" if char.isprintable())
     # A spooled file has no `seekable` before Python 3.11, and as a name its descriptor's number.
-    file = _Named(cast("SpooledTemporaryFile[bytes]", given.file), name[:_LONGEST_NAME] or param)
+    file = NamedFile(cast("SpooledTemporaryFile[bytes]", given.file), name[:_LONGEST_NAME] or param)
     return Upload(name=file.name, size=size, file=cast(BinaryIO, file))
-
-
-class _Named(io.RawIOBase):
-    """A file with the name that messages call it by."""
-
-    def __init__(self, file: SpooledTemporaryFile[bytes] | BinaryIO, name: str) -> None:
-        self.name = name
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._file.seek(offset, whence)
-        return self._file.tell()
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-class _Cancelled(_Named):
-    """A file that is read no further once that is not wanted any more."""
-
-    def __init__(self, file: BinaryIO, cancel: threading.Event) -> None:
-        super().__init__(file, getattr(file, "name", "the file"))
-        self._cancel = cancel
-
-    def readinto(self, buffer: Any) -> int:
-        if self._cancel.is_set():
-            raise ApiError(499, "the recording is not read to its end.", code="left")
-        return super().readinto(buffer)
 
 
 def _check_depth(values: Any) -> None:
