@@ -3,9 +3,10 @@
 import { whyNoMicrophone, whyRefused } from "./logic/places.mjs";
 import { RATE } from "./logic/pcm.mjs";
 import { wav } from "./logic/wav.mjs";
+import { Ended } from "./net/connection.mjs";
 import { health } from "./net/server.mjs";
 import { Settings } from "./settings_store.mjs";
-import { chooseSpeaker, hasWorklets } from "./sound/context.mjs";
+import { hasWorklets } from "./sound/context.mjs";
 import { readSound, save } from "./sound/files.mjs";
 import { Talk } from "./talk.mjs";
 import { Announcer } from "./view/announcer.mjs";
@@ -88,7 +89,7 @@ async function attempt(what) {
     withdraw("microphone");
     return await what();
   } catch (error) {
-    if (error.name === "AbortError") return undefined; // the person ended it
+    if (error instanceof Ended) return undefined;
     const named = error instanceof DOMException;
     notice("microphone", { text: named ? whyRefused(error.name) : error.message, kind: "wrong" });
     return undefined;
@@ -100,7 +101,6 @@ async function listen() {
   await attempt(async () => {
     await (settings.get("mode") === "push" ? talk.push() : talk.start());
     withdraw("wrong");
-    if (settings.get("speaker")) await chooseSpeaker(settings.get("speaker")).catch(() => {});
   });
 }
 

@@ -47,6 +47,7 @@ export class Talk {
       lost: () => this.#lost(),
     });
     this.#answers = new Answers({
+      speaker: () => settings.get("speaker"),
       playing: (playing) => this.#reduce({ type: "local.playing", playing }),
       changed: told.changed,
       heard: (begin, samples) => this.recording.add("assistant", begin, samples),

@@ -9,6 +9,9 @@ const MOST_BUFFERED = 2 ** 20;
 /** Codes with which a server ends a conversation on purpose: trying again at once is no use. */
 const MEANT = new Set([1000, 1008, 4000]);
 
+/** The person gave it up; nothing is wrong. */
+export class Ended extends Error {}
+
 /**
  * `told.event(event)` gets every event of the server, `told.state(state, details)` each change:
  * `connecting`, `open`, `waiting` ({seconds, message, lost}: `lost` if there was a conversation), `closed` ({message} or nothing).
@@ -58,7 +61,7 @@ export class Connection {
     const socket = this.#socket;
     this.#socket = null;
     socket?.close(1000);
-    this.#refuse(new DOMException("The conversation was ended.", "AbortError"));
+    this.#refuse(new Ended("The conversation was ended."));
     this.#set("closed");
   }
 

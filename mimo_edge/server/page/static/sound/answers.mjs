@@ -2,9 +2,10 @@
 
 import { Measures } from "../logic/measures.mjs";
 import { RATE } from "../logic/pcm.mjs";
+import { chooseSpeaker } from "./context.mjs";
 import { Player } from "./player.mjs";
 
-/** `told` has `playing(boolean)`, `changed()`, `heard(begin, samples)` and `wrong(sentence)`. */
+/** `told` has `speaker()` (the chosen one), `playing(boolean)`, `changed()`, `heard(begin, samples)` and `wrong(sentence)`. */
 export class Answers {
   #told;
   #player = null;
@@ -18,6 +19,9 @@ export class Answers {
 
   /** Get the speaker; in a click. */
   async open() {
+    if (this.#player) return;
+    // One that is not there today is no reason to be silent: the usual one plays.
+    await chooseSpeaker(this.#told.speaker()).catch(() => {});
     this.#player ??= await Player.open({
       changed: ({ playing, gaps, dropped }) => {
         this.measures.gaps(gaps - this.#gaps);

@@ -27,8 +27,9 @@ export function hasWorklets() {
 
 /** Play through this device; "" is the usual one. False if the browser cannot choose. */
 export async function chooseSpeaker(id) {
+  const context = audioContext();
   if (!canChooseSpeaker()) return false;
-  await audioContext().setSinkId(id);
+  if (id !== context.sinkId) await context.setSinkId(id);
   return true;
 }
 

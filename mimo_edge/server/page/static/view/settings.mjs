@@ -44,7 +44,8 @@ export class SettingsView {
       cancels: cancels !== false,
     });
     const state = cancels ? "on" : "off";
-    the("echo").textContent = sentence ?? (real ? `Echo cancellation is ${state}.` : "");
+    const text = sentence ?? (real ? `Echo cancellation is ${state}.` : "");
+    if (the("echo").textContent !== text) the("echo").textContent = text; // else it is read again
     return sentence;
   }
 
