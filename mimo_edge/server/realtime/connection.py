@@ -168,9 +168,7 @@ class _Connection:
             sentence = "the server made a mistake; its log says which."
             raise _Over(_MISTAKE, ApiError(500, sentence)) from error
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _end(tasks)
             # In a thread of its own: what runs ends within one step, but not at once.
             self._session.close()
             await asyncio.shield(asyncio.to_thread(self._model.close))
@@ -240,6 +238,22 @@ class _Connection:
                 sentence = f"nothing happened for {limits.idle_s:g} s; connect again to go on."
                 raise _Over(_NORMAL, ApiError(400, sentence, code="idle"))
             await asyncio.sleep(min(0.5, limits.idle_s / 4, limits.session_s / 4))
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for all of them.
+
+    Again and again: before Python 3.12, `wait_for` forgets that it was cancelled if what it waits
+    for is done at the same moment.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.2)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # asyncio complains of errors that nobody looked at
 
 
 def _text_of(message: Any) -> str:
