@@ -113,6 +113,8 @@ class Together:
 
     def __init__(self) -> None:
         self.now = 0
+        self._lock = threading.Lock()
+        """Requests begin in the event loop, answers of conversations in their threads."""
         self._sum, self._at = 0.0, time.monotonic()
 
     @contextlib.contextmanager
@@ -126,11 +128,16 @@ class Together:
 
     def integral(self) -> float:
         """The sum of all their times so far, in seconds."""
-        return self._sum + self.now * (time.monotonic() - self._at)
+        with self._lock:
+            return self._until_now()
 
     def _change(self, by: int) -> None:
-        self._sum, self._at = self.integral(), time.monotonic()
-        self.now += by
+        with self._lock:
+            self._sum, self._at = self._until_now(), time.monotonic()
+            self.now += by
+
+    def _until_now(self) -> float:
+        return self._sum + self.now * (time.monotonic() - self._at)
 
 
 class Stretch:

@@ -25,6 +25,10 @@ _log = logging.getLogger(__name__)
 class _Closing(StreamingResponse):
     """Closes what it sends from, whatever happens: a caller that leaves ends the work."""
 
+    source: AsyncGenerator[bytes, None]
+    """From which the body's iterator takes. That one closes it too, but not if the caller left
+    before it was begun: to close a generator that was never begun does nothing."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all of it.
 
@@ -32,7 +36,10 @@ class _Closing(StreamingResponse):
         server then closes the connection.
         """
         try:
-            async with contextlib.aclosing(self.body_iterator):  # type: ignore[type-var]
+            async with (
+                contextlib.aclosing(self.source),
+                contextlib.aclosing(self.body_iterator),  # type: ignore[type-var]
+            ):
                 await super().__call__(scope, receive, send)
         except (ApiError, MimoEdgeError) as error:
             _log.warning("half an answer was sent: %s", type(error).__name__)
@@ -64,7 +71,9 @@ async def streamed(
 
     # A proxy of nginx's kind would otherwise collect it before it passes it on.
     own = {"X-Accel-Buffering": "no", **(headers or {})}
-    return _Closing(all_of_it(), media_type=media_type, headers=own)
+    response = _Closing(all_of_it(), media_type=media_type, headers=own)
+    response.source = chunks
+    return response
 
 
 def server_sent(record: Mapping[str, Any] | str) -> bytes:

@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from ..bundle.untrusted_json import parse_json
 from .api_errors import ApiError
+from .json_values import check_few_values
 from .options import Limits
 from .sounds import NamedFile, check_sound, read_sound
 
@@ -117,7 +118,7 @@ async def read_json(request: Request, limits: Limits) -> dict[str, Any]:
     """The object that a JSON body holds.
 
     Raises:
-        ApiError: it is no JSON, no object, too large or nested too deeply.
+        ApiError: it is no JSON, no object, too large, nested too deeply or of too many values.
     """
     kind = _content_type(request)
     if kind not in ("", "application/json") and not kind.endswith("+json"):
@@ -130,6 +131,7 @@ async def read_json(request: Request, limits: Limits) -> dict[str, Any]:
     async with contextlib.aclosing(_bounded(request, limits.json_bytes)) as stream:
         async for chunk in stream:
             body += chunk
+    check_few_values(body)
     try:
         values = parse_json(bytes(body))
         _check_depth(values)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..api_errors import ApiError
+from ..json_values import check_few_values
 from ..parameters import first_problem
 
 __all__ = [
@@ -140,8 +141,9 @@ def read_json(text: str) -> Any:
     """A message as JSON.
 
     Raises:
-        ApiError: it is none.
+        ApiError: it is none, or of too many values.
     """
+    check_few_values(text)
     shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
     try:
         given = json.loads(text)

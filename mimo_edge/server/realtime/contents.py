@@ -179,6 +179,8 @@ class OutputAudio:
     def forget_sound(self) -> None:
         """Free the samples."""
         self.sent.clear()
+        if self.utterance is not None:
+            self.utterance.forget_sound()
 
 
 Content = InputText | InputAudio | OutputText | OutputAudio

@@ -38,7 +38,8 @@ class Item:
     def characters(self) -> int:
         """How much text it holds."""
         texts = [part.text for part in self.contents if isinstance(part, InputText | OutputText)]
-        said = [part.transcript or "" for part in self.contents if isinstance(part, OutputAudio)]
+        spoken = [part for part in self.contents if isinstance(part, InputAudio | OutputAudio)]
+        said = [part.transcript or "" for part in spoken]
         other = [text for text in self.other.values() if isinstance(text, str)]
         return sum(map(len, (*texts, *said, *other)))
 
@@ -160,6 +161,7 @@ class Items:
                 return
 
     def _seconds(self, part: InputAudio | OutputAudio) -> float:
-        if isinstance(part, OutputAudio):
-            return part.sent_samples / part.client_rate
-        return part.utterance.length / self._rate if part.utterance is not None else 0.0
+        given = part.utterance.length / self._rate if part.utterance is not None else 0.0
+        if isinstance(part, OutputAudio):  # said here and sent, or elsewhere and given
+            return given + part.sent_samples / part.client_rate
+        return given

@@ -119,7 +119,10 @@ class Speech:
             async for item in items:
                 if not isinstance(item, Said):
                     yield item
-                elif item.reason in ("length", "context"):
+                    continue
+                for stats in item.stats:
+                    work.generated(stats)
+                if item.reason in ("length", "context"):
                     _log.warning(
                         "Wyoming: speech was cut after %.0f s (%s)", item.seconds, item.reason
                     )
