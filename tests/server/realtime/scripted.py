@@ -106,7 +106,11 @@ class Sides:
 
     def send(self, kind: str, **fields: Any) -> None:
         """An event of the client."""
-        given = read_event({"type": kind, **fields})
+        self.take({"type": kind, **fields})
+
+    def take(self, message: Any) -> None:
+        """A message of the client, whatever it is."""
+        given = read_event(message)
         if isinstance(given, Append):
             for piece in self.session.pieces(given):
                 self.session.hear(piece, self.now)
