@@ -124,7 +124,12 @@ async function stopListening() {
 }
 
 function showConnection(state, { seconds, message, lost }) {
-  const words = { connecting: "Connecting", open: "Connected", waiting: "Waiting for the server", closed: "Ready" };
+  const words = {
+    connecting: "Connecting",
+    open: "Connected",
+    waiting: "Waiting for the server",
+    closed: "Ready",
+  };
   showState(state === "closed" ? "ready" : state, words[state]);
   if (state !== "connecting") withdraw("wrong"); // of the old connection, or said below
   if (state === "open") {

@@ -48,7 +48,7 @@ export class Measures {
     if (known) known.seconds = seconds;
   }
 
-  /** Of an item, by default the last one: {firstSound, realTimeFactor, seconds, gaps}, null: not known. */
+  /** {firstSound, realTimeFactor, seconds, gaps} of an item, or of the last; null: not known. */
   of(item = this.#last) {
     const known = this.#items.get(item);
     if (!known) return { firstSound: null, realTimeFactor: null, seconds: null, gaps: 0 };

@@ -14,7 +14,8 @@ export class Ended extends Error {}
 
 /**
  * `told.event(event)` gets every event of the server, `told.state(state, details)` each change:
- * `connecting`, `open`, `waiting` ({seconds, message, lost}: `lost` if there was a conversation), `closed` ({message} or nothing).
+ * `connecting`, `open`, `waiting` ({seconds, message, lost}: `lost` if there was a conversation),
+ * `closed` ({message, meant} if the server did it).
  */
 export class Connection {
   #socket = null;

@@ -5,10 +5,14 @@ import { RATE } from "../logic/pcm.mjs";
 import { chooseSpeaker } from "./context.mjs";
 import { Player } from "./player.mjs";
 
-/** `told` has `speaker()` (the chosen one), `playing(boolean)`, `changed()`, `heard(begin, samples)` and `wrong(sentence)`. */
+/**
+ * `told` has `speaker()` (the chosen one), `playing(boolean)`, `changed()`,
+ * `heard(begin, samples)` and `wrong(sentence)`.
+ */
 export class Answers {
   #told;
   #player = null;
+  #opening = null; // so that there are never two
   #gaps = 0;
   #ignored = new Set(); // responses that were interrupted
   measures = new Measures();
@@ -18,15 +22,20 @@ export class Answers {
   }
 
   /** Get the speaker; in a click. */
-  async open() {
+  open() {
+    this.#opening ??= this.#open().finally(() => (this.#opening = null));
+    return this.#opening;
+  }
+
+  async #open() {
     if (this.#player) return;
     // One that is not there today is no reason to be silent: the usual one plays.
     await chooseSpeaker(this.#told.speaker()).catch(() => {});
-    this.#player ??= await Player.open({
+    this.#player = await Player.open({
       changed: ({ playing, gaps, dropped }) => {
         this.measures.gaps(gaps - this.#gaps);
         this.#gaps = gaps;
-        if (dropped) this.#told.wrong("The answer came faster than it can be kept; a part is lost.");
+        if (dropped) this.#told.wrong("The answer came too fast to be kept; a part is lost.");
         this.#told.playing(playing);
       },
       began: (item, time) => this.measures.began(item, time),

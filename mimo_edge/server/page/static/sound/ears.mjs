@@ -12,6 +12,7 @@ export class Ears {
   #settings;
   #told;
   #microphone = null;
+  #opening = null; // so that there are never two
   #sent = new Sent();
   #sentAt = 0; // when the end of `#sent` was heard
   #turn = null; // where the turn began
@@ -19,7 +20,10 @@ export class Ears {
   #sending = false;
   #deaf = false;
 
-  /** `told.sound(samples, live)` sends and returns whether it could; `told.lost()`: no microphone now. */
+  /**
+   * `told.sound(samples, live)` sends and returns whether it could; `told.lost()` is called when the
+   * microphone goes away.
+   */
   constructor(settings, told) {
     this.#settings = settings;
     this.#told = told;
@@ -34,7 +38,12 @@ export class Ears {
     return this.#microphone?.settings ?? null;
   }
 
-  async open() {
+  open() {
+    this.#opening ??= this.#open().finally(() => (this.#opening = null));
+    return this.#opening;
+  }
+
+  async #open() {
     this.#microphone ??= await Microphone.open({
       device: this.#settings.get("microphone"),
       headphones: this.#settings.get("headphones"),

@@ -33,7 +33,8 @@ export class Transcript {
     }
     items.forEach((item, index) => {
       const turn = this.#turns.get(item.id) ?? this.#add(item);
-      if (this.#list.children[index] !== turn) this.#list.insertBefore(turn, this.#list.children[index]);
+      const there = this.#list.children[index];
+      if (there !== turn) this.#list.insertBefore(turn, there ?? null);
       this.#fill(turn, item, about(item, measures.of(item.id)));
     });
     if (this.#following) this.#follow();

@@ -26,7 +26,7 @@ export class Voices {
   #calm = matchMedia("(prefers-reduced-motion: reduce)");
   #peaks = { model: 0, user: 0 };
 
-  /** `levels()` returns {user, model}: AnalyserNodes or null; `loudness` gets the louder of both. */
+  /** `levels()` returns {user, model}: AnalyserNodes or null; `loudness(level)` gets the louder. */
   constructor(canvas, levels, loudness) {
     this.#canvas = canvas;
     this.#levels = levels;
