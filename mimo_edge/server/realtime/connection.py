@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from ...audio.voice_activity import SileroDetector
 from ...errors import MimoEdgeError
 from ..api_errors import ApiError, api_error
+from ..mistakes import log_mistake
 from ..service import Service
 from ..work import Conversation
 from .client_events import Append, event_id_of, read_event, read_json
@@ -106,7 +107,7 @@ class _Connection:
     ) -> None:
         """`detectors` holds the one that the session takes."""
         self._socket, self._conversation = socket, conversation
-        self._limits = service.options.limits
+        self._limits, self._log_text = service.options.limits, service.options.log_text
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(socket)
         self._told: asyncio.Queue[ModelEvent] = asyncio.Queue()
@@ -120,6 +121,7 @@ class _Connection:
             lookahead=service.options.lookahead,
             voice_of=lambda voice: voices.find(model, voice),
             answering=conversation.answering,
+            log_text=service.options.log_text,
         )
         options = SessionOptions(
             model=model.manifest.name,
@@ -164,7 +166,7 @@ class _Connection:
         except Exception as error:
             if self._socket.client_state is not WebSocketState.CONNECTED:
                 return
-            _log.exception("a mistake in a realtime session")
+            log_mistake(_log, "a mistake in a realtime session", error, log_text=self._log_text)
             sentence = "the server made a mistake; its log says which."
             raise _Over(_MISTAKE, ApiError(500, sentence)) from error
         finally:

@@ -23,6 +23,7 @@ from ...prompt import prompts
 from ...prompt_cache import PromptCache
 from ...tasks import Overrides, PreparedTask, Transcribe, task
 from ..api_errors import ApiError, api_error
+from ..mistakes import log_mistake
 from ..work import Answering
 from .contents import InputAudio, Spoken, Utterance
 from .model_port import (
@@ -57,11 +58,13 @@ class ModelThreads:
         lookahead: int | None,
         voice_of: Callable[[str | None], NDArray[np.int64] | None],
         answering: Callable[[], contextlib.AbstractContextManager[Answering]],
+        log_text: bool = False,
     ) -> None:
         """Call `post` with every event, from the threads. See `SoundOptions` for `lookahead`.
 
         `voice_of` gives the patches of a voice by its identifier; it may read files.
-        `answering` is entered while an answer is made, and told what it cost.
+        `answering` is entered while an answer is made, and told what it cost. `log_text`: whether
+        the log may hold what is said.
         """
         self._model, self._post, self._lookahead = model, post, lookahead
         self._voice_of, self._answering = voice_of, answering
@@ -73,8 +76,9 @@ class ModelThreads:
         """The turn in progress, which the model's thread has not taken yet."""
         self._preparing = threading.Event()
         self._closing = threading.Event()
-        self._main = _JobThread("mimo_edge realtime")
-        self._beside = _JobThread("mimo_edge realtime, beside")
+        self._log_text = log_text
+        self._main = _JobThread("mimo_edge realtime", self._log)
+        self._beside = _JobThread("mimo_edge realtime, beside", self._log)
 
     def hear(self, samples: NDArray[np.float32]) -> None:
         """Compute what can be computed of a turn that goes on."""
@@ -189,7 +193,7 @@ class ModelThreads:
                 Answered(response=response, end=end, audio_positions=laid_out.audio_positions)
             )
         except Exception as error:
-            self._post(Failed(response=response, error=_told(error)))
+            self._post(Failed(response=response, error=self._told(error)))
 
     def _make(
         self,
@@ -221,7 +225,7 @@ class ModelThreads:
                     self._post(TranscriptDelta(item=item, text=event.text))
             self._post(Transcribed(item=item, text=text.strip(), seconds=seconds))
         except Exception as error:
-            self._post(TranscriptFailed(item=item, error=_told(error)))
+            self._post(TranscriptFailed(item=item, error=self._told(error)))
 
     def _transcription(self, utterance: Utterance, seconds: float) -> PreparedTask | Transcribe:
         if seconds > _LONGEST_TRANSCRIPT_S and utterance.samples is not None:
@@ -230,11 +234,22 @@ class ModelThreads:
         patches = utterance.patches(self._model.listener())
         return task("transcribe", prompts.transcribe(patches), Overrides())
 
+    def _told(self, error: Exception) -> ApiError:
+        """An error as the client sees it; a mistake of ours also goes into the log."""
+        if isinstance(error, MimoEdgeError):
+            return api_error(error)
+        self._log(error)
+        return ApiError(500, "the server made a mistake; its log says which.")
+
+    def _log(self, error: Exception) -> None:
+        log_mistake(_log, "a mistake in a realtime session", error, log_text=self._log_text)
+
 
 class _JobThread:
     """Does one job after the other. It starts with its first."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, log: Callable[[Exception], None]) -> None:
+        self._log = log
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._started = self._closed = False
@@ -258,15 +273,5 @@ class _JobThread:
                 continue
             try:
                 job()
-            except Exception:  # one job's mistake must not leave the next ones unanswered
-                _log.exception("a mistake in a realtime session")
-
-
-def _told(error: Exception) -> ApiError:
-    """An error as the client sees it; a mistake of ours also goes into the log."""
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, MimoEdgeError):
-        return api_error(error)
-    _log.error("a mistake in a realtime session", exc_info=error)
-    return ApiError(500, "the server made a mistake; its log says which.")
+            except Exception as error:  # which must not leave the next ones unanswered
+                self._log(error)

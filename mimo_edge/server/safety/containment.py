@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
-from pathlib import Path
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from ..api_errors import ApiError
+from ..mistakes import log_mistake
 
 __all__ = ["Containment"]
 
@@ -48,20 +47,10 @@ class Containment:
         except Exception as error:
             if scope["type"] == "lifespan":
                 raise
-            self._tell(scope["type"], error)
+            what = f"a request failed ({scope['type']})"
+            log_mistake(_log, what, error, log_text=self._log_text)
             sorry = ApiError(500, "the server made a mistake; its log says which.")
             await self._end(scope, send, receive, begun, sorry)
-
-    def _tell(self, kind: str, error: Exception) -> None:
-        if self._log_text:
-            _log.error("a request failed (%s)", kind, exc_info=error)
-            return
-        # The message of an exception may hold anything: a text, a key of a dictionary.
-        frames = traceback.extract_tb(error.__traceback__)
-        where = "".join(
-            f"\n  {Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames
-        )
-        _log.error("a request failed (%s): %s%s", kind, type(error).__name__, where)
 
     async def _end(
         self, scope: Scope, send: Send, receive: Receive, begun: bool, error: ApiError

@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from mimo_edge.server.options import Limits, ServerOptions
+from mimo_edge.server.service import Service
 from training.pitch import median_pitch
 
 from ..running import Running, running
@@ -206,6 +207,28 @@ def test_a_client_that_reads_nothing_is_given_up(live: Running) -> None:
                 socket.recv()
     with talking(live.url) as talker:
         talker.configure(instructions="The others are served.")
+
+
+def test_a_mistake_ends_one_session_and_the_log_holds_no_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken = [True]
+
+    def first_audio(kind: str, seconds: float) -> None:
+        if broken:
+            raise RuntimeError(f"{broken.pop()} words of a caller")
+
+    def prepare(service: Service) -> None:
+        service.metrics.first_audio = first_audio  # type: ignore[method-assign]
+
+    with running(ServerOptions(port=0), prepare) as server:
+        with talking(server.url) as talker:
+            talker.say(np.concatenate([question("sum"), silence(1.0)]))
+            assert close_of(talker)[0] == 1011
+            assert talker.events[-1]["error"]["type"] == "server_error"
+        assert "RuntimeError" in caplog.text and "words of a caller" not in caplog.text
+        with talking(server.url) as talker:
+            assert talker.ask("sum")["status"] == "completed"
 
 
 def test_a_server_that_ends_does_not_wait_for_its_sessions() -> None:
