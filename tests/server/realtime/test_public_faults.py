@@ -77,7 +77,8 @@ def test_agent_squad_561_a_client_that_never_truncates(talker: Talker) -> None:
     """What was sent and not played before the interruption is not remembered."""
     talker.say(np.concatenate([question("count"), silence(1.0)]))
     item = spoken_item(talker)
-    talker.until("response.output_audio.delta")
+    while len(sound_of(talker.events)) < 0.7 * RATE:  # sent at once, and not played at once
+        talker.until("response.output_audio.delta")
     assert interrupt(talker)["status_details"]["reason"] == "turn_detected"
     sent = len(sound_of(talker.events))
     talker.send("conversation.item.retrieve", item_id=item)
