@@ -273,6 +273,9 @@ class Responses:
     def _problem(self, event: ErrorEvent) -> None:
         error = event.error
         answer = self._refused(error.event_id)
+        if answer is not None and error.event_id == _commit_name(answer):
+            # Its question gets no name: the next one that is told is another's.
+            self._uncommitted = deque(other for other in self._uncommitted if other is not answer)
         if error.code in _HARMLESS or (error.event_id or "").startswith(_CUT):
             _log.info("the server says: %s", error.code)
         elif answer is None:

@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from .voice_file import (
 )
 from .voice_sample import clean_sample
 
-__all__ = ["DEFAULT", "Voice", "VoiceLibrary"]
+__all__ = ["DEFAULT", "Voice", "VoiceLibrary", "voice_of"]
 
 DEFAULT = "default"
 """Identifier of the voice that the model has by itself."""
@@ -107,12 +108,7 @@ class VoiceLibrary:
 
     def named(self, wanted: str | None) -> Voice | None:
         """The voice with this identifier, or else with this name, the oldest if there are more."""
-        if wanted is None or wanted == DEFAULT:
-            return None
-        voices, name = self.all(), _normal(wanted)
-        same_id = (voice for voice in voices if voice.id == wanted)
-        same_name = (voice for voice in voices if voice.name == name)
-        return next(same_id, next(same_name, None))
+        return None if wanted is None or wanted == DEFAULT else voice_of(self.all(), wanted)
 
     def add(self, model: MimoAudio, audio: AudioInput, *, name: str, consent: str) -> Voice:
         """Keep a recording of a voice; it is checked, trimmed and encoded here, once.
@@ -263,6 +259,14 @@ def _patches(file: VoiceFile, model: MimoAudio) -> Patches:
         return model.listen((file.samples, file.head.rate))
     except BadInputError as error:
         raise ValueError(str(error).rstrip(".")) from error
+
+
+def voice_of(voices: Iterable[Voice], wanted: str) -> Voice | None:
+    """Of some voices, the oldest first, the one with this identifier, or else with this name."""
+    voices, name = list(voices), _normal(wanted)
+    same_id = (voice for voice in voices if voice.id == wanted)
+    same_name = (voice for voice in voices if voice.name == name)
+    return next(same_id, next(same_name, None))
 
 
 def _voice(path: Path, head: VoiceHead) -> Voice:

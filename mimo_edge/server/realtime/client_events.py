@@ -23,7 +23,10 @@ __all__ = [
     "RetrieveItem",
     "TruncateItem",
     "UpdateSession",
+    "event_id_of",
+    "names_voice",
     "read_event",
+    "read_json",
 ]
 
 _SHOWN_CHARACTERS = 60
@@ -129,6 +132,18 @@ _KINDS = {
         Cancel,
     )
 }
+
+
+def names_voice(event: ClientEvent) -> bool:
+    """Whether an event may ask for a voice."""
+    given: Any = None
+    if isinstance(event, UpdateSession):
+        given = event.session
+    elif isinstance(event, CreateResponse):
+        given = event.response
+    for name in ("audio", "output", "voice"):
+        given = given.get(name) if isinstance(given, dict) else None
+    return given is not None
 
 
 def event_id_of(given: Any) -> str | None:

@@ -17,8 +17,9 @@ from ...errors import MimoEdgeError
 from ..api_errors import ApiError, api_error
 from ..mistakes import log_mistake
 from ..service import Service
+from ..voice_library import Voice, voice_of
 from ..work import Conversation
-from .client_events import Append, event_id_of, read_event, read_json
+from .client_events import Append, event_id_of, names_voice, read_event, read_json
 from .model_port import ModelEvent
 from .model_threads import ModelThreads
 from .outbox import ClosedSlow, Outbox
@@ -110,11 +111,14 @@ class _Connection:
         self._limits, self._log_text = service.options.limits, service.options.log_text
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(socket)
+        self._voices: list[Voice] = []
+        """Those of the library, as far as an event that is being taken may name one."""
         self._told: asyncio.Queue[ModelEvent] = asyncio.Queue()
         self._changed = asyncio.Event()
         """Set whenever something may be due earlier."""
         self._active_at = self._began_at = time.monotonic()
-        model, voices = service.model, service.voices
+        model, self._library = service.model, service.voices
+        voices = self._library
         self._model = ModelThreads(
             model,
             self._post,
@@ -132,7 +136,7 @@ class _Connection:
             strict=service.options.strict,
             overrides=service.options.overrides,
             new_detector=detectors.pop,
-            find_voice=lambda name: voice.id if (voice := voices.named(name)) else None,
+            find_voice=lambda name: voice.id if (voice := voice_of(self._voices, name)) else None,
             first_sound=lambda seconds: service.metrics.first_audio("conversation", seconds),
         )
         self._session = Session(options, self._model, self._outbox.put)
@@ -199,6 +203,9 @@ class _Connection:
 
     async def _take(self, given: Any) -> None:
         event = read_event(given)
+        if names_voice(event):
+            # Voices are files, for which the other sessions must not stand still.
+            self._voices = await self._conversation.run(self._library.all)
         if not isinstance(event, Append):
             self._session.client_event(event, time.monotonic())
             return

@@ -71,7 +71,7 @@ class ModelThreads:
         self._cache = model.prompt_cache()
         self._listener = model.listener()
         self._prompter = Prompter(self._cache, self._listener)
-        self._running: dict[str, threading.Event] = {}
+        self._running: dict[str, _Wanted] = {}
         self._newest: NDArray[np.float32] | None = None
         """The turn in progress, which the model's thread has not taken yet."""
         self._preparing = threading.Event()
@@ -99,18 +99,21 @@ class ModelThreads:
 
     def answer(self, response: str, plan: Plan, spoken: Spoken, *, aside: bool) -> None:
         """Answer, in the conversation or beside it."""
-        self._running[response] = cancel = threading.Event()
+        self._running[response] = wanted = _Wanted(plan)
         # A preparation of this very plan goes on: the answer takes what it evaluated.
         thread = self._beside if aside else self._main
         answer = self._answer_aside if aside else self._answer_here
-        thread.do(
-            lambda: self._run_answer(response, lambda: answer(response, plan, spoken, cancel))
-        )
+
+        def job() -> None:
+            if (plan := wanted.plan) is not None:
+                answer(response, plan, spoken, wanted.cancel)
+
+        thread.do(lambda: self._run_answer(response, job))
 
     def stop(self, response: str) -> None:
         """End an answer within one step."""
-        if (cancel := self._running.pop(response, None)) is not None:
-            cancel.set()
+        if (wanted := self._running.pop(response, None)) is not None:
+            wanted.end()
 
     def transcribe(self, item: str, audio: InputAudio) -> None:
         """Write down what the user said."""
@@ -125,8 +128,8 @@ class ModelThreads:
         """
         self._closing.set()
         self.forget()
-        for cancel in [*self._running.values()]:
-            cancel.set()
+        for wanted in [*self._running.values()]:
+            wanted.end()
         self._main.close()
         self._beside.close()
         self._cache.close()
@@ -243,6 +246,19 @@ class ModelThreads:
 
     def _log(self, error: Exception) -> None:
         log_mistake(_log, "a mistake in a realtime session", error, log_text=self._log_text)
+
+
+class _Wanted:
+    """An answer that was asked for, whose turn may come later."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan: Plan | None = plan
+        self.cancel = threading.Event()
+
+    def end(self) -> None:
+        """It is not wanted any more; nor is its plan, which may hold minutes of sound."""
+        self.cancel.set()
+        self.plan = None
 
 
 class _JobThread:

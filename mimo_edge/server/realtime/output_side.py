@@ -28,6 +28,8 @@ __all__ = ["OutputSide"]
 
 _MOST_ASIDE = 4
 """Answers beside the conversation that are on their way at once."""
+_MOST_UNWRITTEN = 64
+"""Turns that wait to be written down: each keeps its sound in memory."""
 _OVERSHOOT_MS = 1000.0
 """By which a client may think it played more than it got: it counts by its own clock."""
 _GRACE_S = 0.3
@@ -64,6 +66,8 @@ class OutputSide:
         self._unwritten: list[Item] = []
         """Items whose sound is to be written down."""
         self._write_at = 0.0
+        self._writing = 0
+        """Items that the model was asked to write down."""
 
     @property
     def answering(self) -> bool:
@@ -186,12 +190,18 @@ class OutputSide:
 
         `at_once`: unless an answer is on its way, nothing is waited for.
         """
+        if len(self._unwritten) + self._writing >= _MOST_UNWRITTEN:
+            sentence = f"{_MOST_UNWRITTEN} turns wait to be written down already; wait for some."
+            error = ApiError(429, sentence, code="too_many_transcripts")
+            self._transcript(TranscriptFailed(item=item.id, error=error))
+            return
         self._unwritten.append(item)
         self._write_at = now if at_once else now + _GRACE_S
 
     def model_event(self, told: ModelEvent, now: float) -> None:
         """What the model did. Of an answer that is over, nothing is passed on."""
         if isinstance(told, TranscriptDelta | Transcribed | TranscriptFailed):
+            self._writing -= not isinstance(told, TranscriptDelta)
             self._transcript(told)
             return
         response = self._aside.get(told.response, self._last)
@@ -240,6 +250,7 @@ class OutputSide:
         for item in self._unwritten:
             for content in item.contents:
                 if isinstance(content, InputAudio):
+                    self._writing += 1
                     self._model.transcribe(item.id, content)
         self._unwritten.clear()
 

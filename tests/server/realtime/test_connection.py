@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from websockets.typing import Subprotocol
 
 from mimo_edge.server.options import Limits, ServerOptions
 from mimo_edge.server.service import Service
+from mimo_edge.server.voice_library import Voice, VoiceLibrary
 from training.pitch import median_pitch
 
 from ..running import Running, running
@@ -296,6 +298,33 @@ def test_the_threads_of_a_session_end_with_it(live: Running) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("a thread goes on")
+
+
+class Slow(VoiceLibrary):
+    """On a disk that takes its time."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.go_on = threading.Event()
+
+    def all(self) -> list[Voice]:
+        assert self.go_on.wait(60)
+        return super().all()
+
+
+def test_a_slow_voice_library_does_not_stop_the_others(tmp_path: Path) -> None:
+    library = Slow(tmp_path)
+
+    def prepare(service: Service) -> None:
+        service.voices = library
+
+    with running(ServerOptions(port=0), prepare) as server, talking(server.url) as talker:
+        output = {"output": {"voice": "marin"}}
+        talker.send("session.update", session={"type": "realtime", "audio": output})
+        time.sleep(0.2)
+        assert server.client.get("/health", timeout=20).status_code == 200
+        library.go_on.set()
+        assert talker.until("session.updated")["session"]["audio"]["output"]["voice"] == "default"
 
 
 def _event(kind: str, **fields: Any) -> str:

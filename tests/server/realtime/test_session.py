@@ -458,6 +458,29 @@ def test_the_users_words_come_without_an_answer_too(sides: Sides) -> None:
     assert failed["error"]["message"] == "nothing to hear"
 
 
+def test_turns_that_wait_to_be_written_down_are_bounded(sides: Sides) -> None:
+    """A client that commits every tenth of a second is faster than any model."""
+    transcription = {"model": "whisper-1"}
+    sides.configure(audio={"input": {"turn_detection": None, "transcription": transcription}})
+
+    def commit(count: int) -> None:
+        for _ in range(count):
+            sides.say((VOICE, 0.1))
+            sides.send("input_audio_buffer.commit")
+        sides.wait(1.0)
+
+    commit(100)
+    failed = "conversation.item.input_audio_transcription.failed"
+    assert sides.last(failed)["error"]["code"] == "too_many_transcripts"
+    first = [*sides.model.transcribed]
+    assert 32 <= len(first) < 100
+    assert sides.kinds.count(failed) == 100 - len(first)
+    for item in first:
+        sides.session.model_event(Transcribed(item=item, text="Hello.", seconds=0.1), sides.now)
+    commit(1)
+    assert len(sides.model.transcribed) == len(first) + 1
+
+
 @pytest.mark.parametrize("size", [1, 7, 480, 24_000])
 def test_pieces_may_have_any_size(size: int) -> None:
     sides = Sides()
