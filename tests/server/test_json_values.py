@@ -31,3 +31,22 @@ def test_megabytes_of_sound_and_a_long_history_are_no_great_many_values(
     answer = client.post("/v1/chat/completions", json={"messages": [message] * 30})
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "text_too_long"
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"modalities": [0] * 200_000}, "modalities.0"),
+        (
+            {"messages": [{"role": "user", "content": [{}] * 60}] * 1900},
+            "messages.0.content.0.type",
+        ),
+    ],
+)
+def test_of_a_great_many_mistakes_the_first_is_told(
+    client: httpx.Client, given: dict[str, object], param: str
+) -> None:
+    message = {"role": "user", "content": "Hello."}
+    answer = client.post("/v1/chat/completions", json={"messages": [message], **given})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param

@@ -101,7 +101,8 @@ def _kind_of_content(content: Any) -> str:
 Content = Annotated[
     # Without the tags, whatever is wrong with a part would be told as "it is no text".
     Annotated[str, Tag("text")]
-    | Annotated[list[Part], Field(max_length=_MOST_PARTS), Tag("parts")],
+    # One mistake is told: to collect a hundred thousand of them would stop everybody for seconds.
+    | Annotated[list[Part], Field(max_length=_MOST_PARTS, fail_fast=True), Tag("parts")],
     Discriminator(_kind_of_content),
 ]
 
@@ -145,10 +146,10 @@ Stop = Annotated[str, Field(min_length=1, max_length=_LONGEST_STOP)]
 class ChatParameters(Parameters):
     """A conversation, and how to go on with it."""
 
-    messages: list[Message] = Field(min_length=1, max_length=_MOST_MESSAGES)
+    messages: list[Message] = Field(min_length=1, max_length=_MOST_MESSAGES, fail_fast=True)
     model: str | None = None
     """Any: there is one."""
-    modalities: list[Literal["text", "audio"]] | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Field(fail_fast=True)] | None = None
     """`["text"]`, or with `audio` a spoken answer and its words."""
     audio: AudioOutput = AudioOutput()
     stream: bool = False

@@ -7,7 +7,7 @@ It is accepted, and `session.updated` shows it unset.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,7 +29,7 @@ __all__ = [
 _BETA = "it is of the beta protocol, which is over"
 _LOWEST_RATE, _HIGHEST_RATE = 8000, 48_000
 
-Modalities = list[Literal["text", "audio"]]
+Modalities = Annotated[list[Literal["text", "audio"]], Field(fail_fast=True)]
 Tokens = int | Literal["inf"]
 
 
