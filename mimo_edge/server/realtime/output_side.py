@@ -19,6 +19,7 @@ from .model_port import (
     TranscriptDelta,
     TranscriptFailed,
 )
+from .pacing import new_pace
 from .plan import Plan
 from .response import Reason, Response
 from .server_events import Event, event
@@ -62,6 +63,7 @@ class OutputSide:
         self._add_item, self._item_done, self._first_sound = add_item, item_done, first_sound
         self._last: Response | None = None
         """The conversation's answer that is on its way, or the last one that was."""
+        self._pace = new_pace()
         self._aside: dict[str, Response] = {}
         self._unwritten: list[Item] = []
         """Items whose sound is to be written down."""
@@ -119,6 +121,7 @@ class OutputSide:
         response = Response(
             settings,
             self._rate,
+            new_pace() if aside else self._pace,
             self._emit,
             conversation=None if aside else self._conversation,
             metadata=metadata,

@@ -7,7 +7,9 @@ off, a client needs no more than a second of memory, and an interruption leaves 
 
 from __future__ import annotations
 
-__all__ = ["AHEAD_S", "DELTA_S", "PlaybackClock"]
+from ...dialogue.pace import Pace
+
+__all__ = ["AHEAD_S", "DELTA_S", "PlaybackClock", "has_to_wait", "new_pace"]
 
 AHEAD_S = 1.0
 """Seconds of sound that a client may have before they are played."""
@@ -15,6 +17,27 @@ DELTA_S = 0.2
 """Seconds of sound in one event, at most."""
 
 _ROUNDING_S = 0.001
+
+_ANSWER_S = 5.0
+"""Length to expect of an answer, until some are known."""
+_LONGEST_S = 60.0
+_KEEPS_UP = 0.9
+"""Seconds of work for a second of sound, up to which sound that is sent as it comes has no gaps."""
+
+
+def new_pace() -> Pace:
+    """What a session learns of how fast its answers are made."""
+    return Pace(answer_s=_ANSWER_S, longest_s=_LONGEST_S)
+
+
+def has_to_wait(pace: Pace, waiting_s: float) -> bool:
+    """Whether an answer of which so much sound waits would fall silent, were it begun now.
+
+    Of a machine that is slower than what it says is heard. Its first answer is not known to be.
+    """
+    if pace.factor is None or pace.factor <= _KEEPS_UP:
+        return False
+    return waiting_s < (pace.head_start(0.0) or 0.0)
 
 
 class PlaybackClock:

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...dialogue.pace import Pace
 from ..api_errors import ApiError
 from .contents import OutputAudio, OutputText, Spoken
 from .items import Item
 from .model_port import Answered
-from .pacing import DELTA_S, PlaybackClock
+from .pacing import DELTA_S, PlaybackClock, has_to_wait
 from .pcm import PcmWriter
 from .server_events import Event, event, new_id
 from .settings import Settings
@@ -38,6 +39,7 @@ class Response:
         self,
         settings: Settings,
         rate: int,
+        pace: Pace,
         emit: Callable[[Event], None],
         *,
         conversation: str | None,
@@ -46,8 +48,9 @@ class Response:
         item_done: Callable[[Item], None],
         first_sound: Callable[[float], None],
     ) -> None:
-        """Sound of the model has `rate` Hz. `conversation` is its id, None beside it.
+        """Sound of the model has `rate` Hz; `pace` knows how fast earlier answers were made.
 
+        `conversation` is the conversation's id, None beside it.
         `add_item` is called with the answer's item before there is anything in it, `item_done`
         once it is complete, `first_sound` with the time of the first sound that is sent.
         """
@@ -69,6 +72,10 @@ class Response:
         self._writer = PcmWriter(rate, settings.output_rate)
         self._waiting: deque[NDArray[np.int16]] = deque()
         """Sound in the size of its events, for later."""
+        self._waiting_s = 0.0
+        """How long that is."""
+        self._pace = pace
+        pace.begin()
         self._answered: Answered | None = None
         self._status_details: dict[str, Any] | None = None
         self._emit(event("response.created", {"response": self.shown()}))
@@ -96,17 +103,21 @@ class Response:
 
     def sound(self, samples: NDArray[np.float32], now: float) -> None:
         """The model made a piece of the sound: float32 [n] at its rate."""
+        self._pace.arrived(len(samples) / self._rate, now)
         self._wait(self._writer.write(samples))
         self.release(now)
 
     def answered(self, answered: Answered, now: float) -> None:
         """The model is done. What it made may still have to be sent."""
         self._answered = answered
+        self._pace.finish()
         self._wait(self._writer.finish())
         self.release(now)
 
     def release(self, now: float) -> None:
         """Send the sound whose time has come, and the end behind all of it."""
+        if self._holds_back():
+            return
         while self._waiting and self.clock.next_at(len(self._waiting[0]), now) <= now:
             self._send(self._waiting.popleft(), now)
         if not self._waiting and self._answered is not None and not self.done:
@@ -120,13 +131,14 @@ class Response:
 
     def next_release(self, now: float) -> float | None:
         """When to call `release` again; None: not before there is more."""
-        if self.done or not self._waiting:
+        if self.done or not self._waiting or self._holds_back():
             return None
         return self.clock.next_at(len(self._waiting[0]), now)
 
     def cancel(self, reason: Reason, now: float) -> None:
         """End it here; the model remembers of it what was heard until now."""
         self._waiting.clear()
+        self._pace.stop()
         self._finish("cancelled", reason=reason)
         self.stop_playing(now)
 
@@ -205,6 +217,12 @@ class Response:
     def _wait(self, pcm: NDArray[np.int16]) -> None:
         size = int(DELTA_S * self.settings.output_rate)
         self._waiting.extend(pcm[start : start + size] for start in range(0, len(pcm), size))
+        self._waiting_s += len(pcm) / self.settings.output_rate
+
+    def _holds_back(self) -> bool:
+        """Whether the answer begins later, so that it has no gaps."""
+        begun = self.clock.sent or self._answered is not None
+        return not begun and has_to_wait(self._pace, self._waiting_s)
 
     def _send(self, pcm: NDArray[np.int16], now: float) -> None:
         self._begin()

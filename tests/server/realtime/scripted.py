@@ -99,10 +99,25 @@ class Sides:
             "new_detector": lambda: self.detector,
             "find_voice": {"my voice": "voice_1"}.get,
         }
-        self.session = Session(
-            SessionOptions(**{**known, **options}), self.model, self.events.append
-        )
+        self.sound_came: list[tuple[float, float]] = []
+        """(when, seconds) of every piece of sound that the client got."""
+        self.session = Session(SessionOptions(**{**known, **options}), self.model, self.emit)
         self.session.begin()
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """The client gets an event."""
+        self.events.append(event)
+        if event["type"] == "response.output_audio.delta":
+            seconds = len(base64.b64decode(event["delta"])) / 2 / RATE
+            self.sound_came.append((self.now, seconds))
+
+    def gaps_s(self) -> float:
+        """For how long a client that plays sound as it comes was silent within it."""
+        gaps, silent_at = 0.0, self.sound_came[0][0]
+        for came, seconds in self.sound_came:
+            gaps += max(0.0, came - silent_at)
+            silent_at = max(silent_at, came) + seconds
+        return gaps
 
     def send(self, kind: str, **fields: Any) -> None:
         """An event of the client."""

@@ -156,6 +156,38 @@ def test_sound_is_sent_one_second_ahead_of_what_is_played(sides: Sides) -> None:
     assert sides.kinds[-1] == "response.done"
 
 
+def test_a_machine_that_is_too_slow_begins_later_and_has_no_gap(sides: Sides) -> None:
+    """From its second answer on: of the first nobody knows how long it takes."""
+    gaps = []
+    for _ in range(2):
+        sides.turn()
+        sides.sound_came.clear()
+        for _ in range(25):  # 5 s of sound in 7.5 s
+            sides.wait(0.3)
+            sides.sound(0.2)
+        sides.answered()
+        sides.wait(10.0)
+        assert sum(seconds for _, seconds in sides.sound_came) == pytest.approx(5.0)
+        assert sides.kinds[-1] == "response.done"
+        gaps.append(sides.gaps_s())
+    first, second = gaps
+    assert first > 1.0 and second == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_machine_that_is_fast_enough_begins_at_once(sides: Sides) -> None:
+    for _ in range(3):
+        sides.turn()
+        began = sides.now
+        sides.sound_came.clear()
+        for _ in range(20):
+            sides.wait(0.15)
+            sides.sound(0.2)
+        sides.answered()
+        sides.wait(5.0)
+        assert sides.sound_came[0][0] == pytest.approx(began + 0.15)
+        assert sides.gaps_s() == pytest.approx(0.0, abs=0.01)
+
+
 def test_what_was_not_played_when_the_user_spoke_was_not_heard(sides: Sides) -> None:
     sides.turn()
     sides.sound(5.0)
