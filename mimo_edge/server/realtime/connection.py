@@ -200,6 +200,9 @@ class _Connection:
             except MimoEdgeError as error:
                 self._outbox.put(error_event(api_error(error), event_id_of(given)))
             self._changed.set()
+            # Thousands of small messages may lie here, and `receive` does not wait while there is
+            # one: without this the other sessions would stand still until the last of them.
+            await asyncio.sleep(0)
 
     async def _take(self, given: Any) -> None:
         event = read_event(given)

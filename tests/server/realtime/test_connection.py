@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -11,11 +12,14 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from starlette.applications import Starlette
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import Limits, ServerOptions
+from mimo_edge.server.realtime import routes
 from mimo_edge.server.service import Service
 from mimo_edge.server.voice_library import Voice, VoiceLibrary
 from training.pitch import median_pitch
@@ -325,6 +329,43 @@ def test_a_slow_voice_library_does_not_stop_the_others(tmp_path: Path) -> None:
         assert server.client.get("/health", timeout=20).status_code == 200
         library.go_on.set()
         assert talker.until("session.updated")["session"]["audio"]["output"]["voice"] == "default"
+
+
+def test_a_client_that_sends_very_many_messages_does_not_stop_the_others() -> None:
+    """A socket on which a message always lies is read without waiting once."""
+    turns, seen = 0, []
+    update = _event("session.update", session={"type": "realtime"})
+    messages: list[dict[str, Any]] = [
+        {"type": "websocket.connect"},
+        *[{"type": "websocket.receive", "text": update}] * 100,
+        {"type": "websocket.disconnect", "code": 1000},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        seen.append(turns)
+        return messages.pop(0)
+
+    async def send(_: Any) -> None:
+        pass
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def flood() -> None:
+        service = Service(MimoAudio.load, ServerOptions(port=0))
+        await service.start()
+        going_on = asyncio.create_task(others())
+        scope = {"type": "websocket", "path": "/v1/realtime", "query_string": b"", "headers": []}
+        await Starlette(routes=routes(service))(scope, receive, send)
+        going_on.cancel()
+        await service.close()
+
+    asyncio.run(flood())
+    assert len(seen) == 102
+    assert len(set(seen)) > 90
 
 
 def _event(kind: str, **fields: Any) -> str:
