@@ -70,6 +70,11 @@ class Bodies:
         """Seconds without a byte after which a body is given up."""
         return self._limits.body_pause_s
 
+    @property
+    def longest_s(self) -> float:
+        """Seconds after which a body is given up that comes byte by byte."""
+        return self._limits.request_s
+
     def _too_large(self) -> ApiError:
         return ApiError(
             413,
@@ -86,11 +91,19 @@ class _Body:
         self.taken = 0
         self._bodies, self._receive = bodies, receive
         self._complete = False
+        self._until = asyncio.get_running_loop().time() + bodies.longest_s
 
     async def receive(self) -> Message:
         """The next message; once the body is complete, it tells only that the caller left."""
         if self._complete:
             return await self._receive()
+        left_s = self._until - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            raise ApiError(
+                408,
+                f"the request was not complete after {self._bodies.longest_s:g} s; send less.",
+                code="timeout",
+            )
         try:
             message = await asyncio.wait_for(self._receive(), self._bodies.patience_s)
         except asyncio.TimeoutError as error:
