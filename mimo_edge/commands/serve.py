@@ -20,7 +20,7 @@ from .serve_options import ServeOptions, serve_options
 from .wyoming_options import WyomingOptions, serve_wyoming, wyoming_options
 
 if TYPE_CHECKING:
-    from ..server.service import Service
+    from ..server.sharing.service import Service
 
 __all__ = ["serve"]
 
@@ -48,7 +48,7 @@ def serve(
     """
     try:
         from ..server.run import addresses, listen, run, server_of
-        from ..server.service import Service
+        from ..server.sharing.service import Service
     except ImportError as error:
         raise MissingPackageError(
             f"the server needs more packages ({error}); "

@@ -12,7 +12,7 @@ from .console import Console
 from .options import option_group
 
 if TYPE_CHECKING:
-    from ..server.service import Service
+    from ..server.sharing.service import Service
 
 __all__ = ["WyomingOptions", "serve_wyoming", "wyoming_options"]
 

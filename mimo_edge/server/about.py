@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .endpoint import Endpoint
-from .service import Service
+from .requests.endpoint import Endpoint
+from .sharing.service import Service
 
 __all__ = ["endpoints"]
 

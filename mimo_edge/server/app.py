@@ -14,11 +14,14 @@ from starlette.routing import BaseRoute, compile_path
 from starlette.types import ASGIApp, Scope
 
 from ..errors import MimoEdgeError
-from . import about, chat, openapi, page, realtime, speech, transcriptions, voices
-from .api_errors import ApiError, api_error
-from .endpoint import Endpoint, routes
+from . import about, chat, openapi, page, realtime
+from .requests.api_errors import ApiError, api_error
+from .requests.endpoint import Endpoint, routes
 from .safety import protected
-from .service import Service
+from .sharing.service import Service
+from .speaking import endpoint as speech
+from .transcribing import endpoint as transcriptions
+from .voices import endpoint as voices
 
 __all__ = ["create_app"]
 

@@ -12,10 +12,10 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from .endpoint import Endpoint
 from .options import ServerOptions
-from .parameters import Parameters
-from .streaming import EVENTS
+from .requests.endpoint import Endpoint
+from .requests.parameters import Parameters
+from .requests.streaming import EVENTS
 
 __all__ = ["describe", "endpoint"]
 

@@ -18,8 +18,8 @@ import uvicorn
 from ..errors import BadInputError, DeviceError
 from .app import create_app
 from .options import ServerOptions
-from .protocol import limited_protocol
-from .service import Service
+from .requests.protocol import limited_protocol
+from .sharing.service import Service
 
 __all__ = ["Server", "addresses", "listen", "run", "server_of"]
 

@@ -13,7 +13,7 @@ import httpx
 from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import ServerOptions
 from mimo_edge.server.run import listen, server_of
-from mimo_edge.server.service import Service
+from mimo_edge.server.sharing.service import Service
 
 
 @dataclass(frozen=True)

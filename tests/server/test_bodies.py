@@ -7,8 +7,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from mimo_edge.server.api_errors import ApiError
 from mimo_edge.server.options import Limits
+from mimo_edge.server.requests.api_errors import ApiError
 from mimo_edge.server.safety.bodies import Bodies
 
 

@@ -18,9 +18,9 @@ from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from mimo_edge.errors import MimoEdgeError
-from mimo_edge.server.metrics import Metrics
 from mimo_edge.server.options import Limits, ServerOptions
 from mimo_edge.server.safety import protected
+from mimo_edge.server.sharing.metrics import Metrics
 
 KEY = "right-key-of-this-test"
 BEARER = {"Authorization": f"Bearer {KEY}"}

@@ -16,9 +16,9 @@ from ...generation.sound import SoundOptions
 from ...model import MimoAudio
 from ...prompt.positions import Positions
 from ...tasks import Overrides, PreparedTask, converse
-from ..service import Service
-from ..speech_formats import encoder
-from ..voices import voice_name
+from ..sharing.service import Service
+from ..speaking.formats import encoder
+from ..voices.endpoint import voice_name
 from .answers import Answers, KeptAnswer
 from .conversations import Conversations
 from .parameters import ChatParameters

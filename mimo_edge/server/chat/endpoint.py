@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ...errors import MimoEdgeError
-from ..api_errors import ApiError, api_error
-from ..endpoint import Endpoint
-from ..service import Service
-from ..streaming import server_sent, streamed
-from ..uploads import read_json
+from ..requests.api_errors import ApiError, api_error
+from ..requests.endpoint import Endpoint
+from ..requests.streaming import server_sent, streamed
+from ..requests.uploads import read_json
+from ..sharing.service import Service
 from .answering import Answerer, Done, Sound
 from .answers import KeptAnswer, new_answer
 from .parameters import ChatParameters, read_chat_parameters

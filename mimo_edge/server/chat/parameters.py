@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from ...prompt.prompts import Reply
-from ..api_errors import ApiError
-from ..parameters import Parameters, read_parameters
-from ..voices import VoiceChoice
+from ..requests.api_errors import ApiError
+from ..requests.parameters import Parameters, read_parameters
+from ..voices.endpoint import VoiceChoice
 
 __all__ = [
     "AudioPart",

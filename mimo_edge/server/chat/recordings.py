@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ...errors import MimoEdgeError
 from ...model import MimoAudio
-from ..api_errors import ApiError, api_error
 from ..options import Limits
-from ..uploads import read_sound
+from ..requests.api_errors import ApiError, api_error
+from ..requests.uploads import read_sound
 
 __all__ = ["Recordings"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...model import MimoAudio
 from ...prompt.positions import Positions
 from ...prompt.prompts import Exchange
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 from .answers import Answers
 from .parameters import AudioPart, AudioUrlPart, Message, RefusalPart, TextPart
 from .recordings import Recordings

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from ..service import Service
+from ..sharing.service import Service
 
 __all__ = ["routes"]
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ..api_errors import ApiError
-from ..json_values import check_few_values
-from ..parameters import first_problem
+from ..requests.api_errors import ApiError
+from ..requests.json_values import check_few_values
+from ..requests.parameters import first_problem
 
 __all__ = [
     "Append",

@@ -14,11 +14,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from ...audio.voice_activity import SileroDetector
 from ...errors import MimoEdgeError
-from ..api_errors import ApiError, api_error
 from ..mistakes import log_mistake
-from ..service import Service
-from ..voice_library import Voice, voice_of
-from ..work import Conversation
+from ..requests.api_errors import ApiError, api_error
+from ..sharing.service import Service
+from ..sharing.work import Conversation
+from ..voices.library import Voice, voice_of
 from .client_events import Append, event_id_of, names_voice, read_event, read_json
 from .model_port import ModelEvent
 from .model_threads import ModelThreads

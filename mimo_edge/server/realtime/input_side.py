@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...dialogue.tape import Tape
 from ...dialogue.turn_events import TurnEvent, TurnFinished, TurnStarted
 from ...dialogue.turns import VoiceDetector
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 from .pcm import PcmReader
 from .settings import Settings
 from .turn_detection import VoiceTurns

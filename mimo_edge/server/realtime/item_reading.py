@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..api_errors import ApiError
-from ..parameters import first_problem
+from ..requests.api_errors import ApiError
+from ..requests.parameters import first_problem
 from .contents import Content, InputAudio, InputText, OutputAudio, OutputText, Utterance
 from .items import Item
 from .pcm import read_pcm

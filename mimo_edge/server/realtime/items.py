@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 from .contents import Content, InputAudio, InputText, OutputAudio, OutputText
 
 __all__ = ["Item", "Items", "Role"]

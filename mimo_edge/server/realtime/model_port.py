@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...generation.events import TurnEnd
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 from .contents import InputAudio, Spoken
 from .plan import Plan
 

@@ -22,9 +22,9 @@ from ...model import MimoAudio
 from ...prompt import prompts
 from ...prompt_cache import PromptCache
 from ...tasks import Overrides, PreparedTask, Transcribe, task
-from ..api_errors import ApiError, api_error
 from ..mistakes import log_mistake
-from ..work import Answering
+from ..requests.api_errors import ApiError, api_error
+from ..sharing.work import Answering
 from .contents import InputAudio, Spoken, Utterance
 from .model_port import (
     Answered,

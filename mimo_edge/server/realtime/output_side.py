@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 from .contents import InputAudio, OutputAudio
 from .items import Item, Items
 from .model_port import (

@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 
 __all__ = ["PcmReader", "PcmWriter", "read_pcm"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dialogue.pace import Pace
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 from .contents import OutputAudio, OutputText, Spoken
 from .items import Item
 from .model_port import Answered

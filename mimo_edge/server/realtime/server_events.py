@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 
 __all__ = ["Event", "error_event", "event", "new_id"]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from ..parameters import Parameters
+from ..requests.parameters import Parameters
 
 __all__ = [
     "Audio",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
-from ..api_errors import ApiError
-from ..parameters import Parameters, read_parameters
+from ..requests.api_errors import ApiError
+from ..requests.parameters import Parameters, read_parameters
 from .session_parameters import (
     Audio,
     AudioIn,

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Scope
 
-from ..metrics import Metrics
 from ..options import ServerOptions
+from ..sharing.metrics import Metrics
 from .bodies import Bodies
 from .containment import Containment
 from .guard import Guard, KeyCheck, Sealed

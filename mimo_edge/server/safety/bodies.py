@@ -11,8 +11,8 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..api_errors import ApiError
 from ..options import Limits
+from ..requests.api_errors import ApiError
 
 __all__ = ["Bodies"]
 

@@ -9,8 +9,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from ..api_errors import ApiError
 from ..mistakes import log_mistake
+from ..requests.api_errors import ApiError
 
 __all__ = ["Containment"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..api_errors import ApiError
-from ..metrics import Metrics
 from ..options import ServerOptions
+from ..requests.api_errors import ApiError
+from ..sharing.metrics import Metrics
 from .hosts import allowed_host
 from .keys import KEY_PROTOCOL, Key, key_in_query
 from .origins import check_origin

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 
 __all__ = ["Address", "allowed_host", "parse_address"]
 

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 
 __all__ = ["KEY_PROTOCOL", "Key", "key_in_query"]
 

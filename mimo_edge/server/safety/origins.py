@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ..api_errors import ApiError
+from ..requests.api_errors import ApiError
 from .hosts import Address, parse_address
 
 __all__ = ["check_origin", "normal_origin"]

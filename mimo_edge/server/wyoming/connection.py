@@ -13,8 +13,8 @@ from wyoming.error import Error
 from wyoming.event import Event
 
 from ...errors import MimoEdgeError
-from ..api_errors import ApiError, api_error
-from ..service import Service
+from ..requests.api_errors import ApiError, api_error
+from ..sharing.service import Service
 from .conversations import Conversations
 from .handler import Handler
 from .options import WyomingLimits

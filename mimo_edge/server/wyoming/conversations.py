@@ -12,7 +12,7 @@ from ...generation.events import Event
 from ...model import MimoAudio
 from ...prompt.prompts import Exchange
 from ...session import Session
-from ..service import Service
+from ..sharing.service import Service
 from .options import WyomingLimits
 
 __all__ = ["Conversation", "Conversations"]

@@ -17,8 +17,8 @@ from wyoming.tts import SynthesizeStopped
 from ...errors import BadInputError, MimoEdgeError
 from ...generation.events import TextDelta, TurnEnd
 from ...tasks import Transcribe
-from ..api_errors import ApiError, api_error
-from ..service import Service
+from ..requests.api_errors import ApiError, api_error
+from ..sharing.service import Service
 from .conversations import Conversation, Conversations
 from .hearing import Utterance
 from .info import describe

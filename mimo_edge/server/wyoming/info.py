@@ -20,7 +20,7 @@ from wyoming.info import (
 from ...bundle.manifest import Manifest
 from ...errors import CannotSpeakError, NotTrainedError
 from ...trained_tasks import check_trained
-from ..voice_library import DEFAULT, Voice
+from ..voices.library import DEFAULT, Voice
 
 __all__ = ["describe", "program_version"]
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 from wyoming.event import Eventable, async_write_event
 
-from ..api_errors import ApiError
-from ..service import Service
-from ..work import Work
+from ..requests.api_errors import ApiError
+from ..sharing.service import Service
+from ..sharing.work import Work
 from .options import WyomingLimits
 
 __all__ = ["LEFT", "Peer"]

@@ -11,7 +11,7 @@ from types import TracebackType
 from wyoming.error import Error
 
 from ...errors import DeviceError, MissingPackageError
-from ..service import Service
+from ..sharing.service import Service
 from .connection import Connection
 from .conversations import Conversations
 from .options import WyomingOptions

@@ -15,10 +15,10 @@ from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from ...generation.sound import SoundOptions
 from ...tasks import Speak
 from ...trained_tasks import longest_spoken
-from ..api_errors import ApiError
-from ..saying import Said, say
-from ..service import Service
-from ..work import Work
+from ..requests.api_errors import ApiError
+from ..sharing.service import Service
+from ..sharing.work import Work
+from ..speaking.saying import Said, say
 from .peer import Peer
 from .reading import BadEventError
 from .sentences import Sentences

@@ -12,12 +12,12 @@ import numpy as np
 
 from mimo_edge.audio.voice_activity import VoiceChunk
 from mimo_edge.generation.events import StopReason, TurnEnd, TurnStats
-from mimo_edge.server.api_errors import ApiError
 from mimo_edge.server.realtime.client_events import Append, read_event
 from mimo_edge.server.realtime.contents import InputAudio, Spoken
 from mimo_edge.server.realtime.model_port import Answered, SoundDelta, TextDelta
 from mimo_edge.server.realtime.plan import Plan
 from mimo_edge.server.realtime.session import Session, SessionOptions
+from mimo_edge.server.requests.api_errors import ApiError
 from mimo_edge.tasks import Overrides
 
 RATE = 24_000

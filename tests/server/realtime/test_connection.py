@@ -20,8 +20,8 @@ from websockets.typing import Subprotocol
 from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import Limits, ServerOptions
 from mimo_edge.server.realtime import routes
-from mimo_edge.server.service import Service
-from mimo_edge.server.voice_library import Voice, VoiceLibrary
+from mimo_edge.server.sharing.service import Service
+from mimo_edge.server.voices.library import Voice, VoiceLibrary
 from training.pitch import median_pitch
 
 from ..running import Running, running

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mimo_edge.server.api_errors import ApiError
 from mimo_edge.server.realtime.contents import InputAudio, OutputAudio
 from mimo_edge.server.realtime.item_reading import ItemReader
 from mimo_edge.server.realtime.items import Items
+from mimo_edge.server.requests.api_errors import ApiError
 
 RATE = 24_000
 PCM = base64.b64encode(bytes(2 * RATE * 60)).decode()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mimo_edge.server.api_errors import ApiError
 from mimo_edge.server.realtime.client_events import read_json
+from mimo_edge.server.requests.api_errors import ApiError
 
 from .scripted import QUIET, VOICE, Sides
 

@@ -11,7 +11,7 @@ from mimo_edge.server.realtime.contents import InputText, Spoken
 from mimo_edge.server.realtime.model_port import ModelEvent
 from mimo_edge.server.realtime.model_threads import ModelThreads
 from mimo_edge.server.realtime.plan import Plan
-from mimo_edge.server.work import Answering
+from mimo_edge.server.sharing.work import Answering
 from mimo_edge.tasks import Overrides
 
 

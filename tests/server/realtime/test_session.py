@@ -7,9 +7,9 @@ import base64
 import numpy as np
 import pytest
 
-from mimo_edge.server.api_errors import ApiError
 from mimo_edge.server.realtime.contents import InputAudio
 from mimo_edge.server.realtime.model_port import Failed
+from mimo_edge.server.requests.api_errors import ApiError
 
 from .scripted import QUIET, RATE, VOICE, Sides, seconds_of
 

@@ -30,7 +30,7 @@ from wyoming.tts import (
 
 from mimo_edge.audio import resample
 from mimo_edge.server.options import ServerOptions
-from mimo_edge.server.service import Service
+from mimo_edge.server.sharing.service import Service
 from mimo_edge.server.wyoming.options import WyomingLimits, WyomingOptions
 from mimo_edge.server.wyoming.server import WyomingServer, listen
 from mimo_edge.tasks import Overrides

@@ -16,7 +16,7 @@ from wyoming.client import AsyncTcpClient
 from zeroconf import ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf
 
 from mimo_edge.errors import BadInputError, DeviceError
-from mimo_edge.server.service import Service
+from mimo_edge.server.sharing.service import Service
 from mimo_edge.server.wyoming.options import WyomingLimits, WyomingOptions
 from mimo_edge.server.wyoming.server import WyomingServer, listen
 from tests.tools.command_line import Command

@@ -1,0 +1,1 @@
+"""`POST /v1/audio/transcriptions`: what is said in a recording, as text."""

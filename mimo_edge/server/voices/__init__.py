@@ -1,0 +1,1 @@
+"""The voice library: recordings in a folder, and the endpoints that list, add and delete them."""
