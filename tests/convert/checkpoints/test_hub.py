@@ -38,6 +38,9 @@ def test_folders_are_used_as_they_are(tmp_path: Path, monkeypatch: pytest.Monkey
     file.touch()
     with pytest.raises(MimoEdgeError, match="is a file; give the folder it is in"):
         find_checkpoint(str(file), kind="model")
+    # Where nothing lies that some of the names could mean.
+    (tmp_path / "within").mkdir()
+    monkeypatch.chdir(tmp_path / "within")
     odd = ("m" * 300, "~nobody-of-this-name/b", "a/b\n", "a b/c", "a/[b]", "a/b@main", "\udce9/b")
     for name in (str(tmp_path / "nothing"), "nothing", "a/b/c", "", "../x", "-a/b", *odd):
         with pytest.raises(MimoEdgeError, match="neither a folder nor the id"):
