@@ -42,6 +42,9 @@ _EVERY_S = 5.0
 """Seconds that a request takes, before any was measured."""
 _LONGEST_RETRY_S = 600
 _CLOSE_S = 5.0
+_LEAVING_S = 3.0
+"""Seconds in which a conversation that has ended gives its place free, on a slow machine, too."""
+_LOOK_S = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -203,15 +206,21 @@ class Service:
         """Have a live conversation, whose answers have to keep up with being heard.
 
         The first one is always admitted; further ones as far as `Limits.conversations` or the
-        measured speed allow. Meanwhile requests leave the conversations what they need.
+        measured speed allow. One that has just ended keeps its place until its last step is done,
+        and whoever loads the page anew comes before that: so it is waited for.
+
+        Meanwhile requests leave the conversations what they need.
 
         Raises:
             ApiError: the model is not ready, or cannot carry one more.
         """
         self.model  # noqa: B018
-        if len(self._live) >= self.most_conversations:
-            self.metrics.refused("conversation", "too_many_conversations")
-            raise self._too_many()
+        until = time.monotonic() + _LEAVING_S
+        while len(self._live) >= self.most_conversations:
+            if time.monotonic() >= until:
+                self.metrics.refused("conversation", "too_many_conversations")
+                raise self._too_many()
+            await asyncio.sleep(_LOOK_S)
         conversation = Conversation(self._pool, self._answering)
         self._live.add(conversation)
         self.metrics.conversation_began()
