@@ -419,11 +419,11 @@ def test_vexa_157_a_detector_forgets_where_nothing_happens() -> None:
 
 
 @pytest.mark.slow
-def test_vexa_157_a_question_is_heard_after_an_hour_of_hum() -> None:
+def test_vexa_157_a_question_is_heard_after_a_long_hum() -> None:
     turns = VoiceTurns(SileroDetector(RATE), RATE, ServerVad())
     random = np.random.default_rng(1)
     hum = 0.004 * np.sin(np.arange(RATE) * 2 * np.pi * 50 / RATE)
-    for _ in range(3600):
+    for _ in range(1200):
         noise = 0.001 * random.standard_normal(RATE)
         assert turns.feed((hum + noise).astype(np.float32)) == []
     said = np.concatenate([question("sum"), silence(1.0)]).astype(np.float32) / np.float32(32768)
@@ -431,7 +431,7 @@ def test_vexa_157_a_question_is_heard_after_an_hour_of_hum() -> None:
         e for start in range(0, len(said), 2400) for e in turns.feed(said[start : start + 2400])
     ]
     assert isinstance(events[0], TurnStarted) and isinstance(events[-1], TurnFinished)
-    assert events[-1].start >= 3600 * RATE - RATE
+    assert events[-1].start >= 1200 * RATE - RATE
 
 
 def test_an_interruption_leaves_a_second_at_most_unplayed(talker: Talker) -> None:
