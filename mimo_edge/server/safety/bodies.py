@@ -58,6 +58,9 @@ class Bodies:
         if body.taken > self._limits.body_bytes:
             raise self._too_large()
         if self._together > self._limits.bodies_bytes:
+            # It goes: if it counted until its answer is sent, the others were refused as well.
+            self._together -= body.taken
+            body.taken = 0
             raise ApiError(
                 503,
                 "the server has its hands full of other requests' files; try again in a moment.",
