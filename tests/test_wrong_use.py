@@ -274,7 +274,9 @@ def test_threads_and_ends(code: str, default_bundle: Path, clips: dict[str, Path
 
 
 TWO_THREADS = """
-with load() as model:
+# Beside another answer the sums of flash attention and of a float16 cache are rounded differently.
+exact = dataclasses.replace(options, kv_type="f32", flash_attention=False)
+with MimoAudio.load(bundle, exact) as model:
     def ask(into):
         with model.session(overrides=short) as session:
             into += [session.ask(clip).text, session.ask(text="And then?").text]
@@ -288,5 +290,5 @@ with load() as model:
 
 
 def test_two_threads_with_a_session_each(reference_bundle: Path, clips: dict[str, Path]) -> None:
-    """Their answers are those of one after the other: so exactly only in float32."""
+    """Their answers are those of one after the other: so exactly only where all is float32."""
     check(TWO_THREADS, reference_bundle, clips["short"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.tools.children import run_child
 
 PRELUDE = """
-import contextlib, gc, os, sys, threading
+import contextlib, dataclasses, gc, os, sys, threading
 from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
