@@ -139,7 +139,7 @@ class Evaluation:
         end = min(start + most, self.length)
         if end == self.length and end - start > 1:
             end -= 1
-        return New(self.cache, self._run(start, end), end == self.length)
+        return New(self.cache, self._run(start, end), int(end == self.length))
 
     def take(self, output: BackboneOutput) -> bool:
         """The output of the last position is known; whether a patch is needed to go on."""

@@ -34,7 +34,8 @@ class New(NamedTuple):
 
     cache: PositionCache
     positions: Positions
-    wants_output: bool
+    outputs: int
+    """How many of the last of them need their output: 0 or 1."""
 
 
 class CacheShelf:
@@ -76,12 +77,12 @@ class CacheShelf:
             ends = np.cumsum([len(new.positions) for new in work])[:-1]
             outputs = self.backbone.evaluate(
                 [
-                    (new.cache.sequence, part, new.wants_output)
+                    (new.cache.sequence, part, new.outputs)
                     for new, part in zip(work, np.split(rows, ends), strict=True)
                 ]
             )
             for new, output in zip(work, outputs, strict=True):
-                new.cache.grown(new.positions, output)
+                new.cache.grown(new.positions, output[-1] if output else None)
                 self.touch(new.cache)
 
     def make_room(
@@ -225,7 +226,7 @@ class PositionCache:
                     f"{len(new)} positions more do not fit the cache beside the answers that run; "
                     "wait for one to end, or give a larger cache."
                 )
-            self._shelf.evaluate([New(self, new, True)])
+            self._shelf.evaluate([New(self, new, 1)])
             assert self.output is not None
             return self.output
 

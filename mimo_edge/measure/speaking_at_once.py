@@ -190,7 +190,7 @@ def _piece_seconds(engine: Engine, positions: int) -> float:
             piece = _sound(engine, positions)
             engine.caches.make_room(cache, positions)
             began = time.perf_counter()
-            engine.caches.evaluate([New(cache, piece, wants_output=False)])
+            engine.caches.evaluate([New(cache, piece, outputs=0)])
             seconds.append(time.perf_counter() - began)
     return float(np.median(seconds))
 

@@ -8,6 +8,7 @@ llama_cpp.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -167,21 +168,21 @@ class Backbone:
         return self._opened
 
     def evaluate(
-        self, work: Sequence[tuple[BackboneSequence, NDArray[np.float32], bool]]
-    ) -> list[BackboneOutput | None]:
-        """Append positions to sequences and evaluate them: (sequence, embeddings, wants output).
+        self, work: Sequence[tuple[BackboneSequence, NDArray[np.float32], int]]
+    ) -> list[list[BackboneOutput]]:
+        """Append positions to sequences and evaluate them: (sequence, embeddings, outputs).
 
         Text tokens come as their embeddings too (`TokenEmbeddings`): llama.cpp takes no tokens
         and embeddings in one batch, and a prompt alternates between them every five positions.
         The weights are read once for all positions without an output (up to 128 at a time), and
-        once for the last positions of all sequences that want one.
+        once for all positions with one.
 
         Args:
-            work: embeddings are float32 [positions, hidden], at least one position; a sequence
-                comes once.
+            work: embeddings are float32 [positions, hidden], at least one position; outputs is
+                how many of the last positions need one, from 0 to all. A sequence comes once.
 
         Returns:
-            For each, what the backbone says after its last position, or None if not wanted.
+            For each, what the backbone says after so many of its last positions, in their order.
 
         Raises:
             MimoEdgeError: a sequence would be longer than the context, the cache is full, or
@@ -192,20 +193,18 @@ class Backbone:
         for (sequence, _, _), new in zip(work, rows, strict=True):
             self.check_room(sequence.length + len(new))
         numbers = [sequence.number() for sequence, _, _ in work]
-        wanted = [place for place, (_, _, wants) in enumerate(work) if wants]
-        for batch in _batches(
-            [
-                Rows(number, new[:-1] if wants else new)
-                for number, new, (_, _, wants) in zip(numbers, rows, work, strict=True)
-            ],
-            opened.largest_batch,
-        ):
+        cuts = [len(new) - outputs for new, (_, _, outputs) in zip(rows, work, strict=True)]
+        silent, asked = [], []
+        for number, new, cut in zip(numbers, rows, cuts, strict=True):
+            silent.append(Rows(number, new[:cut]))
+            asked.append(Rows(number, new[cut:]))
+        for batch in _batches(silent, opened.largest_batch):
             opened.feed(batch)
-        outputs: list[BackboneOutput | None] = [None] * len(work)
-        last = [Rows(numbers[place], rows[place][-1:]) for place in wanted]
-        for place, output in zip(wanted, opened.extend(last), strict=True):
-            outputs[place] = output
-        return outputs
+        found: list[BackboneOutput] = []
+        for batch in _batches(asked, opened.largest_batch):
+            found += opened.extend(batch)
+        rest = iter(found)
+        return [list(itertools.islice(rest, outputs)) for _, _, outputs in work]
 
     def check_room(self, positions: int) -> None:
         """Refuse a sequence that would grow to this many positions and does not fit.

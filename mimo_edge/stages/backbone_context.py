@@ -153,19 +153,17 @@ class BackboneContext:
         self._evaluate(work, output=False)
 
     def extend(self, work: Sequence[Rows]) -> list[BackboneOutput]:
-        """Append one position to each of several sequences; the outputs, in the same order.
+        """Append positions to sequences and evaluate them in one batch; the outputs of all of them.
 
-        All weights are read once for all of them. Positions whose output nobody wants go through
-        `feed`: where hidden states are asked for, llama.cpp computes the logits of every position
-        of the batch, whatever the batch says.
+        They are in the order of the positions, one sequence behind the other. All weights are read
+        once for all of them. Positions whose output nobody wants go through `feed`: where hidden
+        states are asked for, llama.cpp computes the logits of every position of the batch,
+        whatever the batch says.
 
         Raises:
             MimoEdgeError: llama.cpp fails; the sequences are as before, then.
         """
-        outputs: list[BackboneOutput] = []
-        for start in range(0, len(work), self.largest_batch):
-            outputs += self._evaluate(work[start : start + self.largest_batch], output=True)
-        return outputs
+        return self._evaluate(work, output=True)
 
     def save(self, sequence: int) -> bytes:
         """A sequence as bytes, for `restore` with the same model and options."""

@@ -100,7 +100,7 @@ def _evaluate(*, repack: bool) -> None:
     )
     sequence = backbone.new_sequence()
     rows = backbone.embed(np.arange(_POSITIONS, dtype=np.int32))
-    backbone.evaluate([(sequence, rows, True)])
+    backbone.evaluate([(sequence, rows, 1)])
     sequence.close()
     backbone.close()
 

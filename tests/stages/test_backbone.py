@@ -31,12 +31,39 @@ def test_prompt_positions_compute_no_logits(engine: Engine) -> None:
     try:
         width = engine.manifest.backbone.hidden_size
         rows = np.zeros((300, width), dtype=np.float32)
-        engine.backbone.evaluate([(sequence, rows, True)])
+        engine.backbone.evaluate([(sequence, rows, 1)])
     finally:
         llama_cpp.llama_process = process
         sequence.close()
     assert len(outputs) == 4  # 128, 128, 43 and the last
     assert outputs == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("kept", [1, 4])
+def test_several_outputs_of_one_sequence(reference_bundle: Path, kept: int) -> None:
+    """Each is what it is one by one; two sequences beside each other, more than a batch holds."""
+    options = RuntimeOptions(
+        threads=1, context=256, device="cpu", kv_type="f32", flash_attention=False
+    )
+    with contextlib.closing(Engine.load(reference_bundle, options)) as engine:
+        backbone = engine.backbone
+        width = engine.manifest.backbone.hidden_size
+        rows = np.random.default_rng(0).normal(size=(140, width)).astype(np.float32)
+        one, other = backbone.new_sequence(), backbone.new_sequence()
+        wanted = []
+        for row in rows:
+            ((output,),) = backbone.evaluate([(one, row[None], 1)])
+            wanted.append(output)
+        one.truncate(kept)
+        found, none = backbone.evaluate([(one, rows[kept:], 135), (other, rows[:9], 0)])
+        assert none == []
+        (last,) = backbone.evaluate([(other, rows[9:12], 3)])
+        pairs = [*zip(found, wanted[-135:], strict=True), *zip(last, wanted[9:12], strict=True)]
+        for output, expected in pairs:
+            np.testing.assert_allclose(output.logits, expected.logits, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(output.hidden, expected.hidden, rtol=1e-4, atol=1e-4)
+        one.close()
+        other.close()
 
 
 @pytest.mark.parametrize(("chosen", "expected"), [(0, [4, 3, 4, 2, 4]), (4, [4] * 5)])
@@ -64,13 +91,13 @@ def test_cores_are_left_to_sound_and_other_programs(
     with contextlib.closing(Engine.load(reference_bundle, options)) as engine:
         position = np.zeros((1, engine.manifest.backbone.hidden_size), dtype=np.float32)
         sequence = engine.backbone.new_sequence()
-        engine.backbone.evaluate([(sequence, position, False)])
+        engine.backbone.evaluate([(sequence, position, 0)])
         with spare_cores.taken():
-            engine.backbone.evaluate([(sequence, position, False)])
-        engine.backbone.evaluate([(sequence, position, False)])
+            engine.backbone.evaluate([(sequence, position, 0)])
+        engine.backbone.evaluate([(sequence, position, 0)])
         machine.run(0.4, others=2.0, own=2.0)
-        engine.backbone.evaluate([(sequence, position, False)])
+        engine.backbone.evaluate([(sequence, position, 0)])
         machine.run(0.4, others=0.0, own=2.0)
-        engine.backbone.evaluate([(sequence, position, False)])
+        engine.backbone.evaluate([(sequence, position, 0)])
         sequence.close()
     assert threads == expected
