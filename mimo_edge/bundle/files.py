@@ -15,7 +15,14 @@ from .manifest_checks import check_manifest
 from .replacement import finish_replacement
 from .untrusted_json import parse_json, validate
 
-__all__ = ["check_bundle_path", "check_file", "file_sample", "file_sha256", "load_manifest"]
+__all__ = [
+    "check_bundle_path",
+    "check_file",
+    "file_sample",
+    "file_sha256",
+    "load_manifest",
+    "read_manifest",
+]
 
 _LOGGER = logging.getLogger(__name__)
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
@@ -71,6 +78,20 @@ def load_manifest(bundle: Path) -> Manifest:
         MimoEdgeError: the folder is no bundle, the manifest is of another
             schema or does not validate, or a file is missing or not the listed one.
     """
+    manifest = read_manifest(bundle)
+    for file in manifest.files:
+        with _errors_of(bundle / file.name):
+            check_file(bundle, file)
+    return manifest
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """Read and check `manifest.json` alone; the files that it lists are not looked at.
+
+    Raises:
+        MimoEdgeError: the folder is no bundle, or the manifest is of another schema or does not
+            validate.
+    """
     check_bundle_path(bundle)
     path = bundle / MANIFEST_FILE
     with _errors_of(bundle):
@@ -87,11 +108,7 @@ def load_manifest(bundle: Path) -> Manifest:
                 "convert the checkpoint into it with `mimo-edge convert`."
             )
     with _errors_of(path):
-        manifest = _read_manifest(path)
-    for file in manifest.files:
-        with _errors_of(bundle / file.name):
-            check_file(bundle, file)
-    return manifest
+        return _read_manifest(path)
 
 
 def _read_manifest(path: Path) -> Manifest:

@@ -32,6 +32,7 @@ _COMMANDS = {
     "talk": "remote_talk",
     "text": "text",
     "transcribe": "transcribe",
+    "verify": "verify",
 }
 """Command → its module here."""
 

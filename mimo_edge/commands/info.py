@@ -18,7 +18,6 @@ from ..measure.info import (
     ReleasedNeeds,
     needs_of_bundle,
     needs_of_released,
-    verify_files,
 )
 from ..measure.machine import BUSY_CORES, Machine, look_at_machine
 from ..measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
@@ -26,6 +25,7 @@ from ..stages.machine_needs import speed_verdict
 from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
 from .console import Console, one_line, print_table
 from .options import output_options
+from .verify import verify_listed_files
 
 __all__ = ["info", "print_files"]
 
@@ -52,8 +52,7 @@ def info(bundle: Path | None, ctx: int | None, verify: bool, console: Console) -
     path = find_bundle(bundle)
     manifest = load_manifest(path)
     if verify:
-        with console.busy("hashing"):
-            verify_files(path, manifest)
+        verify_listed_files(path, console)
     options = RuntimeOptions(context=ctx)
     positions = options.context_for(manifest.backbone)
     with console.busy("measuring the memory's speed"):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from ..bundle.files import file_sha256
 from ..bundle.manifest import Manifest
-from ..errors import BadBundleError
 from ..stages.machine_needs import memory_verdict, size_of_bundle, speed_verdict
 from ..stages.runtime_options import RuntimeOptions
 from .machine import Machine
 from .released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES, RELEASED_CONTEXT, released_sizes
 
-__all__ = ["Needs", "ReleasedNeeds", "needs_of_bundle", "needs_of_released", "verify_files"]
+__all__ = ["Needs", "ReleasedNeeds", "needs_of_bundle", "needs_of_released"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,17 +84,3 @@ def needs_of_released(machine: Machine) -> list[ReleasedNeeds]:
             )
         )
     return needs
-
-
-def verify_files(path: Path, manifest: Manifest) -> None:
-    """Read every file of a bundle and compare its hash; takes seconds per gigabyte.
-
-    Raises:
-        BadBundleError: one is not the file that the manifest lists.
-    """
-    for file in manifest.files:
-        if file_sha256(path / file.name) != file.sha256:
-            raise BadBundleError(
-                f"{path / file.name} has another hash than the manifest lists: it is damaged; "
-                "copy it again or convert again."
-            )
