@@ -23,6 +23,7 @@ from ..errors import BadBundleError, DoesNotFitError
 from ..system.memory import is_memory_fault, no_memory
 from ..system.spare_cores import SpareCores
 from .backbone_context import BackboneContext, BackboneOutput, Rows
+from .backbone_libraries import load_libraries
 from .backbone_sequence import BackboneSequence
 from .gpu import gpu_layers
 from .llama_log import complaints
@@ -73,6 +74,7 @@ class Backbone:
         Raises:
             MimoEdgeError: llama.cpp refuses the file, or it does not fit the manifest.
         """
+        load_libraries()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers(options)

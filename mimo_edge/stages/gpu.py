@@ -5,6 +5,7 @@ from __future__ import annotations
 import llama_cpp
 
 from ..errors import DeviceError
+from .backbone_libraries import load_libraries
 from .runtime_options import RuntimeOptions
 
 __all__ = ["gpu_layers"]
@@ -16,6 +17,7 @@ def gpu_layers(options: RuntimeOptions) -> int:
     Raises:
         MimoEdgeError: a GPU is asked for and llama.cpp was built without one.
     """
+    load_libraries()
     supported = bool(llama_cpp.llama_supports_gpu_offload())
     if options.device == "cpu":
         return 0

@@ -55,6 +55,9 @@ def kernels() -> str:
     """What llama.cpp says it was built with and finds here, as `AVX2 = 1 | REPACK = 1`."""
     import llama_cpp
 
+    from .backbone_libraries import load_libraries
+
+    load_libraries()
     return bytes(llama_cpp.llama_print_system_info()).decode(errors="replace")
 
 
