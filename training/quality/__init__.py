@@ -1,0 +1,1 @@
+"""What quantization costs: every recipe measured on the demo model, against `reference`."""
