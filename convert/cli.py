@@ -16,7 +16,7 @@ from mimo_edge.commands.options import TEXT, output_options
 from mimo_edge.measure.check import check_bundle
 from mimo_edge.measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
 
-from .backbone.writing import BACKBONE_TYPES
+from .backbone.matrix_types import BACKBONE_TYPES
 from .bundle import convert_into
 from .checkpoints.origin import find_checkpoint, look_up
 from .checkpoints.source import open_source

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from mimo_edge.bundle.manifest import GRAPHS, SPEAKING_PARTS
 from mimo_edge.errors import BadInputError
 
-from .backbone.writing import BACKBONE_TYPES, expected_backbone_tensors
+from .backbone.matrix_types import BACKBONE_TYPES
+from .backbone.writing import backbone_bytes
 from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
 from .checkpoints.tensors import ShapesOnly, audio_tensors, patch_tensors
 from .graphs.audio_decoder import build_audio_decoder
@@ -167,10 +166,9 @@ def build_graph(
 def part_sizes(
     recipe: Recipe, language: LanguageModelConfig, audio: AudioTokenizerConfig
 ) -> dict[str, int]:
-    """Bytes of every part, from the configs alone; the backbone's by its bits per weight."""
+    """Bytes of every part's weights, from the configs alone."""
     shapes: dict[str, Any] = {"audio": audio_tensors(audio), "language": patch_tensors(language)}
-    values = sum(int(np.prod(shape)) for shape in expected_backbone_tensors(language).values())
-    sizes = {"backbone": int(values * BACKBONE_TYPES[recipe.backbone] / 8)}
+    sizes = {"backbone": sum(backbone_bytes(language, recipe.backbone).values())}
     for name in recipe.graphs:
         graph = build_graph(
             name,

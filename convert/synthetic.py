@@ -9,6 +9,7 @@ import numpy as np
 from mimo_edge.bundle.manifest import BACKBONE_FILE, MANIFEST_FILE, Manifest
 
 from .backbone.gguf_file import Progress
+from .backbone.matrix_types import BACKBONE_TYPES
 from .backbone.random_blocks import write_random_backbone
 from .backbone.writing import expected_backbone_tensors
 from .bundle import write_decoder_inputs, write_graph
@@ -73,6 +74,7 @@ def _write_parts(source: Source, work: Path, recipe: Recipe, progress: Progress)
         source.text,
         checkpoint,
         work / BACKBONE_FILE,
+        BACKBONE_TYPES[recipe.backbone],
         name=_NAME,
         progress=progress,
     )

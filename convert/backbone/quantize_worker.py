@@ -1,20 +1,10 @@
-"""The process llama.cpp's quantizer runs in: `python -m convert.backbone.quantize_worker`.
-
-A process of its own, because the quantizer is one C call of many minutes that
-Python cannot interrupt, that may abort the process, and whose buffers are to be
-gone afterwards. Standard input carries one line of JSON, the request, and stays
-open: when it ends, the parent is gone and so is the work's purpose. Everything
-llama.cpp logs goes to standard output. Exit status 0: the file is written.
-"""
+"""The process llama.cpp's quantizer runs in: `python -m convert.backbone.quantize_worker`."""
 
 from __future__ import annotations
 
 import ctypes
-import json
-import os
-import signal
+import re
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +12,9 @@ import llama_cpp
 import numpy as np
 
 from .imatrix import read_imatrix
+from .worker import serve_request
 
 __all__: list[str] = []
-
-
-def _log(_level: int, text: bytes, _data: int | None) -> None:
-    os.write(1, text)
-
-
-_LOG = llama_cpp.llama_log_callback(_log)
-"""llama.cpp keeps the pointer, so this must live as long as the process."""
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 def _imatrix(path: Path) -> tuple[Any, list[Any]]:
@@ -54,6 +31,16 @@ def _imatrix(path: Path) -> tuple[Any, list[Any]]:
     return array, keep
 
 
+def _tensor_types(types: dict[str, int]) -> tuple[Any, list[Any]]:
+    """The C array of (pattern, type) that ends with a null pattern, and what it points into."""
+    # The patterns are regular expressions that are searched for in a name.
+    patterns = [f"^{re.escape(name)}$".encode() for name in types]
+    array = (llama_cpp.llama_model_tensor_override * (len(types) + 1))()
+    for item, pattern, kind in zip(array, patterns, types.values(), strict=False):
+        item.pattern, item.type = pattern, kind
+    return array, patterns
+
+
 def _quantize(request: dict[str, Any]) -> int:
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype = request["file_type"]
@@ -64,9 +51,10 @@ def _quantize(request: dict[str, Any]) -> int:
         array, keep = _imatrix(Path(request["imatrix"]))
         params.imatrix = ctypes.cast(array, type(params.imatrix))
         keep.append(array)
-    # Bare names: llama.cpp opens the output with the C library, which on Windows
-    # does not understand UTF-8 paths.
-    os.chdir(request["folder"])
+    if request["tensor_types"]:
+        overrides, patterns = _tensor_types(request["tensor_types"])
+        params.tt_overrides = ctypes.cast(overrides, type(params.tt_overrides))
+        keep += [overrides, patterns]
     status = llama_cpp.llama_model_quantize(
         request["source"].encode(), request["out"].encode(), ctypes.byref(params)
     )
@@ -74,14 +62,5 @@ def _quantize(request: dict[str, Any]) -> int:
     return int(status)
 
 
-def main() -> int:
-    """Run the request on standard input; the parent handles interrupts."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    llama_cpp.llama_log_set(_LOG, ctypes.c_void_p())
-    return _quantize(request)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve_request(_quantize))

@@ -8,9 +8,8 @@ written in the checkpoint's own dtype first, quantized by llama.cpp, and deleted
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import gguf
@@ -24,43 +23,18 @@ from ..checkpoints.configs import LanguageModelConfig
 from ..checkpoints.text_tokenizer import TextTokenizer
 from .gguf_file import FLOATS, Progress, write_gguf
 from .imatrix import check_imatrix, read_imatrix
+from .matrix_types import BACKBONE_TYPES, BackboneType, matrix_bytes, matrix_types
 from .quantize import quantize_gguf
 
 __all__ = [
-    "BACKBONE_TYPES",
     "add_dimensions",
     "add_tokenizer",
+    "backbone_bytes",
     "expected_backbone_tensors",
     "tensor_names",
     "write_backbone",
 ]
 
-BACKBONE_TYPES: Mapping[str, float] = MappingProxyType(
-    {
-        "f32": 32.0,
-        "f16": 16.0,
-        "bf16": 16.0,
-        "q8_0": 8.5,
-        "q6_k": 6.56,
-        "q5_k_m": 5.71,
-        "q4_k_m": 4.91,
-        "q4_0": 4.67,
-        "iq4_xs": 4.49,
-    }
-)
-"""Type → bits per weight of the released model's backbone, by llama.cpp's own count."""
-
-_FILE_TYPES = {
-    "f32": gguf.LlamaFileType.ALL_F32,
-    "f16": gguf.LlamaFileType.MOSTLY_F16,
-    "bf16": gguf.LlamaFileType.MOSTLY_BF16,
-    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
-    "q6_k": gguf.LlamaFileType.MOSTLY_Q6_K,
-    "q5_k_m": gguf.LlamaFileType.MOSTLY_Q5_K_M,
-    "q4_k_m": gguf.LlamaFileType.MOSTLY_Q4_K_M,
-    "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
-    "iq4_xs": gguf.LlamaFileType.MOSTLY_IQ4_XS,
-}
 _BLOCK = 32
 """The smallest quantization block: every quantized row is a multiple of it."""
 
@@ -102,6 +76,20 @@ def expected_backbone_tensors(config: LanguageModelConfig) -> dict[str, tuple[in
     return dict(tensor_names(config).values())
 
 
+def backbone_bytes(config: LanguageModelConfig, type: str) -> dict[str, int]:
+    """GGUF name → bytes of every tensor of a backbone of one of `BACKBONE_TYPES`."""
+    return matrix_bytes(BACKBONE_TYPES[type], _shapes(config), config.num_hidden_layers)
+
+
+def _types(config: LanguageModelConfig, stored: BackboneType) -> dict[str, int]:
+    types = matrix_types(stored, _shapes(config), config.num_hidden_layers)
+    return {name: int(kind) for name, kind in types.items()}
+
+
+def _shapes(config: LanguageModelConfig) -> dict[str, tuple[int, ...]]:
+    return {name: shape for name, (_, shape) in tensor_names(config).items()}
+
+
 def write_backbone(
     checkpoint: Checkpoint,
     config: LanguageModelConfig,
@@ -140,7 +128,8 @@ def write_backbone(
                 quantize_gguf(
                     source,
                     partial,
-                    file_type=_FILE_TYPES[type],
+                    file_type=BACKBONE_TYPES[type].file_type,
+                    tensor_types=_types(config, BACKBONE_TYPES[type]),
                     tensor_bytes=sizes,
                     imatrix=imatrix,
                     threads=threads,
@@ -218,7 +207,7 @@ def _prepare(
         ggml_type, dtype = FLOATS[kind]
         nbytes = math.prod(shape) * dtype.itemsize
         writer.add_tensor_info(tensor, shape, dtype, nbytes, raw_dtype=ggml_type)
-    writer.add_file_type(_FILE_TYPES[max(used)])
+    writer.add_file_type(BACKBONE_TYPES[max(used)].file_type)
     return writer
 
 

@@ -24,7 +24,7 @@ __all__ = [
 PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
         "small": {
-            "backbone": 4_278_194_990,
+            "backbone": 4_254_502_912,
             "audio_encoder": 690_184_304,
             "audio_decoder": 662_638_352,
             "vocoder": 14_511_404,
@@ -32,7 +32,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "patch_decoder": 208_016_480,
         },
         "default": {
-            "backbone": 4_678_382_494,
+            "backbone": 4_678_389_760,
             "audio_encoder": 708_001_904,
             "audio_decoder": 680_455_952,
             "vocoder": 52_172_844,
@@ -40,7 +40,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "patch_decoder": 317_068_384,
         },
         "quality": {
-            "backbone": 6_250_547_691,
+            "backbone": 6_254_583_808,
             "audio_encoder": 2_575_777_904,
             "audio_decoder": 680_455_952,
             "vocoder": 52_172_844,

@@ -12,7 +12,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from convert.backbone.writing import BACKBONE_TYPES, expected_backbone_tensors, write_backbone
+from convert.backbone.matrix_types import BACKBONE_TYPES
+from convert.backbone.quantize import quantize_gguf
+from convert.backbone.writing import backbone_bytes, expected_backbone_tensors, write_backbone
 from convert.checkpoints.checkpoint import Checkpoint
 from convert.checkpoints.configs import LanguageModelConfig
 from convert.checkpoints.text_tokenizer import TextTokenizer, read_text_tokenizer
@@ -96,8 +98,7 @@ def test_every_type_converts_and_loads(inputs: Inputs, tmp_path: Path, type: str
     )
     assert list(tmp_path.iterdir()) == [out]
     fields = gguf.GGUFReader(out).fields
-    kind = "ALL_F32" if type == "f32" else f"MOSTLY_{type.upper()}"
-    assert fields["general.file_type"].contents() == gguf.LlamaFileType[kind]
+    assert fields["general.file_type"].contents() == BACKBONE_TYPES[type].file_type
     assert fields["general.name"].contents() == "tiny"
     assert "tokenizer.chat_template" not in fields
     for stage in {stage for stage, _, _ in told}:
@@ -107,10 +108,29 @@ def test_every_type_converts_and_loads(inputs: Inputs, tmp_path: Path, type: str
         assert (loaded.n_vocab, loaded.n_embd) == (768, 256)
         hidden, logits = loaded.evaluate(np.load(GOLDEN / "golden.npz")["embeds/asr"])
         assert np.isfinite(hidden).all() and np.isfinite(logits).all()
-    weights = [t for t in tensors_of(out).values() if len(t.shape) > 1]
-    bits = 8 * sum(t.n_bytes for t in weights) / sum(int(np.prod(t.shape)) for t in weights)
-    # The nominal figure is the released model's, whose head is a smaller share.
-    assert bits == pytest.approx(BACKBONE_TYPES[type], rel=0.12)
+    sizes = {name: tensor.n_bytes for name, tensor in tensors_of(out).items()}
+    assert sizes == backbone_bytes(inputs[1], type)
+
+
+@pytest.mark.parametrize("type", ["q6_k", "q5_k_m", "q4_k_m", "q4_0", "q8_0"])
+def test_types_of_llama_cpp_are_stored_as_it_would(
+    inputs: Inputs, tmp_path: Path, type: str
+) -> None:
+    write_backbone(*inputs, tmp_path / "ours.gguf", type=type, name="tiny", threads=1)
+    write_backbone(*inputs, tmp_path / "source.gguf", type="bf16", name="tiny")
+    theirs = tmp_path / "theirs.gguf"
+    quantize_gguf(
+        tmp_path / "source.gguf",
+        theirs,
+        file_type=BACKBONE_TYPES[type].file_type,
+        tensor_types={},
+        tensor_bytes={},
+        imatrix=None,
+        threads=1,
+        progress=lambda done, total: None,
+    )
+    ours = {name: t.tensor_type for name, t in tensors_of(tmp_path / "ours.gguf").items()}
+    assert ours == {name: t.tensor_type for name, t in tensors_of(theirs).items()}
 
 
 def test_float32_is_the_checkpoint_bit_for_bit(inputs: Inputs, float_gguf: Path) -> None:

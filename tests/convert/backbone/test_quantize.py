@@ -17,7 +17,7 @@ import gguf
 import numpy as np
 import pytest
 
-from convert.backbone import gguf_file, quantize
+from convert.backbone import gguf_file, worker
 from convert.backbone.quantize import quantize_gguf
 from convert.backbone.writing import expected_backbone_tensors, write_backbone
 from convert.checkpoints.checkpoint import Checkpoint
@@ -77,6 +77,7 @@ def small_quantize(source: Path) -> None:
         source,
         source.with_name("out.gguf"),
         file_type=Q4_K_M,
+        tensor_types={},
         tensor_bytes={},
         imatrix=None,
         threads=1,
@@ -124,7 +125,7 @@ def test_ctrl_c_in_a_terminal(wide: Path, tmp_path: Path) -> None:
 
 def test_the_worker_ends_with_its_parent(wide: Path, tmp_path: Path) -> None:
     convert(wide, tmp_path / "source.gguf", "bf16")
-    worker = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "convert.backbone.quantize_worker"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
@@ -135,18 +136,19 @@ def test_the_worker_ends_with_its_parent(wide: Path, tmp_path: Path) -> None:
         "source": "source.gguf",
         "out": "out.gguf",
         "file_type": Q4_K_M,
+        "tensor_types": {},
         "threads": 1,
         "imatrix": None,
         "buffer_bytes": 1 << 30,
     }
-    assert worker.stdin is not None and worker.stdout is not None
-    worker.stdin.write(json.dumps(request).encode() + b"\n")
-    worker.stdin.flush()
-    while b"output.weight" not in worker.stdout.readline():
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(json.dumps(request).encode() + b"\n")
+    process.stdin.flush()
+    while b"output.weight" not in process.stdout.readline():
         pass
-    worker.stdin.close()
-    assert worker.wait(timeout=10) == 1
-    worker.stdout.close()
+    process.stdin.close()
+    assert process.wait(timeout=10) == 1
+    process.stdout.close()
 
 
 def test_a_refusal_of_the_quantizer_is_told(source: Path) -> None:
@@ -157,7 +159,7 @@ def test_a_refusal_of_the_quantizer_is_told(source: Path) -> None:
 
 
 def test_a_worker_that_cannot_start_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantize, "CONVERTER", "convert_elsewhere")
+    monkeypatch.setattr(worker, "CONVERTER", "convert_elsewhere")
     with pytest.raises(MimoEdgeError, match="convert_elsewhere"):
         small_quantize(source)
 
@@ -236,7 +238,7 @@ def test_a_write_that_fails_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_log_stays_out_of_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG, logger="convert.backbone.quantize"):
+    with caplog.at_level(logging.DEBUG, logger="convert.backbone.worker"):
         convert(LANGUAGE_MODEL, tmp_path / "out ü.gguf", "q4_k_m")
     assert "blk.0.attn_q.weight" in caplog.text
     assert capfd.readouterr() == ("", "")
