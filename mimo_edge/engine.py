@@ -13,9 +13,11 @@ from .answer import Answer, OnSound, OnText
 from .bundle.backbone_check import check_backbone
 from .bundle.files import load_manifest
 from .bundle.manifest import BACKBONE_FILE, Manifest
+from .generation.cache_shelf import CacheShelf
+from .generation.drafting.chance import row_price
 from .generation.events import AudioChunk, Event, TextDelta, TurnEnd
 from .generation.generate import Generation
-from .generation.position_cache import CacheShelf, PositionCache
+from .generation.position_cache import PositionCache
 from .generation.scheduler import Scheduler
 from .generation.sound import SoundOptions
 from .hearing import Hearing
@@ -66,6 +68,9 @@ class Engine:
         piece = options.prompt_piece or prompt_piece(
             manifest.backbone_bytes, on_gpu=gpu_layers(options) != 0
         )
+        guess_price = None
+        if options.drafting:
+            guess_price = row_price(backbone.threads, on_gpu=gpu_layers(options) != 0)
         self.scheduler = Scheduler(self.caches, patch_decoder, piece=piece)
         self.generation = Generation(
             scheduler=self.scheduler,
@@ -73,6 +78,7 @@ class Engine:
             layout=self.layout,
             audio_tokenizer=audio_tokenizer,
             speaks=manifest.speaks,
+            guess_price=guess_price,
         )
 
     @classmethod

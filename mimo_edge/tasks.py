@@ -24,7 +24,7 @@ from .prompt import prompts
 from .prompt.positions import Piece
 from .prompt.prompts import Exchange, Reply
 from .stages.sampling import SamplerOptions
-from .trained_tasks import check_trained
+from .trained_tasks import check_trained, spoken_forms
 
 __all__ = [
     "Ask",
@@ -161,7 +161,9 @@ class Speak:
         pieces = prompts.speak(
             self.text, style=self.style, style_in_text=self.style_in_text, voice=voice
         )
-        yield task("speak", pieces, self.overrides)
+        prepared = task("speak", pieces, self.overrides)
+        repeats = spoken_forms(self.text, hearing.manifest)
+        yield replace(prepared, options=replace(prepared.options, repeats=repeats))
 
 
 @dataclass(frozen=True, kw_only=True)

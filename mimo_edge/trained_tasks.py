@@ -7,14 +7,24 @@ model, by name and size. Of all others nothing is known, and everything is tried
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from .bundle.manifest import Manifest
 from .errors import NotTrainedError
+from .prompt.prompts import capitalized
 
-__all__ = ["Ability", "check_trained", "doubt_about", "is_known", "knows_chinese", "longest_spoken"]
+__all__ = [
+    "Ability",
+    "check_trained",
+    "doubt_about",
+    "is_known",
+    "knows_chinese",
+    "longest_spoken",
+    "spoken_forms",
+]
 
 Ability = Literal[
     "transcribe",
@@ -52,6 +62,8 @@ class _Training:
     """Tasks that it was not trained for and that are tried all the same, and what comes of it."""
     longest_spoken: int | None = None
     """Letters of the longest texts that it was trained to speak; None: nothing is known."""
+    plain_words: bool = False
+    """Whether the text of its speech is words alone, in lower case, whatever it was given."""
     chinese: bool = True
     """Whether it was trained with instructions in Chinese, too."""
 
@@ -59,6 +71,7 @@ class _Training:
 _LONGEST_SPOKEN = 400
 """Of checkpoints of which nothing is known: half a minute of speech, as long as the utterances that
 models of speech are usually trained with."""
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _BASE = "use a bundle of MiMo-Audio-7B-Base, which was"
 _INSTRUCT = "use a bundle of MiMo-Audio-7B-Instruct, which was"
 _NO_REQUESTS = (
@@ -79,6 +92,7 @@ _KNOWN = (
         },
         doubts={"ask": "it may answer what is said in the recording, or write it down"},
         longest_spoken=40,
+        plain_words=True,
         chinese=False,
     ),
     _Training(
@@ -136,6 +150,15 @@ def longest_spoken(manifest: Manifest) -> int:
     """Letters of a text that the bundle's checkpoint can be trusted to speak in one answer."""
     training = _training(manifest)
     return (training and training.longest_spoken) or _LONGEST_SPOKEN
+
+
+def spoken_forms(text: str, manifest: Manifest) -> tuple[str, ...]:
+    """How the text of speech that repeats a given text may be written, the likeliest form first."""
+    given = capitalized(text)
+    plain = " ".join(_WORD.findall(text.lower()))
+    training = _training(manifest)
+    forms = [plain, given] if training is not None and training.plain_words else [given, plain]
+    return tuple(dict.fromkeys([*forms, text]))
 
 
 def knows_chinese(manifest: Manifest) -> bool:

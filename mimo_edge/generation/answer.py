@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -19,10 +18,11 @@ from ..errors import BadInputError
 from ..prompt.positions import Layout, Positions, concatenate
 from ..stages.backbone_context import BackboneOutput
 from ..stages.sampling import SamplerOptions, log_probability, sample
-from .events import StopReason
+from .drafting.drafts import Drafts
+from .evaluation import Evaluation, Readings
 from .position_cache import New, PositionCache
 
-__all__ = ["Clock", "Evaluation", "GenerationOptions", "RunningAnswer", "Step"]
+__all__ = ["GenerationOptions", "RunningAnswer", "Step"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,9 @@ class GenerationOptions:
     logprobs: bool = False
     """Whether each step tells how likely its text id was; half a millisecond each in the released
     model."""
+    repeats: tuple[str, ...] = ()
+    """Forms of a text that the answer speaks, the likeliest first. Only time depends on it: the
+    text is guessed, and what was guessed right is not computed one by one."""
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
@@ -62,95 +65,6 @@ class Step:
     """Log-probability of the text id, if it was asked for."""
 
 
-@dataclass
-class Clock:
-    """Seconds that passed while an answer was in each of its phases, filled in by the scheduler."""
-
-    prefill: float = 0.0
-    backbone: float = 0.0
-    patch: float = 0.0
-
-
-class Evaluation:
-    """A prompt on its way into a cache; it is done when the output of its last position is known.
-
-    What the cache holds is the state: wherever an evaluation is interrupted, and whatever was cut
-    from the cache meanwhile to give another conversation room, `next_rows` says what is missing.
-    """
-
-    def __init__(
-        self, cache: PositionCache, prompt: Positions, *, cancel: threading.Event | None = None
-    ) -> None:
-        """Aim the cache at `prompt`; `cancel` ends it between two steps.
-
-        Raises:
-            MimoEdgeError: the prompt does not fit the context.
-        """
-        self.cache = cache
-        self.prompt = prompt
-        self.cached = cache.aim_at(prompt)
-        """Positions of the prompt that were in the cache at first."""
-        self.clock = Clock()
-        self.error: Exception | None = None
-        """Why it cannot go on; raised where its steps are asked for."""
-        self.reason: StopReason | None = None
-        """Why it ended; None: it did not yet."""
-        self.awaited = False
-        """Whether somebody waits for its next step."""
-        self.reader: int | None = None
-        """The thread that waits for it, or did so last."""
-        self.left_at = time.monotonic()
-        """When that thread last had what it waited for, in seconds of the monotonic clock."""
-        self._cancel = cancel
-
-    @property
-    def length(self) -> int:
-        """Positions that the cache is to hold."""
-        return len(self.prompt)
-
-    @property
-    def missing(self) -> int:
-        """How many of them it does not hold."""
-        return self.length - len(self.cache)
-
-    @property
-    def ended(self) -> bool:
-        """Whether there is nothing more to do."""
-        return self.reason is not None or self.error is not None
-
-    @property
-    def unread(self) -> int:
-        """Steps that nobody took yet."""
-        return 0
-
-    @property
-    def generated(self) -> int:
-        """Positions that were generated and go into the cache."""
-        return self.length - len(self.prompt)
-
-    def look_at_cancel(self) -> None:
-        """End here if that is wanted."""
-        if self._cancel is not None and self._cancel.is_set() and not self.ended:
-            self.reason = "cancelled"
-
-    def next_rows(self, most: int) -> New:
-        """At most so many of the missing positions, the last one by itself and with its output."""
-        start = len(self.cache)
-        end = min(start + most, self.length)
-        if end == self.length and end - start > 1:
-            end -= 1
-        return New(self.cache, self._run(start, end), int(end == self.length))
-
-    def take(self, output: BackboneOutput) -> bool:
-        """The output of the last position is known; whether a patch is needed to go on."""
-        self.reason = "stop"
-        return False
-
-    def _run(self, start: int, end: int) -> Positions:
-        """Positions `start` to `end` of what the cache is to hold."""
-        return self.prompt[start:end]
-
-
 class RunningAnswer(Evaluation):
     """A prompt and what is generated behind it.
 
@@ -168,10 +82,12 @@ class RunningAnswer(Evaluation):
         *,
         never: tuple[int, ...] = (),
         cancel: threading.Event | None = None,
+        drafts: Drafts | None = None,
     ) -> None:
         """An answer to `prompt`, which ends with one of the text ids `stops`.
 
-        The text ids `never` are not drawn: where nothing can be spoken, that of a patch.
+        The text ids `never` are not drawn: where nothing can be spoken, that of a patch. `drafts`
+        guess ids that come next; without them it is the same answer, one position at a time.
 
         Raises:
             MimoEdgeError: the prompt does not fit the context.
@@ -184,6 +100,8 @@ class RunningAnswer(Evaluation):
         self._seed = secrets.randbits(64) if options.seed is None else options.seed
         self._generated: list[Positions] = []
         self._steps: deque[Step] = deque()
+        self._drafts = drafts
+        self.readings = Readings()
         self._text_id = 0
         self._logprob: float | None = None
         self.rng = np.random.default_rng()
@@ -219,6 +137,36 @@ class RunningAnswer(Evaluation):
         """The patch [group, channels] at the position whose text id `take` drew."""
         self._add(Step(self._text_id, patch, self._logprob), self._layout.audio(patch[None]))
 
+    def with_guesses(self, new: New, most: int) -> New:
+        """The same new positions, the last of them with its output, and at most so many guesses
+        behind it."""
+        if self._drafts is None or not new.outputs:
+            return new
+        behind = self.options.max_new_tokens - len(self._generated) - 1
+        room = self.cache.room - len(new.positions)
+        guesses = self._drafts.next(min(most, behind, room))
+        if not guesses:
+            return new
+        return New(
+            new.cache,
+            concatenate([new.positions, self._layout.text(guesses)]),
+            outputs=new.outputs + len(guesses),
+            guesses=len(guesses),
+        )
+
+    def accept_guess(self) -> bool:
+        """Whether the position that was taken last was guessed, so that its output is known."""
+        accepted = self.missing == 1 and self.cache.accept(self.next_rows(1).positions)
+        self.readings.accepted += accepted
+        return accepted
+
+    def was_read(self, new: New) -> None:
+        """The weights were read for these positions."""
+        if new.outputs:
+            self.readings.count += 1
+            self.readings.guessing += new.guesses > 0
+            self.readings.guessed += new.guesses
+
     def read(self) -> Step | None:
         """The oldest step that was not read yet."""
         return self._steps.popleft() if self._steps else None
@@ -234,6 +182,8 @@ class RunningAnswer(Evaluation):
         if self.reason is None:
             self._generated.append(position)
         self._steps.append(step)
+        if self._drafts is not None:
+            self._drafts.took(step.text_id)
 
     def _run(self, start: int, end: int) -> Positions:
         prompt = len(self.prompt)

@@ -45,11 +45,24 @@ class TurnStats:
     """Patch decoder and patch encoder."""
     audio_seconds: float
     """Length of the speech that was generated."""
+    readings: int = 0
+    """How often the backbone's weights were read to generate: once for each position, unless ids
+    of the text were guessed right."""
+    guessing_readings: int = 0
+    """Those in which the next ids of the text were guessed."""
+    guessed_tokens: int = 0
+    accepted_tokens: int = 0
+    """Ids that were guessed right: as many readings were saved."""
 
     @property
     def evaluated_positions(self) -> int:
         """Prompt positions that went through the backbone in this turn."""
         return self.prompt_positions - self.cached_positions
+
+    @property
+    def accepted_per_reading(self) -> float:
+        """Ids that were guessed right for each reading in which some were guessed; 0 without."""
+        return self.accepted_tokens / max(1, self.guessing_readings)
 
     @property
     def generation_seconds(self) -> float:

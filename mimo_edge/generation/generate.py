@@ -13,6 +13,8 @@ from ..prompt.positions import Layout, Positions, concatenate
 from ..prompt.text_tokenizer import Detokenizer, TextTokenizer
 from ..stages.audio_tokenizer import AudioTokenizer
 from .answer import GenerationOptions, RunningAnswer, Step
+from .drafting.drafts import Drafts
+from .drafting.rhythm import Marks
 from .events import AudioChunk, Event, TextDelta, TurnEnd, TurnStats
 from .position_cache import PositionCache
 from .scheduler import Scheduler
@@ -32,6 +34,8 @@ class Generation:
     audio_tokenizer: AudioTokenizer
     speaks: bool
     """Whether the model can decode patches and their sound."""
+    guess_price: float | None = None
+    """What a guess at the next text id costs (`drafting.chance.row_price`); None: never guess."""
 
     def steps(
         self,
@@ -86,7 +90,28 @@ class Generation:
     ) -> RunningAnswer:
         stops = frozenset(self.tokenizer.id(name) for name in options.stops)
         never = () if self.speaks else (self.layout.empty_id,)
-        return RunningAnswer(cache, prompt, options, self.layout, stops, never=never, cancel=cancel)
+        return RunningAnswer(
+            cache,
+            prompt,
+            options,
+            self.layout,
+            stops,
+            never=never,
+            cancel=cancel,
+            drafts=self._drafts(prompt, options),
+        )
+
+    def _drafts(self, prompt: Positions, options: GenerationOptions) -> Drafts | None:
+        if self.guess_price is None:
+            return None
+        known = [self.tokenizer.encode(text) for text in options.repeats]
+        marks = Marks(
+            patch=self.layout.empty_id,
+            speech=self.tokenizer.id("<|sostm|>"),
+            text_end=self.tokenizer.id("<|eot|>"),
+            speech_end=self.tokenizer.id("<|eostm|>"),
+        )
+        return Drafts(prompt.text_ids, marks, known, price=self.guess_price)
 
     def _events(self, answer: RunningAnswer, sound: SoundThread | None) -> Iterator[Event]:
         detokenizer = Detokenizer(self.tokenizer)
@@ -136,6 +161,10 @@ class Generation:
                 * self.layout.group_size
                 * config.samples_per_step
                 / config.sample_rate,
+                readings=answer.readings.count,
+                guessing_readings=answer.readings.guessing,
+                guessed_tokens=answer.readings.guessed,
+                accepted_tokens=answer.readings.accepted,
             ),
         )
 

@@ -1,32 +1,22 @@
-"""The caches of all conversations, each with what is in it, so that only what is new is evaluated.
-
-One KV cache of the backbone is shared by all. When it is full, conversations that nobody waits for
-give room: what is cut from their end is evaluated again when they go on.
-"""
+"""The cache of one conversation, with what is in it, so that only what is new is evaluated."""
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DoesNotFitError
-from ..prompt.positions import Layout, Positions, concatenate
-from ..stages.backbone import Backbone
+from ..prompt.positions import Positions, concatenate
 from ..stages.backbone_context import BackboneOutput
-from ..stages.patch_encoder import PatchEncoder
 
-__all__ = ["CacheShelf", "New", "PositionCache"]
+if TYPE_CHECKING:
+    from .cache_shelf import CacheShelf
+
+__all__ = ["New", "PositionCache"]
 
 _MOST_RUNS = 64
 """Runs of positions that are counted one by one before they are joined."""
-_CUT_AT_ONCE = 64
-"""Positions by which an idle conversation is cut at least: else it would be cut at every step of
-another one."""
 
 
 class New(NamedTuple):
@@ -35,108 +25,10 @@ class New(NamedTuple):
     cache: PositionCache
     positions: Positions
     outputs: int
-    """How many of the last of them need their output: 0 or 1."""
-
-
-class CacheShelf:
-    """The caches of all conversations of a model. For several threads: one at a time is served."""
-
-    def __init__(self, backbone: Backbone, patch_encoder: PatchEncoder, layout: Layout) -> None:
-        self.layout = layout
-        self.backbone = backbone
-        self.lock = threading.RLock()
-        self._patch_encoder = patch_encoder
-        self._caches: weakref.WeakSet[PositionCache] = weakref.WeakSet()
-        self._uses = 0
-
-    def new_cache(self) -> PositionCache:
-        """An empty cache.
-
-        Raises:
-            MimoEdgeError: there is not enough memory for it, or the model is closed.
-        """
-        with self.lock:
-            cache = PositionCache(self)
-            self._caches.add(cache)
-            return cache
-
-    def evaluate(self, work: Sequence[New]) -> None:
-        """Put positions into caches; where an output is wanted, it is in `PositionCache.output`.
-
-        There must be room for them: see `make_room`.
-
-        Raises:
-            MimoEdgeError: one is longer than the context or closed, or llama.cpp fails.
-        """
-        if not work:
-            return
-        with self.lock:
-            for new in work:
-                new.cache.begin()
-            rows = self.embed(concatenate([new.positions for new in work]))
-            ends = np.cumsum([len(new.positions) for new in work])[:-1]
-            outputs = self.backbone.evaluate(
-                [
-                    (new.cache.sequence, part, new.outputs)
-                    for new, part in zip(work, np.split(rows, ends), strict=True)
-                ]
-            )
-            for new, output in zip(work, outputs, strict=True):
-                new.cache.grown(new.positions, output[-1] if output else None)
-                self.touch(new.cache)
-
-    def make_room(
-        self, cache: PositionCache, positions: int, others: Iterable[PositionCache] = ()
-    ) -> bool:
-        """Whether so many positions fit behind what a cache holds, once other caches were cut.
-
-        First those of conversations without a running answer are cut, the longest unused first;
-        then `others` in their order.
-        """
-        with self.lock:
-            context = self.backbone.opened()
-            cache.sequence.check_open()
-            if not cache.sequence.has_number and not context.free_sequences:
-                self._free_a_sequence(cache, others)
-            if not cache.sequence.has_number and not context.free_sequences:
-                return False
-            for victim in [*self._idle(cache), *others]:
-                lacking = positions - context.free_cells
-                if lacking <= 0:
-                    break
-                if victim is not cache:
-                    victim.cut(max(0, len(victim) - max(lacking, _CUT_AT_ONCE)))
-            if positions > context.free_cells:
-                return False
-            cache.sequence.number()  # so that nobody else gets the last one before
-            return True
-
-    def touch(self, cache: PositionCache) -> None:
-        """A cache is used now."""
-        self._uses += 1
-        cache.used_at = self._uses
-
-    def _free_a_sequence(self, cache: PositionCache, others: Iterable[PositionCache]) -> None:
-        for victim in [*self._idle(cache), *others]:
-            if victim is not cache and victim.sequence.has_number:
-                victim.cut(0)
-                return
-
-    def _idle(self, but: PositionCache) -> list[PositionCache]:
-        """Caches that nobody uses just now, the longest unused first."""
-        idle = [cache for cache in self._caches if not cache.in_use and cache is not but]
-        return sorted(idle, key=lambda cache: cache.used_at)
-
-    def embed(self, positions: Positions) -> NDArray[np.float32]:
-        """Input embeddings [positions, hidden] of text and patches."""
-        is_patch = positions.text_ids == self.layout.empty_id
-        hidden = self.backbone.config.hidden_size
-        rows = np.empty((len(positions), hidden), dtype=np.float32)
-        if is_patch.any():
-            rows[is_patch] = self._patch_encoder.encode(positions.codes[is_patch])
-        if not is_patch.all():  # rows of the table are dequantized, which takes its time
-            rows[~is_patch] = self.backbone.embed(positions.text_ids[~is_patch])
-        return rows
+    """How many of the last of them need their output."""
+    guesses: int = 0
+    """How many of the last of them are guesses; all of them need their output, and the position
+    before them, too."""
 
 
 class PositionCache:
@@ -154,6 +46,9 @@ class PositionCache:
         self._runs = [shelf.layout.text([])]
         self.output: BackboneOutput | None = None
         """Of the last position, if it is known."""
+        self._guesses: deque[tuple[Positions, BackboneOutput]] = deque()
+        """Positions that the sequence holds behind those that are remembered, each with its output.
+        `accept` makes them remembered; in everything else they do not exist."""
         self.evaluated = 0
         """Positions that went through the backbone since this cache was made."""
         self.in_use = False
@@ -264,19 +159,50 @@ class PositionCache:
         with self._shelf.lock:
             if length < len(self):
                 self.output = None
+                self._guesses.clear()
                 self._runs = [self.positions[:length]]
                 self.sequence.truncate(length)
 
     def begin(self) -> None:
         """Make ready to evaluate more: the sequence holds what is remembered, and no more."""
         self.output = None
+        self._guesses.clear()
         self.check_open()
         self.sequence.truncate(len(self))
 
-    def grown(self, new: Positions, output: BackboneOutput | None) -> None:
-        """The sequence holds `new` now, with this output of its last position."""
-        self._runs.append(new)
+    def grown(self, new: New, outputs: Sequence[BackboneOutput]) -> None:
+        """The sequence holds what is new now, with these outputs of its last positions."""
+        known = len(new.positions) - new.guesses
+        guessed = [new.positions[place : place + 1] for place in range(known, len(new.positions))]
+        last = outputs[len(outputs) - new.guesses :]
+        self._remember(new.positions[:known])
+        self._guesses.extend(zip(guessed, last, strict=True))
+        if outputs:
+            self.output = outputs[-1 - new.guesses]
+
+    def accept(self, position: Positions) -> bool:
+        """Whether the next guess is this position; then it is remembered, and `output` is that
+        behind it."""
+        with self._shelf.lock:
+            if not self._guesses or len(self._guesses[0][0]) != position.common_prefix(
+                self._guesses[0][0]
+            ):
+                return False
+            _, output = self._guesses.popleft()
+            self.output = None
+            self._remember(position)
+            self.output = output
+            return True
+
+    def drop_guesses(self) -> None:
+        """Give the room of guesses back that were not accepted."""
+        with self._shelf.lock:
+            if self._guesses:
+                self._guesses.clear()
+                self.sequence.truncate(len(self))
+
+    def _remember(self, positions: Positions) -> None:
+        self._runs.append(positions)
         if len(self._runs) > _MOST_RUNS:
             self._runs = [concatenate(self._runs)]
-        self.evaluated += len(new)
-        self.output = output
+        self.evaluated += len(positions)

@@ -27,9 +27,9 @@ __all__ = [
     "to_patches",
 ]
 
-_TEXT_RUN = 5
+TEXT_RUN = 5
 """Text tokens between two runs of patches in the assistant's speech."""
-_PATCH_RUN = 5
+PATCH_RUN = 5
 """Patches between two runs of text tokens."""
 
 
@@ -155,11 +155,11 @@ class Layout:
         `<|eot|>` belongs to the last run of text, which can so have six ids.
         """
         ids = self._tokenizer.encode(piece.text)
-        cuts = range(0, max(len(ids), 1), _TEXT_RUN)
-        texts = [ids[cut : cut + _TEXT_RUN] for cut in cuts]
+        cuts = range(0, max(len(ids), 1), TEXT_RUN)
+        texts = [ids[cut : cut + TEXT_RUN] for cut in cuts]
         texts[-1] = [*texts[-1], self._tokenizer.id("<|eot|>")]
-        starts = range(0, len(piece.patches), _PATCH_RUN)
-        patches = [piece.patches[start : start + _PATCH_RUN] for start in starts]
+        starts = range(0, len(piece.patches), PATCH_RUN)
+        patches = [piece.patches[start : start + PATCH_RUN] for start in starts]
         runs = [self.text([self._tokenizer.id("<|sostm|>")])]
         for turn in range(max(len(texts), len(patches))):
             if turn < len(texts):

@@ -20,6 +20,7 @@ from .text_tokenizer import Template
 __all__ = [
     "Exchange",
     "Reply",
+    "capitalized",
     "continue_speech",
     "conversation",
     "few_shot",
@@ -87,7 +88,7 @@ def speak(
         voice: a recording whose voice to use. The released model knows this only together
             with a style.
     """
-    spoken = _capitalize(text)
+    spoken = capitalized(text)
     if style_in_text:
         request = TextPiece((_USER, spoken, _END))
     else:
@@ -213,6 +214,6 @@ def _opening(reply: Reply) -> list[Piece]:
     ]
 
 
-def _capitalize(text: str) -> str:
+def capitalized(text: str) -> str:
     """All upper or all lower case reads as an acronym or a fragment: "HELLO" → "Hello"."""
     return text.capitalize() if text.isupper() or text.islower() else text

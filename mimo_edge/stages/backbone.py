@@ -150,6 +150,11 @@ class Backbone:
         return BackboneSequence(self.opened())
 
     @property
+    def threads(self) -> int:
+        """Threads that compute it, at most."""
+        return self._placement.threads
+
+    @property
     def is_open(self) -> bool:
         """Whether the cache was allocated, which happens with the first sequence."""
         return self._opened is not None

@@ -45,6 +45,9 @@ class RuntimeOptions:
     """Number type of the KV cache."""
     flash_attention: bool | None = None
     """None: llama.cpp decides."""
+    drafting: bool = True
+    """Guess text that probably comes next, so that one reading of the weights gives several ids.
+    The answer is the same; see `generation.drafting`."""
     repack: bool | None = False
     """Lay the backbone's weights out anew, as the processor multiplies them fastest. Loading then
     takes seconds longer for a large model, and the weights are memory of this process, which it

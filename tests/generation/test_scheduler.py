@@ -12,7 +12,8 @@ import pytest
 
 from mimo_edge import MimoAudio, MimoEdgeError, Overrides, RuntimeOptions
 from mimo_edge.engine import Engine
-from mimo_edge.generation.answer import Evaluation, GenerationOptions, RunningAnswer, Step
+from mimo_edge.generation.answer import GenerationOptions, RunningAnswer, Step
+from mimo_edge.generation.evaluation import Evaluation
 from mimo_edge.generation.position_cache import PositionCache
 from mimo_edge.prompt.positions import Positions
 from mimo_edge.stages.sampling import SamplerOptions

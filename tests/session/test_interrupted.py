@@ -22,7 +22,7 @@ import pytest
 
 import mimo_edge
 from mimo_edge.generation import answer as answering
-from mimo_edge.generation import position_cache as cache
+from mimo_edge.generation import cache_shelf as cache
 from mimo_edge.generation.events import TextDelta, TurnEnd
 from mimo_edge.generation.sound import SoundOptions
 from mimo_edge.model import MimoAudio
