@@ -30,12 +30,13 @@ from .stages.memory_needs import MemoryNeeds
 from .stages.native import check_process
 from .stages.patch_decoder import PatchDecoder
 from .stages.patch_encoder import PatchEncoder
-from .stages.placement import prompt_piece, share_cores, useful_threads
+from .stages.placement import LARGE_BYTES, prompt_piece, share_cores, useful_threads
 from .stages.repacking import repacks
 from .stages.runtime_options import RuntimeOptions
 from .stages.sampling import GREEDY
 from .system.spare_cores import SpareCores
 from .tasks import PreparedTask
+from .trained_tasks import keeps_speech_format
 
 __all__ = ["Engine", "run_to_end"]
 
@@ -78,6 +79,7 @@ class Engine:
             layout=self.layout,
             audio_tokenizer=audio_tokenizer,
             speaks=manifest.speaks,
+            keeps_format=_follows_format(manifest, options),
             guess_price=guess_price,
         )
 
@@ -95,7 +97,7 @@ class Engine:
         manifest = manifest or load_manifest(bundle)
         check_process()
         options.context_for(manifest.backbone)  # before anything is loaded
-        check_backbone(bundle / BACKBONE_FILE, manifest)
+        head = check_backbone(bundle / BACKBONE_FILE, manifest)
         place = share_cores(useful_threads(options.threads), manifest.backbone_bytes)
         repack = repacks(manifest, options, place.backbone.threads)
         needs = MemoryNeeds.of(manifest, options, place.backbone.threads, repack=repack)
@@ -106,11 +108,13 @@ class Engine:
             for load in (
                 lambda: Backbone.load(
                     bundle / BACKBONE_FILE,
+                    head,
                     manifest.backbone,
                     options,
                     place.backbone,
                     spare_cores,
                     repack=repack,
+                    skips_head=_follows_format(manifest, options) and not gpu_layers(options),
                 ),
                 lambda: PatchEncoder.load(bundle, manifest, place.hearing),
                 lambda: PatchDecoder.load(bundle, manifest, place.patch_decoder),
@@ -213,6 +217,18 @@ class Engine:
             self.audio_tokenizer,
         ):
             part.close()
+
+
+def _follows_format(manifest: Manifest, options: RuntimeOptions) -> bool:
+    """Whether text ids that the format of a spoken answer rules out are not even looked at.
+
+    A small model reads its head from the processor's cache, and a GPU is quick: there it is not
+    worth a callback.
+    """
+    if options.full_head is not None:
+        return not options.full_head
+    large = manifest.backbone_bytes > LARGE_BYTES and not gpu_layers(options)
+    return large and keeps_speech_format(manifest)
 
 
 def run_to_end(

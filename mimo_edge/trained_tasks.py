@@ -21,6 +21,7 @@ __all__ = [
     "check_trained",
     "doubt_about",
     "is_known",
+    "keeps_speech_format",
     "knows_chinese",
     "longest_spoken",
     "spoken_forms",
@@ -144,6 +145,13 @@ def doubt_about(manifest: Manifest, ability: Ability) -> str | None:
     if training is None or ability not in training.doubts:
         return None
     return f"{training.name} was not trained for {_WORDS[ability]}: {training.doubts[ability]}."
+
+
+def keeps_speech_format(manifest: Manifest) -> bool:
+    """Whether the bundle's checkpoint was trained to alternate text and patches by the rule of
+    `generation.text_format`, as all known ones were: measured with the demo model, told by the
+    reference of the released ones."""
+    return is_known(manifest)
 
 
 def longest_spoken(manifest: Manifest) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import BadBundleError
 from ..system.memory import is_memory_fault, no_memory
-from .gguf_header import GgufHeader, read_header
+from .gguf_header import GgufHeader, GgufTensor, read_header
 from .manifest import BackboneConfig, Manifest
 from .number_types import NUMBER_TYPES
 
@@ -34,8 +34,11 @@ _IGNORED = ("general.", "quantize.imatrix.")
 """What begins so describes where a file is from; llama.cpp only shows it."""
 
 
-def check_backbone(path: Path, manifest: Manifest) -> None:
+def check_backbone(path: Path, manifest: Manifest) -> GgufTensor:
     """Compare a GGUF's metadata and tensors with the manifest.
+
+    Returns:
+        Where the text head is: a tensor of its own, or else the token embeddings.
 
     Raises:
         MimoEdgeError: it cannot be read, is damaged, or belongs to another bundle.
@@ -49,6 +52,7 @@ def check_backbone(path: Path, manifest: Manifest) -> None:
         )
         for complaint in complaints:
             raise ValueError(complaint)
+        return header.tensors.get("output.weight", header.tensors["token_embd.weight"])
     except OSError as error:
         if is_memory_fault(error):
             raise no_memory(f"{path} cannot be read") from error

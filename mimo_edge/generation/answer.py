@@ -21,6 +21,7 @@ from ..stages.sampling import SamplerOptions, log_probability, sample
 from .drafting.drafts import Drafts
 from .evaluation import Evaluation, Readings
 from .position_cache import New, PositionCache
+from .text_format import TextFormat
 
 __all__ = ["GenerationOptions", "RunningAnswer", "Step"]
 
@@ -81,12 +82,14 @@ class RunningAnswer(Evaluation):
         stops: frozenset[int],
         *,
         never: tuple[int, ...] = (),
+        text_format: TextFormat | None = None,
         cancel: threading.Event | None = None,
         drafts: Drafts | None = None,
     ) -> None:
         """An answer to `prompt`, which ends with one of the text ids `stops`.
 
-        The text ids `never` are not drawn: where nothing can be spoken, that of a patch. `drafts`
+        The text ids `never` are not drawn: where nothing can be spoken, that of a patch. Only those
+        are that come next in `text_format`; None: any. `drafts`
         guess ids that come next; without them it is the same answer, one position at a time.
 
         Raises:
@@ -97,6 +100,8 @@ class RunningAnswer(Evaluation):
         self._layout = layout
         self._stops = stops
         self._never = never
+        # How likely an id was is said of all of them.
+        self._format = None if options.logprobs else text_format
         self._seed = secrets.randbits(64) if options.seed is None else options.seed
         self._generated: list[Positions] = []
         self._steps: deque[Step] = deque()
@@ -113,6 +118,11 @@ class RunningAnswer(Evaluation):
         return len(self.prompt) + len(self._generated)
 
     @property
+    def wants_logits(self) -> bool:
+        """Whether more than a few text ids can come next."""
+        return self._possible() is None
+
+    @property
     def unread(self) -> int:
         """Steps that nobody took yet."""
         return len(self._steps)
@@ -125,7 +135,7 @@ class RunningAnswer(Evaluation):
         that was interrupted can be done again.
         """
         self.rng = np.random.default_rng([self._seed, len(self._generated)])
-        self._text_id = sample(output.logits, self.options.text, self.rng, self._never)
+        self._text_id = self._draw(output)
         if self.options.logprobs:
             self._logprob = log_probability(output.logits, self._text_id)
         if self._text_id == self._layout.empty_id:
@@ -171,6 +181,22 @@ class RunningAnswer(Evaluation):
         """The oldest step that was not read yet."""
         return self._steps.popleft() if self._steps else None
 
+    def _possible(self) -> tuple[int, ...] | None:
+        """The text ids that can come next; None: any."""
+        return self._format.possible() if self._format is not None else None
+
+    def _draw(self, output: BackboneOutput) -> int:
+        """The next text id. Where few are possible, logits of all are not looked at even if they
+        are there, so that an answer does not depend on those beside it."""
+        ids = self._possible()
+        if ids is None:
+            return sample(output.logits, self.options.text, self.rng, self._never)
+        if len(ids) == 1:  # drawn all the same: patches take the random numbers that follow
+            logits = np.zeros(1, dtype=np.float32)
+        else:
+            logits = self.cache.logits_of(output.hidden, ids)
+        return ids[sample(logits, self.options.text, self.rng)]
+
     def _add(self, step: Step, position: Positions) -> None:
         count = len(self._generated) + 1
         if step.text_id in self._stops:
@@ -181,6 +207,8 @@ class RunningAnswer(Evaluation):
             self.reason = "context"
         if self.reason is None:
             self._generated.append(position)
+            if self._format is not None:
+                self._format.take(step.text_id)
         self._steps.append(step)
         if self._drafts is not None:
             self._drafts.took(step.text_id)

@@ -66,7 +66,8 @@ class CacheShelf:
                 [
                     (new.cache.sequence, part, new.outputs)
                     for new, part in zip(work, np.split(rows, ends), strict=True)
-                ]
+                ],
+                logits=any(new.logits for new in work if new.outputs),
             )
             for new, output in zip(work, outputs, strict=True):
                 new.cache.grown(new, output)

@@ -85,6 +85,11 @@ class Evaluation:
         return self.reason is not None or self.error is not None
 
     @property
+    def wants_logits(self) -> bool:
+        """Whether the output behind the last position has to have logits."""
+        return True
+
+    @property
     def unread(self) -> int:
         """Steps that nobody took yet."""
         return 0
@@ -105,7 +110,8 @@ class Evaluation:
         end = min(start + most, self.length)
         if end == self.length and end - start > 1:
             end -= 1
-        return New(self.cache, self._run(start, end), int(end == self.length))
+        outputs = int(end == self.length)
+        return New(self.cache, self._run(start, end), outputs, logits=self.wants_logits)
 
     def take(self, output: BackboneOutput) -> bool:
         """The output of the last position is known; whether a patch is needed to go on."""

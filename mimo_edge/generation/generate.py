@@ -20,6 +20,7 @@ from .position_cache import PositionCache
 from .scheduler import Scheduler
 from .sound import SoundOptions, SoundThread
 from .speech import SpeechSpan
+from .text_format import TextFormat
 
 __all__ = ["Generation"]
 
@@ -34,6 +35,8 @@ class Generation:
     audio_tokenizer: AudioTokenizer
     speaks: bool
     """Whether the model can decode patches and their sound."""
+    keeps_format: bool = False
+    """Whether it is trusted to write spoken answers as `TextFormat` says."""
     guess_price: float | None = None
     """What a guess at the next text id costs (`drafting.chance.row_price`); None: never guess."""
 
@@ -90,6 +93,7 @@ class Generation:
     ) -> RunningAnswer:
         stops = frozenset(self.tokenizer.id(name) for name in options.stops)
         never = () if self.speaks else (self.layout.empty_id,)
+        follows = self.keeps_format and self.speaks
         return RunningAnswer(
             cache,
             prompt,
@@ -97,6 +101,7 @@ class Generation:
             self.layout,
             stops,
             never=never,
+            text_format=TextFormat.behind(prompt, self.tokenizer, stops) if follows else None,
             cancel=cancel,
             drafts=self._drafts(prompt, options),
         )

@@ -6,6 +6,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import DoesNotFitError
 from ..prompt.positions import Positions, concatenate
 from ..stages.backbone_context import BackboneOutput
@@ -29,6 +32,8 @@ class New(NamedTuple):
     guesses: int = 0
     """How many of the last of them are guesses; all of them need their output, and the position
     before them, too."""
+    logits: bool = True
+    """Whether the outputs have to have logits; they may have them anyway."""
 
 
 class PositionCache:
@@ -84,7 +89,7 @@ class PositionCache:
         self._shelf.backbone.check_room(len(prompt))
         with self._shelf.lock:
             kept = self.keep_common(prompt)
-            if kept == len(prompt) and self.output is None:
+            if kept == len(prompt) and (self.output is None or not self.output.has_logits):
                 kept -= 1
                 self.cut(kept)
             return kept
@@ -162,6 +167,10 @@ class PositionCache:
                 self._guesses.clear()
                 self._runs = [self.positions[:length]]
                 self.sequence.truncate(length)
+
+    def logits_of(self, hidden: NDArray[np.float32], ids: tuple[int, ...]) -> NDArray[np.float32]:
+        """Logits of a few text ids, float32 [ids], from a hidden state [hidden]."""
+        return self._shelf.backbone.logits_of(hidden, ids)
 
     def begin(self) -> None:
         """Make ready to evaluate more: the sequence holds what is remembered, and no more."""

@@ -188,7 +188,8 @@ def _follow(answer: Evaluation) -> NDArray[np.float32] | None:
         if output is None or answer.missing or answer.ended:
             return None  # It was cut meanwhile, or failed, or is over.
         check_numbers("language model", output.hidden)
-        check_scores("language model", output.logits)
+        if output.has_logits:
+            check_scores("language model", output.logits)
         if answer.take(output):
             return output.hidden
         if answer.ended or not answer.accept_guess():

@@ -18,6 +18,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.gguf_header import GgufTensor
 from ..bundle.manifest import BackboneConfig
 from ..errors import BadBundleError, DoesNotFitError
 from ..system.memory import is_memory_fault, no_memory
@@ -30,7 +31,7 @@ from .llama_log import complaints
 from .native import Native
 from .placement import Placement
 from .runtime_options import RuntimeOptions
-from .token_embeddings import TokenEmbeddings
+from .token_embeddings import TokenEmbeddings, TokenHead
 
 __all__ = ["Backbone"]
 
@@ -42,13 +43,18 @@ class Backbone:
         self,
         model: Native[int],
         token_embeddings: TokenEmbeddings,
+        head: TokenHead,
         config: BackboneConfig,
         options: RuntimeOptions,
         placement: Placement,
         spare_cores: SpareCores,
+        *,
+        skips_head: bool = False,
     ) -> None:
         self._model = model
         self._token_embeddings = token_embeddings
+        self._head = head
+        self._skips_head = skips_head
         self.config = config
         self._options = options
         self._placement = placement
@@ -62,14 +68,19 @@ class Backbone:
     def load(
         cls,
         path: Path,
+        head: GgufTensor,
         config: BackboneConfig,
         options: RuntimeOptions,
         placement: Placement,
         spare_cores: SpareCores,
         *,
         repack: bool = False,
+        skips_head: bool = False,
     ) -> Backbone:
         """Map the GGUF into memory, or with `repack` read it and lay its weights out anew.
+
+        `head` is what `check_backbone` says of the text head; `skips_head`: whether it is left out
+        where no logits are wanted (see `BackboneContext`).
 
         Raises:
             MimoEdgeError: llama.cpp refuses the file, or it does not fit the manifest.
@@ -105,7 +116,16 @@ class Backbone:
                 f"{path} has vocabulary, width and layers {found} instead of {expected}: "
                 "it is of another bundle."
             )
-        return cls(held, TokenEmbeddings(path, config), config, options, placement, spare_cores)
+        return cls(
+            held,
+            TokenEmbeddings(path, config),
+            TokenHead(path, head),
+            config,
+            options,
+            placement,
+            spare_cores,
+            skips_head=skips_head,
+        )
 
     def tokenize(self, text: str) -> list[int]:
         """Plain text to ids; text that looks like a control token stays text."""
@@ -141,6 +161,10 @@ class Backbone:
         """Input embeddings of text ids: int32 [n] → float32 [n, hidden]."""
         return self._token_embeddings.rows(tokens)
 
+    def logits_of(self, hidden: NDArray[np.float32], ids: tuple[int, ...]) -> NDArray[np.float32]:
+        """Logits of a few text ids, float32 [ids], from a hidden state [hidden]."""
+        return self._head.logits(hidden, ids)
+
     def new_sequence(self) -> BackboneSequence:
         """An empty sequence, which can grow to `context` positions.
 
@@ -169,13 +193,21 @@ class Backbone:
             with self._opening:  # two threads may begin the first conversations at once
                 if self._opened is None:
                     self._opened = BackboneContext(
-                        self._model, self.config, self._options, self._placement, self._spare_cores
+                        self._model,
+                        self.config,
+                        self._options,
+                        self._placement,
+                        self._spare_cores,
+                        skips_head=self._skips_head,
                     )
         self._opened.check_open()
         return self._opened
 
     def evaluate(
-        self, work: Sequence[tuple[BackboneSequence, NDArray[np.float32], int]]
+        self,
+        work: Sequence[tuple[BackboneSequence, NDArray[np.float32], int]],
+        *,
+        logits: bool = True,
     ) -> list[list[BackboneOutput]]:
         """Append positions to sequences and evaluate them: (sequence, embeddings, outputs).
 
@@ -187,6 +219,8 @@ class Backbone:
         Args:
             work: embeddings are float32 [positions, hidden], at least one position; outputs is
                 how many of the last positions need one, from 0 to all. A sequence comes once.
+            logits: whether the outputs have logits. The hidden states alone take an eighth less
+                time in a large model: the head is not computed.
 
         Returns:
             For each, what the backbone says after so many of its last positions, in their order.
@@ -209,7 +243,7 @@ class Backbone:
             opened.feed(batch)
         found: list[BackboneOutput] = []
         for batch in _batches(asked, opened.largest_batch):
-            found += opened.extend(batch)
+            found += opened.extend(batch, logits=logits)
         rest = iter(found)
         return [list(itertools.islice(rest, outputs)) for _, _, outputs in work]
 

@@ -6,7 +6,7 @@ import ctypes
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import llama_cpp
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..bundle.manifest import BackboneConfig
 from ..errors import NoMemoryError
 from ..system.spare_cores import SpareCores
+from .backbone_stop import BackboneStop
 from .gpu import gpu_layers
 from .llama_log import complaints
 from .native import Native
@@ -40,9 +41,14 @@ class BackboneOutput:
     """What the backbone says after a position."""
 
     logits: NDArray[np.float32]
-    """[vocabulary] of the next text token."""
+    """[vocabulary] of the next text token; [0] where they were not asked for."""
     hidden: NDArray[np.float32]
     """[hidden] after the final norm, for the patch decoder."""
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the logits were asked for."""
+        return len(self.logits) > 0
 
 
 class Rows(NamedTuple):
@@ -74,8 +80,13 @@ class BackboneContext:
         options: RuntimeOptions,
         placement: Placement,
         spare_cores: SpareCores,
+        *,
+        skips_head: bool = False,
     ) -> None:
         """Allocate the cache: `options.cache_for(config)` positions.
+
+        With `skips_head`, outputs without logits take an eighth less time in a large model, and
+        all others half a millisecond more.
 
         Raises:
             MimoEdgeError: there is not enough memory for it, or the model is closed.
@@ -84,9 +95,10 @@ class BackboneContext:
         """Positions that all sequences hold together."""
         self.largest_batch = min(_GPU_BATCH if gpu_layers(options) else _CPU_BATCH, self.cells)
         """Positions that are evaluated at once."""
+        self._stop = BackboneStop(installed=skips_head)
         with model.use() as weights:
             self._opened = Native(
-                _open(weights, self.cells, self.largest_batch, options, placement),
+                _open(weights, self.cells, self.largest_batch, options, placement, self._stop),
                 _free,
                 closed="the model is closed; load it again.",
                 owner=model,
@@ -152,8 +164,10 @@ class BackboneContext:
         """
         self._evaluate(work, output=False)
 
-    def extend(self, work: Sequence[Rows]) -> list[BackboneOutput]:
+    def extend(self, work: Sequence[Rows], *, logits: bool = True) -> list[BackboneOutput]:
         """Append positions to sequences and evaluate them in one batch; the outputs of all of them.
+
+        Without `logits`, they are the hidden states alone.
 
         They are in the order of the positions, one sequence behind the other. All weights are read
         once for all of them. Positions whose output nobody wants go through `feed`: where hidden
@@ -163,7 +177,7 @@ class BackboneContext:
         Raises:
             MimoEdgeError: llama.cpp fails; the sequences are as before, then.
         """
-        return self._evaluate(work, output=True)
+        return self._evaluate(work, output=True, logits=logits)
 
     def save(self, sequence: int) -> bytes:
         """A sequence as bytes, for `restore` with the same model and options."""
@@ -197,7 +211,9 @@ class BackboneContext:
             llama_cpp.llama_memory_seq_rm(opened.memory, sequence, -1, -1)
             self._unused.add(sequence)
 
-    def _evaluate(self, work: Sequence[Rows], *, output: bool) -> list[BackboneOutput]:
+    def _evaluate(
+        self, work: Sequence[Rows], *, output: bool, logits: bool = False
+    ) -> list[BackboneOutput]:
         """Evaluate one batch.
 
         Ctrl-C that arrives meanwhile is raised right behind the call of llama.cpp, so nothing
@@ -212,6 +228,7 @@ class BackboneContext:
             llama_cpp.llama_set_n_threads(opened.context, threads, threads)
             llama_cpp.llama_set_embeddings(opened.context, output)
             count = self._fill(opened.batch, work, lengths, output)
+            self._stop.begin(early=output and not logits)
             with complaints() as said:
                 status = llama_cpp.llama_process(
                     opened.context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, opened.batch
@@ -224,7 +241,9 @@ class BackboneContext:
                     f"llama.cpp could not evaluate {count} positions (status {status}: "
                     f"{said.first}); give a smaller context or free some memory."
                 )
-            return [self._output(opened.context, n) for n in range(count)] if output else []
+            if not output:
+                return []
+            return [self._output(opened.context, n, logits) for n in range(count)]
 
     def _fill(self, batch: int, work: Sequence[Rows], lengths: Sequence[int], output: bool) -> int:
         """Make the batch of new positions behind so many of each sequence; how many they are."""
@@ -243,19 +262,29 @@ class BackboneContext:
                 count += 1
         return count
 
-    def _output(self, context: int, index: int) -> BackboneOutput:
-        logits = llama_cpp.llama_get_logits_ith(context, index)
+    def _output(self, context: int, index: int, logits: bool) -> BackboneOutput:
         hidden = llama_cpp.llama_get_embeddings_ith(context, index)
-        if not logits or not hidden:
+        scores = llama_cpp.llama_get_logits_ith(context, index)
+        if not hidden or not scores:
             raise RuntimeError(f"llama.cpp gives no output for position {index} of a batch")
         return BackboneOutput(
-            logits=np.ctypeslib.as_array(logits, (self._config.vocab_size,)).copy(),
-            hidden=np.ctypeslib.as_array(hidden, (self._config.hidden_size,)).copy(),
+            # Where they were not computed, llama.cpp gives what was in its memory before.
+            logits=_copy(scores, self._config.vocab_size if logits else 0),
+            hidden=_copy(hidden, self._config.hidden_size),
         )
 
 
+def _copy(values: Any, count: int) -> NDArray[np.float32]:
+    return np.ctypeslib.as_array(values, (count,)).copy()
+
+
 def _open(
-    model: int, cells: int, largest_batch: int, options: RuntimeOptions, placement: Placement
+    model: int,
+    cells: int,
+    largest_batch: int,
+    options: RuntimeOptions,
+    placement: Placement,
+    stop: BackboneStop,
 ) -> _Opened:
     params = llama_cpp.llama_context_default_params()
     params.n_ctx = cells
@@ -268,6 +297,7 @@ def _open(
     params.embeddings = False
     params.offload_kqv = gpu_layers(options) != 0
     params.no_perf = True
+    stop.install(params)
     with complaints() as said:
         context = llama_cpp.llama_init_from_model(model, params)
     if not context:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import llama_cpp
 
+from .native_callbacks import native_callback
+
 __all__ = ["Complaints", "complaints"]
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class _Calls(threading.local):
 _calls = _Calls()
 
 
-@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+@native_callback
 def _receive(level: int, text: bytes, _: ctypes.c_void_p) -> None:
     line = text.decode("utf-8", "replace").strip()
     if not line.strip("."):
@@ -48,6 +50,9 @@ def _receive(level: int, text: bytes, _: ctypes.c_void_p) -> None:
     logger.debug("%s", line)
 
 
+_callback = llama_cpp.llama_log_callback(_receive)
+
+
 @contextlib.contextmanager
 def complaints() -> Iterator[Complaints]:
     """What llama.cpp complains of in the block; its log goes to logging at DEBUG.
@@ -55,7 +60,7 @@ def complaints() -> Iterator[Complaints]:
     Put it around every call of llama.cpp that may fail. The callback is set each time: it is
     one for the whole process, and other users of llama.cpp may have set theirs.
     """
-    llama_cpp.llama_log_set(_receive, ctypes.c_void_p(0))
+    llama_cpp.llama_log_set(_callback, ctypes.c_void_p(0))
     before, _calls.now = _calls.now, Complaints()
     try:
         yield _calls.now

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, NoReturn, TypeVar
 
 from ..errors import WrongUseError
+from .native_callbacks import interruptible
 
 __all__ = ["Native", "check_process"]
 
@@ -65,7 +66,8 @@ class Native(Generic[T]):
             value = held.check()
             held.user = threading.get_ident()
             try:
-                yield value
+                with interruptible():
+                    yield value
             finally:
                 held.user = None
                 if held.closed:  # by a signal's handler, in the middle of this

@@ -86,6 +86,7 @@ def _evaluate(*, repack: bool) -> None:
     """What the child does."""
     import numpy as np
 
+    from ..bundle.backbone_check import check_backbone
     from ..bundle.files import load_manifest
     from ..bundle.manifest import BACKBONE_FILE
     from ..system.spare_cores import SpareCores
@@ -98,8 +99,9 @@ def _evaluate(*, repack: bool) -> None:
     manifest = load_manifest(folder)
     path = folder / BACKBONE_FILE
     options = RuntimeOptions(threads=1, context=2 * _POSITIONS, device="cpu")
+    head = check_backbone(path, manifest)
     backbone = Backbone.load(
-        path, manifest.backbone, options, Placement(threads=1), SpareCores(), repack=repack
+        path, head, manifest.backbone, options, Placement(threads=1), SpareCores(), repack=repack
     )
     sequence = backbone.new_sequence()
     rows = backbone.embed(np.arange(_POSITIONS, dtype=np.int32))

@@ -43,6 +43,11 @@ class RuntimeOptions:
     """Layers of the backbone on the GPU; -1: all."""
     kv_type: Literal["f32", "f16", "q8_0"] = "f16"
     """Number type of the KV cache."""
+    full_head: bool | None = None
+    """Whether the language model computes the logits of all text ids at every position. Where the
+    format of a spoken answer leaves one id or a few, they are not needed, and a large model saves
+    an eighth of what it reads. None: they are left out by large models that are known to keep the
+    format; False: by every model."""
     flash_attention: bool | None = None
     """None: llama.cpp decides."""
     drafting: bool = True

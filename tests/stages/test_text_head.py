@@ -1,0 +1,99 @@
+"""The language model's head, where only the hidden state or a few text ids are wanted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import llama_cpp
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mimo_edge.bundle.default_bundle import demo_bundle
+from mimo_edge.engine import Engine
+from mimo_edge.stages.runtime_options import RuntimeOptions
+
+
+@pytest.fixture
+def skipping() -> Iterator[Engine]:
+    """The demo model, whose head is computed only where logits are wanted."""
+    bundle = demo_bundle()
+    assert bundle is not None
+    engine = Engine.load(bundle, RuntimeOptions(threads=1, device="cpu", full_head=False))
+    yield engine
+    engine.close()
+
+
+def rows_of(engine: Engine, count: int) -> NDArray[np.float32]:
+    return engine.backbone.embed(np.arange(40, 40 + count, dtype=np.int32))
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_hidden_states_alone(skipping: Engine, count: int) -> None:
+    """They are those that come with logits, and the logits of other calls stay right."""
+    backbone = skipping.backbone
+    sequence, other = backbone.new_sequence(), backbone.new_sequence()
+    rows = rows_of(skipping, 4 + count)
+    backbone.evaluate([(sequence, rows[:4], 0), (other, rows[:4], 0)])
+    firsts = []
+    process = llama_cpp.llama_process
+
+    def spy(context: int, kind: int, batch: int) -> int:
+        status = process(context, kind, batch)
+        logits = llama_cpp.llama_get_logits(context)
+        size = skipping.manifest.backbone.vocab_size
+        firsts.append(np.ctypeslib.as_array(logits, (size,)).copy())
+        return int(status)
+
+    llama_cpp.llama_process = spy
+    try:
+        work = [(sequence, rows[4:], count), (other, rows[4:5], 1)]
+        results = []
+        for logits in (True, False, True):
+            results.append(backbone.evaluate(work, logits=logits))
+            for one in (sequence, other):
+                one.truncate(4)
+    finally:
+        llama_cpp.llama_process = process
+    full, bare, again = results
+    computed = [np.array_equal(first, full[0][0].logits) for first in firsts]
+    assert computed == [True, False, True]
+    for with_logits, without, later in zip(full, bare, again, strict=True):
+        for expected, found, after in zip(with_logits, without, later, strict=True):
+            assert not found.has_logits and not len(found.logits)
+            np.testing.assert_array_equal(found.hidden, expected.hidden)
+            np.testing.assert_array_equal(after.hidden, expected.hidden)
+            np.testing.assert_array_equal(after.logits, expected.logits)
+
+
+def test_logits_of_a_few(skipping: Engine, engine: Engine) -> None:
+    """They are llama.cpp's, up to its rounding of the hidden state, and none in float32."""
+    for model, tolerance in ((skipping, 0.05), (engine, 1e-4)):
+        sequence = model.backbone.new_sequence()
+        ((output,),) = model.backbone.evaluate([(sequence, rows_of(model, 6), 1)])
+        ids = (3, 70, 71)
+        found = model.backbone.logits_of(output.hidden, ids)
+        np.testing.assert_allclose(found, output.logits[list(ids)], atol=tolerance)
+        sequence.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGINT there")
+def test_no_interruption_is_lost(skipping: Engine) -> None:
+    """Ctrl-C may arrive while llama.cpp asks Python which operations are to be looked at."""
+    backbone = skipping.backbone
+    sequence = backbone.new_sequence()
+    row = rows_of(skipping, 1)
+    for round_ in range(60):
+        interrupt = threading.Timer(0.002 + 0.0001 * round_, os.kill, (os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.start()
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                sequence.truncate(0)
+                backbone.evaluate([(sequence, row, 1)], logits=bool(round_ % 2))
+        interrupt.join()
