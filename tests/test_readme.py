@@ -12,6 +12,7 @@ import soundfile
 
 from convert.cli import convert_command
 from mimo_edge.commands.cli import cli
+from mimo_edge.measure.speed_table import markdown_table
 from tests.tools.readme_media import PICTURE, RECORDING, picture, words_of
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +53,11 @@ def test_the_layout_names_what_is_there() -> None:
     for name in re.findall(r"`([^`]+)`", layout):
         candidates = [place / f"{name}{ending}" for place in places for ending in ("", ".py")]
         assert any(path.exists() for path in candidates), name
+
+
+def test_the_speeds_of_the_7b_are_those_that_info_tells() -> None:
+    """`python -c "from mimo_edge.measure.speed_table import *; print(markdown_table())"`."""
+    assert markdown_table() in README
 
 
 def test_the_picture_shows_the_panel_as_it_is() -> None:

@@ -21,7 +21,8 @@ from ..measure.info import (
 )
 from ..measure.machine import BUSY_CORES, Machine, look_at_machine
 from ..measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
-from ..stages.machine_needs import speed_verdict
+from ..measure.speech_cost import speed_verdict
+from ..measure.speed_table import BANDWIDTHS, factors_by_bandwidth, table_rows
 from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
 from .console import Console, one_line, print_table
 from .options import output_options
@@ -57,13 +58,17 @@ def info(bundle: Path | None, ctx: int | None, verify: bool, console: Console) -
     positions = options.context_for(manifest.backbone)
     with console.busy("measuring the memory's speed"):
         machine = look_at_machine(options)
-    own = needs_of_bundle(manifest, machine, options, positions)
+    own = needs_of_bundle(path, manifest, machine, options, positions)
     released = needs_of_released(machine)
     console.record(
         manifest=asdict(manifest),
         machine=asdict(machine),
         **vars(own),
         released=[vars(needs) for needs in released],
+        released_by_bandwidth={
+            "gb_s": BANDWIDTHS,
+            "recipes": [asdict(factors) for factors in factors_by_bandwidth()],
+        },
     )
     if console.as_json:
         return
@@ -144,7 +149,7 @@ def _machine_lines(machine: Machine) -> str:
 
 
 def _own_lines(own: Needs, positions: int) -> str:
-    need, seconds = own.memory, own.seconds_per_second_of_speech
+    need, seconds = own.memory, own.seconds_per_second_of_speech["dialogue"]
     lines = (
         f"needs about {sum(need.values()) / 1e9:.2f} GB: weights {need['weights'] / 1e9:.2f}, "
         f"cache of {positions} positions {need['cache'] / 1e9:.2f}, "
@@ -159,14 +164,24 @@ def _own_lines(own: Needs, positions: int) -> str:
 
 
 def _print_released(released: list[ReleasedNeeds]) -> None:
-    """The table for whoever has not downloaded the 7B model yet."""
+    """The tables for whoever has not downloaded the 7B model yet."""
     click.echo("\nThe released 7B model would need of this machine:")
     rows = []
     for needs in released:
         seconds = needs.seconds_per_second_of_speech
+        spoken, read = seconds["dialogue"], seconds["speak"]
         memory = f"{needs.memory / 1e9:.1f} GB, {needs.fits.split(':')[0]}"
-        spoken = "not known" if seconds is None else f"{seconds:.1f} s, {needs.speed}"
-        rows.append((needs.recipe, spoken, memory, f"{needs.disk / 1e9:.0f} GB"))
-    columns = ("recipe", "for a second of speech", "memory", "disk to convert")
-    print_table(columns, rows, left=columns[1:3])
+        rows.append(
+            (
+                needs.recipe,
+                "not known" if spoken is None else f"{spoken:.1f} s, {needs.speed}",
+                "not known" if read is None else f"{read:.1f} s",
+                memory,
+                f"{needs.disk / 1e9:.0f} GB",
+            )
+        )
+    columns = ("recipe", "for a second of dialogue", "of speak", "memory", "disk to convert")
+    print_table(columns, rows, left=(columns[1], columns[3]))
+    click.echo("\nSeconds for a second of dialogue · of speak, where memory reads so much:")
+    print_table(*table_rows())
     click.echo(_EXPLANATION)

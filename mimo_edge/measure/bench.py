@@ -16,12 +16,12 @@ import psutil
 from ..bundle.manifest import Manifest
 from ..engine import Engine
 from ..stages.gpu import gpu_layers
-from ..stages.machine_needs import TOKENS_PER_SECOND, size_of_bundle
 from ..stages.placement import share_cores
 from ..stages.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
 from ..system.spare_cores import SpareCores
 from .memory_speed import measure_bandwidth
+from .speech_cost import read_bytes_of_bundle, speech_bytes, steps_of_a_second, ways_of
 from .stage_times import Timing, measure_speaking, measure_stages
 
 __all__ = ["Speed", "measure_speed"]
@@ -74,8 +74,10 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
     try:
         timings = measure_stages(engine, runs, backbone_on_gpu=on_gpu)
         alone, beside_sound = measure_speaking(engine, runs)
-        text = TOKENS_PER_SECOND * next(t.seconds for t in timings if t.unit == "token or patch")
-        size = size_of_bundle(manifest)
+        read, ways = read_bytes_of_bundle(folder, manifest), ways_of(options)
+        steps = steps_of_a_second("dialogue", read.patches_per_second, ways)
+        step = next(t.seconds for t in timings if t.unit == "token or patch")
+        text = (steps.readings - steps.patches) * step
         return Speed(
             timings=timings,
             threads=share_cores(options.threads, manifest.backbone_bytes).backbone.threads,
@@ -86,7 +88,7 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
             busy_cores=others.look(),
             loading=loading,
             dialogue=beside_sound + text * beside_sound / alone,
-            dialogue_bytes=size.bytes_per_second_of_speech(backbone_on_gpu=on_gpu),
+            dialogue_bytes=sum(speech_bytes(read, "dialogue", ways).values()),
         )
     finally:
         engine.close()

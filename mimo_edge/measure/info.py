@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ..bundle.manifest import Manifest
-from ..stages.machine_needs import memory_verdict, size_of_bundle, speed_verdict
+from ..stages.machine_needs import memory_verdict, size_of_bundle
 from ..stages.runtime_options import RuntimeOptions
 from .machine import Machine
-from .released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES, RELEASED_CONTEXT, released_sizes
+from .released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES, RELEASED_CONTEXT, released_models
+from .speech_cost import (
+    KINDS,
+    Kind,
+    read_bytes_of_bundle,
+    released_ways,
+    speech_bytes,
+    speed_verdict,
+    ways_of,
+)
 
 __all__ = ["Needs", "ReleasedNeeds", "needs_of_bundle", "needs_of_released"]
 
@@ -21,8 +31,8 @@ class Needs:
     """Bytes of the weights, the cache and the buffers."""
     fits: str
     """Whether there is so much memory, in words."""
-    seconds_per_second_of_speech: float | None
-    """An estimate; None: it cannot be told, or the bundle does not speak."""
+    seconds_per_second_of_speech: dict[Kind, float | None]
+    """Estimates; None: it cannot be told, or the bundle does not speak."""
     speaks: bool
     """Whether the bundle has its speaking half."""
 
@@ -32,11 +42,12 @@ class ReleasedNeeds:
     """What the released 7B model would need of a machine in one recipe."""
 
     recipe: str
-    seconds_per_second_of_speech: float | None
-    """An estimate; None: it cannot be told."""
+    seconds_per_second_of_speech: dict[Kind, float | None]
+    """Estimates; None: it cannot be told."""
     speed: str | None
-    """Whether that is fast enough to speak without breaks, in words; None: it cannot be told."""
-    bytes_per_second_of_speech: float
+    """Whether a dialogue is fast enough to be spoken without breaks, in words; None: it cannot be
+    told."""
+    bytes_per_second_of_speech: dict[Kind, float]
     """Bytes that the processor reads from memory for a second of speech."""
     memory: float
     """Bytes of the weights, the buffers and a conversation of `RELEASED_CONTEXT` positions."""
@@ -49,38 +60,43 @@ class ReleasedNeeds:
 
 
 def needs_of_bundle(
-    manifest: Manifest, machine: Machine, options: RuntimeOptions, positions: int
+    folder: Path, manifest: Manifest, machine: Machine, options: RuntimeOptions, positions: int
 ) -> Needs:
     """What a bundle needs for a conversation of so many positions."""
-    size = size_of_bundle(manifest)
-    need = size.memory(options, positions)
+    need = size_of_bundle(manifest).memory(options, positions)
+    seconds: dict[Kind, float | None] = dict.fromkeys(KINDS)
+    if manifest.speaks:
+        read = read_bytes_of_bundle(folder, manifest)
+        seconds = {kind: machine.speech_seconds(read, kind, ways_of(options)) for kind in KINDS}
     return Needs(
         memory=need,
         fits=memory_verdict(sum(need.values()), machine.memory_available, machine.memory_total),
-        seconds_per_second_of_speech=machine.speech_seconds(size) if manifest.speaks else None,
+        seconds_per_second_of_speech=seconds,
         speaks=manifest.speaks,
     )
 
 
 def needs_of_released(machine: Machine) -> list[ReleasedNeeds]:
     """What the released 7B model needs, from the smallest recipe to the largest."""
-    needs = []
-    for recipe, size in released_sizes().items():
-        memory = sum(size.memory(RuntimeOptions(), RELEASED_CONTEXT).values())
-        seconds = machine.speech_seconds(size)
+    needs, options = [], RuntimeOptions()
+    ways = replace(released_ways(options), backbone_on_gpu=machine.backbone_on_gpu)
+    for recipe, model in released_models().items():
+        memory = sum(model.size.memory(options, RELEASED_CONTEXT).values())
+        seconds = {kind: machine.speech_seconds(model.read, kind, ways) for kind in KINDS}
+        dialogue = seconds["dialogue"]
         intermediate = 0 if recipe == "reference" else INTERMEDIATE_BYTES
         needs.append(
             ReleasedNeeds(
                 recipe=recipe,
                 seconds_per_second_of_speech=seconds,
-                speed=speed_verdict(seconds) if seconds is not None else None,
-                bytes_per_second_of_speech=size.bytes_per_second_of_speech(
-                    backbone_on_gpu=machine.backbone_on_gpu
-                ),
+                speed=speed_verdict(dialogue) if dialogue is not None else None,
+                bytes_per_second_of_speech={
+                    kind: sum(speech_bytes(model.read, kind, ways).values()) for kind in KINDS
+                },
                 memory=memory,
                 fits=memory_verdict(memory, machine.memory_available, machine.memory_total),
-                bundle=size.weights,
-                disk=CHECKPOINT_BYTES + intermediate + size.weights,
+                bundle=model.size.weights,
+                disk=CHECKPOINT_BYTES + intermediate + model.size.weights,
             )
         )
     return needs

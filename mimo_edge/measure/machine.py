@@ -8,12 +8,12 @@ from pathlib import Path
 import psutil
 
 from ..stages.gpu import gpu_layers
-from ..stages.machine_needs import ModelSize
 from ..stages.placement import MOST_IN_PATCH_DECODER
 from ..stages.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
 from ..system.spare_cores import SpareCores
 from .memory_speed import measure_bandwidth
+from .speech_cost import Kind, ReadBytes, Ways, seconds_of_speech
 
 __all__ = ["BUSY_CORES", "Machine", "look_at_machine"]
 
@@ -39,14 +39,17 @@ class Machine:
     disk_free: int | None
     """Bytes free on the disk of the current folder; None: there is no such folder any more."""
 
-    def speech_seconds(self, size: ModelSize) -> float | None:
+    def speech_seconds(self, read: ReadBytes, kind: Kind, ways: Ways) -> float | None:
         """About how long a second of speech takes a model; None: it cannot be told."""
         if self.bandwidth is None:
             return None
-        return size.seconds_per_second_of_speech(
+        return seconds_of_speech(
+            read,
+            kind,
+            ways,
             self.bandwidth,
             patch_bandwidth=self.patch_bandwidth,
-            backbone_on_gpu=self.backbone_on_gpu,
+            threads=self.threads,
         )
 
 

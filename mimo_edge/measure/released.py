@@ -8,9 +8,11 @@ test compares every one of them with that computation.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..stages.machine_needs import ModelSize
+from .speech_cost import ReadBytes
 
 __all__ = [
     "CHECKPOINT_BYTES",
@@ -18,7 +20,9 @@ __all__ = [
     "INTERMEDIATE_BYTES",
     "PART_BYTES",
     "RELEASED_CONTEXT",
-    "released_sizes",
+    "TOKEN_BYTES",
+    "Released",
+    "released_models",
 ]
 
 PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
@@ -64,8 +68,16 @@ CHECKPOINT_BYTES = 21_200_000_000
 INTERMEDIATE_BYTES = 15_245_238_272
 """The backbone in bfloat16, which lies on the disk until it is quantized; `reference` has none."""
 
-EMBEDDED = 151_680 * 4096 / 7_622_619_136
-"""Share of the backbone's weights in the table of token embeddings: single rows of it are read."""
+TOKEN_BYTES: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {
+        "small": (330_055_680, 509_644_800),
+        "default": (349_470_720, 509_644_800),
+        "quality": (509_644_800, 509_644_800),
+        "reference": (2_485_125_120, 2_485_125_120),
+    }
+)
+"""Recipe → bytes of the backbone's two large tables: token embeddings, of which single rows are
+read, and the text head, which is read where a text token has to be chosen."""
 TABLE_BYTES = 28_344_320
 """Bytes of the patch decoder's tables of embeddings, of which single rows are read."""
 DECODE_STEPS = 11
@@ -77,17 +89,29 @@ RELEASED_CONTEXT = 4096
 """Positions of the conversation for which the need of memory is told."""
 
 
-def released_sizes() -> dict[str, ModelSize]:
-    """Recipe → size of the released model."""
-    return {recipe: _size(parts) for recipe, parts in PART_BYTES.items()}
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """The released model in one recipe."""
+
+    size: ModelSize
+    read: ReadBytes
 
 
-def _size(parts: Mapping[str, int]) -> ModelSize:
-    decoder = parts["patch_decoder"] - TABLE_BYTES
-    return ModelSize(
-        weights=sum(parts.values()),
-        per_position=round(parts["backbone"] * (1 - EMBEDDED)),
-        per_patch=DECODE_STEPS * decoder + parts["patch_encoder"],
-        patches_per_second=PATCHES_PER_SECOND,
-        cached_values=CACHED_VALUES,
+def released_models() -> dict[str, Released]:
+    """Recipe → what a machine has to hold and to read."""
+    return {recipe: _released(recipe, parts) for recipe, parts in PART_BYTES.items()}
+
+
+def _released(recipe: str, parts: Mapping[str, int]) -> Released:
+    table, head = TOKEN_BYTES[recipe]
+    return Released(
+        size=ModelSize(weights=sum(parts.values()), cached_values=CACHED_VALUES),
+        read=ReadBytes(
+            blocks=parts["backbone"] - table - head,
+            head=head,
+            cached_values=CACHED_VALUES,
+            patch_decoder=DECODE_STEPS * (parts["patch_decoder"] - TABLE_BYTES),
+            patch_encoder=parts["patch_encoder"],
+            patches_per_second=PATCHES_PER_SECOND,
+        ),
     )

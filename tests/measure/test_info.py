@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from mimo_edge.measure import machine
-from mimo_edge.stages.machine_needs import ModelSize
 from tests.tools.command_line import Command
 
 RECIPES = ["small", "default", "quality", "reference"]
@@ -43,7 +42,8 @@ def test_a_laptop_that_is_too_slow(command: Command, pretend: Any) -> None:
     pretend(16, 33)
     needs = released(command)
     assert list(needs) == RECIPES
-    assert needs["default"]["seconds_per_second_of_speech"] == pytest.approx(2.6, abs=0.1)
+    seconds = needs["default"]["seconds_per_second_of_speech"]
+    assert seconds["dialogue"] == pytest.approx(2.6, abs=0.1)
     assert needs["default"]["speed"] == "2.6 times slower"
     assert needs["default"]["fits"] == "fits"
     assert needs["reference"]["fits"].startswith("does NOT fit")
@@ -87,35 +87,19 @@ def test_the_bundle_itself(command: Command, pretend: Any, default_bundle: Path)
     assert record["fits"] == "fits" and record["memory"]["weights"] > 1e6
     assert record["machine"]["bandwidth"] == 33e9
     # So small that the processor's caches hold it.
-    assert record["seconds_per_second_of_speech"] is None
+    assert record["seconds_per_second_of_speech"] == {"dialogue": None, "speak": None}
     assert "a second of its speech" not in command("info", default_bundle).out
-
-
-def test_seconds_add_up() -> None:
-    """Ten positions a second of speech (6.25 patches, 3.75 tokens), at 90% and 63% of the speed."""
-    size = ModelSize(
-        weights=10**9,
-        per_position=10**9,
-        per_patch=10**9,
-        patches_per_second=6.25,
-        cached_values=1,
-    )
-    expected = 1.05 * (10 / 0.9 + 6.25 / 0.63)
-    assert size.seconds_per_second_of_speech(1e9) == pytest.approx(expected)
-    alone = size.seconds_per_second_of_speech(1e9, backbone_on_gpu=True)
-    assert alone == pytest.approx(1.05 * 6.25 / 0.63)
-    slowed = size.seconds_per_second_of_speech(1e9, patch_bandwidth=5e8)
-    assert slowed == pytest.approx(1.05 * (10 / 0.9 + 2 * 6.25 / 0.63))
 
 
 def test_a_server_whose_patch_decoder_has_four_threads(
     command: Command, pretend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(64, 200)
-    wide = released(command)["default"]["seconds_per_second_of_speech"]
+    wide = released(command)["default"]["seconds_per_second_of_speech"]["dialogue"]
     monkeypatch.setattr(machine, "fast_cores", lambda: 32)
     monkeypatch.setattr(machine, "measure_bandwidth", lambda threads: 6.25e9 * threads)
-    assert released(command)["default"]["seconds_per_second_of_speech"] > 2 * wide
+    narrow = released(command)["default"]["seconds_per_second_of_speech"]["dialogue"]
+    assert narrow > 2 * wide
 
 
 def test_without_the_packages_for_converting(default_bundle: Path) -> None:

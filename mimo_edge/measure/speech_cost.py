@@ -1,0 +1,221 @@
+"""What a second of speech costs: the bytes that are read for it, and the seconds that this takes.
+
+Speaking is bound by the memory's speed: every token and patch reads the backbone once, every patch
+the patch decoder once per step. So both can be told from the sizes of the weights and the speed of
+the memory, before the model is even there. The seconds are an estimate: `mimo-edge bench` measures.
+
+There are two kinds of speech. In a *dialogue* the model finds its words itself. Where it *speaks* a
+given text, the words are guessed, and read off together with the patch before them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..bundle.gguf_header import read_header
+from ..bundle.manifest import BACKBONE_FILE, Manifest
+from ..stages.gpu import gpu_layers
+from ..stages.machine_needs import KV_BYTES
+from ..stages.runtime_options import RuntimeOptions
+
+__all__ = [
+    "KINDS",
+    "POSITIONS",
+    "Kind",
+    "ReadBytes",
+    "Ways",
+    "read_bytes_of_bundle",
+    "released_ways",
+    "seconds_of_speech",
+    "speech_bytes",
+    "speed_verdict",
+    "steps_of_a_second",
+    "ways_of",
+]
+
+Kind = Literal["dialogue", "speak"]
+KINDS: tuple[Kind, ...] = ("dialogue", "speak")
+Stage = Literal["backbone", "text head", "cache", "patch decoder", "patch encoder"]
+
+POSITIONS = 512
+"""Positions in the cache for which the figures hold: 50 seconds of a dialogue."""
+TOKENS_PER_PATCH = 0.6
+"""Text tokens that go with a patch: 3.75 with a second of the released model's speech."""
+TEXT_RUN = 5
+"""Text tokens in a row, before as many patches."""
+RIGHT_GUESSES = 0.95
+"""Of the tokens of a text that is given, so many are said as they stand there."""
+_BACKBONE_SHARE, _PATCH_SHARE = 0.9, 0.63
+"""How much of the memory's speed each stage reached where it was measured (README, Hardware)."""
+_BESIDE_SOUND = 1.05
+"""How much longer generating takes while its sound is decoded; measured at full size."""
+_CALM_REAL_TIME = 0.8
+"""Above it a busy machine falters."""
+_CACHED_BYTES = 1 << 28
+"""Smaller models largely stay in the processor's caches: the memory's speed says nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadBytes:
+    """The bytes that each step of a model reads."""
+
+    blocks: int
+    """The backbone's layers: for every token and every patch."""
+    head: int
+    """The matrix that gives the likelihood of every text token."""
+    cached_values: int
+    """Numbers in the KV cache for each position behind which a token or a patch comes."""
+    patch_decoder: int
+    """All steps of one patch."""
+    patch_encoder: int
+    """One patch."""
+    patches_per_second: float
+    """Patches in a second of speech."""
+
+    @property
+    def large(self) -> bool:
+        """Whether memory limits its speed: a small model stays in the processor's caches."""
+        return self.blocks + self.patch_decoder >= _CACHED_BYTES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ways:
+    """In which ways a model runs, as far as they change what is read."""
+
+    skips_head: bool = False
+    """Whether the head is left out where the next text token is certain."""
+    drafts: bool = False
+    """Whether the tokens of a text that is given are guessed."""
+    cache_bytes: float = 2.0
+    """Of a number in the KV cache."""
+    backbone_on_gpu: bool = False
+    """Then nothing of it is read from the processor's memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """How often each step is taken for a second of speech."""
+
+    patches: float
+    readings: float
+    """Of the backbone's layers."""
+    heads: float
+    """Of the text head."""
+    guesses: float
+    """Tokens that are read off beside the position before them."""
+
+
+def steps_of_a_second(kind: Kind, patches: float, ways: Ways) -> Steps:
+    """The steps for a second of speech that has so many patches."""
+    tokens = TOKENS_PER_PATCH * patches
+    saved = choices = tokens
+    if kind == "speak" and ways.drafts:
+        # One reading checks a run of guesses; where one is wrong, another one goes on from there.
+        saved = tokens * RIGHT_GUESSES
+        choices = tokens / TEXT_RUN + tokens - saved
+    else:
+        saved = 0.0
+    readings = patches + tokens - saved
+    return Steps(
+        patches=patches,
+        readings=readings,
+        heads=choices if ways.skips_head else readings,
+        guesses=tokens if saved else 0.0,
+    )
+
+
+def speech_bytes(read: ReadBytes, kind: Kind, ways: Ways) -> dict[Stage, float]:
+    """Stage → bytes that the processor reads from memory for a second of speech."""
+    steps = steps_of_a_second(kind, read.patches_per_second, ways)
+    cache = read.cached_values * ways.cache_bytes * POSITIONS
+    of_backbone: dict[Stage, float] = {
+        "backbone": steps.readings * read.blocks,
+        "text head": steps.heads * read.head,
+        "cache": steps.readings * cache,
+    }
+    of_patches: dict[Stage, float] = {
+        "patch decoder": steps.patches * read.patch_decoder,
+        "patch encoder": steps.patches * read.patch_encoder,
+    }
+    return of_patches if ways.backbone_on_gpu else of_backbone | of_patches
+
+
+def seconds_of_speech(
+    read: ReadBytes,
+    kind: Kind,
+    ways: Ways,
+    bandwidth: float,
+    *,
+    patch_bandwidth: float | None = None,
+    threads: int,
+) -> float | None:
+    """About how long a second of speech takes where memory gives `bandwidth` bytes/s.
+
+    `patch_bandwidth` is what it gives to the few threads of the patch decoder, if less; `threads`
+    are those of the backbone. Below 1 is real time. None: the model is so small that memory is not
+    what limits it. A backbone on a GPU is taken to cost nothing.
+    """
+    if not read.large:
+        return None
+    steps = steps_of_a_second(kind, read.patches_per_second, ways)
+    of_patches = min(bandwidth, patch_bandwidth or bandwidth) * _PATCH_SHARE
+    seconds = 0.0
+    for stage, size in speech_bytes(read, kind, ways).items():
+        is_patch = stage in ("patch decoder", "patch encoder")
+        seconds += size / (of_patches if is_patch else bandwidth * _BACKBONE_SHARE)
+    if not ways.backbone_on_gpu:
+        guess = _row_price(threads) * read.blocks / bandwidth / _BACKBONE_SHARE
+        seconds += steps.guesses * guess
+    return _BESIDE_SOUND * seconds
+
+
+def ways_of(options: RuntimeOptions) -> Ways:
+    """In which ways a model runs under these options."""
+    return Ways(
+        cache_bytes=KV_BYTES[options.kv_type],
+        backbone_on_gpu=gpu_layers(options) != 0,
+    )
+
+
+def released_ways(options: RuntimeOptions) -> Ways:
+    """In which ways the released model runs under these options."""
+    return ways_of(options)
+
+
+def read_bytes_of_bundle(folder: Path, manifest: Manifest) -> ReadBytes:
+    """What the steps of a bundle read, from its files; all of them were checked before.
+
+    Of one that only listens, nothing is read for the patch decoder, which it lacks.
+    """
+    audio, patch, backbone = manifest.audio, manifest.patch, manifest.backbone
+    size = {file.name: file.size for file in manifest.files}
+    tensors = read_header(folder / BACKBONE_FILE).tensors
+    table = tensors["token_embd.weight"]  # single rows of it are read, unless it is the head, too
+    head = tensors.get("output.weight", table)
+    decoder, encoder = (
+        size.get(f"{name}.onnx.data", 0) for name in ("patch_decoder", "patch_encoder")
+    )
+    return ReadBytes(
+        blocks=sum(tensor.size for tensor in tensors.values() if tensor not in (table, head)),
+        head=head.size,
+        cached_values=backbone.cached_values,
+        patch_decoder=decoder * patch.decode_steps,
+        patch_encoder=encoder,
+        patches_per_second=audio.sample_rate / audio.samples_per_step / patch.group_size,
+    )
+
+
+def _row_price(threads: int) -> float:
+    """What one row more in a reading costs, in readings: arithmetic, which more cores share."""
+    return min(0.6, 1.2 / threads)
+
+
+def speed_verdict(seconds: float) -> str:
+    """In words what so many seconds per second of speech mean for whoever listens."""
+    if seconds < _CALM_REAL_TIME:
+        return "real time"
+    if seconds <= 1:
+        return "real time, just"
+    return f"{seconds:.1f} times slower"
