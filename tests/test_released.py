@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from convert.backbone.writing import expected_backbone_tensors
+from convert.backbone.writing import backbone_bytes, expected_backbone_tensors
 from convert.checkpoints.tensors import audio_tensors, patch_tensors
 from convert.recipes import RECIPES, part_sizes
 from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
@@ -23,6 +23,13 @@ def test_every_part_of_every_recipe() -> None:
         recipe.name: part_sizes(recipe, RELEASED_LANGUAGE, RELEASED_AUDIO) for recipe in RECIPES
     }
     assert computed == {recipe: dict(parts) for recipe, parts in released.PART_BYTES.items()}
+
+
+def test_the_large_tables_of_the_backbone() -> None:
+    for recipe in RECIPES:
+        sizes = backbone_bytes(RELEASED_LANGUAGE, recipe.backbone)
+        tables = sizes["token_embd.weight"], sizes["output.weight"]
+        assert released.TOKEN_BYTES[recipe.name] == tables, recipe.name
 
 
 def test_dimensions() -> None:

@@ -117,4 +117,4 @@ def test_without_the_packages_for_converting(default_bundle: Path) -> None:
         env={**os.environ},
     )
     assert done.returncode == 0, done.stderr
-    assert "for a second of speech" in done.stdout
+    assert "for a second of dialogue" in done.stdout
