@@ -7,8 +7,9 @@ manifest, without which no folder is a bundle, comes last. See `target`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,12 @@ from mimo_edge.bundle.manifest import (
 
 from .backbone.gguf_file import Progress
 from .backbone.writing import expected_backbone_tensors, write_backbone
+from .calibration.run import rounded_patch_decoder
+from .calibration.speech import check_folder
 from .checkpoints.source import Source
 from .checkpoints.tensors import RecordedWeights
+from .graphs.blocks import Packed
+from .graphs.linear import CalibratedWeights
 from .graphs.patch_decoder import decoder_input_tables
 from .manifest import check_source, make_manifest
 from .memory import look_at_memory, memory_explained
@@ -44,6 +49,7 @@ def convert(
     *,
     name: str,
     imatrix: Path | None = None,
+    calibration: Path | None = None,
     threads: int = 0,
     force: bool = False,
     progress: Progress | None = None,
@@ -53,6 +59,7 @@ def convert(
 
     A bundle that is there already is replaced with `force`. `progress` is told the stage, the
     bytes done and all bytes; `verify` gets the finished folder before it takes its place.
+    `calibration` is a folder of speech; None: the speech that ships.
 
     Raises:
         MimoEdgeError: `out` is in the way, the disk is full, or a part cannot be made.
@@ -64,6 +71,7 @@ def convert(
             recipe,
             name=name,
             imatrix=imatrix,
+            calibration=calibration,
             threads=threads,
             progress=progress,
             verify=verify,
@@ -77,6 +85,7 @@ def convert_into(
     *,
     name: str,
     imatrix: Path | None = None,
+    calibration: Path | None = None,
     threads: int = 0,
     progress: Progress | None = None,
     verify: Callable[[Path, Manifest], None] | None = None,
@@ -88,9 +97,10 @@ def convert_into(
     """
     tell = progress or (lambda stage, done, total: None)
     check_source(source, name)
+    check_folder(calibration)
     with memory_explained(), target.working_folder() as work:
         _check_room(source, recipe, target.folder)
-        parameters = _write_parts(source, work, recipe, name, imatrix, threads, tell)
+        parameters = _write_parts(source, work, recipe, name, imatrix, calibration, threads, tell)
         manifest = make_manifest(source, work, recipe, name, parameters, tell)
         if verify:
             verify(work, manifest)
@@ -104,6 +114,7 @@ def _write_parts(
     recipe: Recipe,
     name: str,
     imatrix: Path | None,
+    calibration: Path | None,
     threads: int,
     tell: Progress,
 ) -> dict[str, int]:
@@ -121,8 +132,13 @@ def _write_parts(
     )
     shapes = expected_backbone_tensors(source.language).values()
     parameters = {BACKBONE_FILE: sum(int(np.prod(shape)) for shape in shapes)}
-    for graph in recipe.graphs:
-        parameters |= write_graph(source, work, graph, recipe, tell)
+    for graph in recipe.graphs:  # the patch decoder is the last: the others speak to it
+        rounded = {}
+        if graph == "patch_decoder" and recipe.patch_decoder == "w4c":
+            rounded = rounded_patch_decoder(
+                source, work, recipe, folder=calibration, threads=threads, tell=tell
+            )
+        parameters |= write_graph(source, work, graph, recipe, tell, rounded)
     if recipe.speaks:
         parameters |= write_decoder_inputs(source, work)
     return parameters
@@ -139,15 +155,27 @@ def write_decoder_inputs(source: Source, work: Path) -> dict[str, int]:
 
 
 def write_graph(
-    source: Source, work: Path, name: str, recipe: Recipe, tell: Progress
+    source: Source,
+    work: Path,
+    name: str,
+    recipe: Recipe,
+    tell: Progress,
+    rounded: Mapping[str, Packed] = MappingProxyType({}),
 ) -> dict[str, int]:
-    """Write one graph of a bundle; file name → parameters it holds."""
+    """Write one graph of a bundle; file name → parameters it holds.
+
+    `rounded` are matrices that calibration rounded, by tensor; others of few bits are rounded to
+    the nearest.
+    """
     weights = {
         "audio": RecordedWeights(source.audio_checkpoint),
         "language": RecordedWeights(source.language_checkpoint),
     }
     precision: Any = recipe.precisions()[name]
-    graph = build_graph(name, precision, lambda part: weights[part], source.language, source.audio)
+    calibrated = {part: CalibratedWeights(weights[part], rounded) for part in weights}
+    graph = build_graph(
+        name, precision, lambda part: calibrated[part], source.language, source.audio
+    )
     total, done = graph.weight_bytes(), 0
 
     def advance(size: int) -> None:

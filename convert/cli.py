@@ -45,7 +45,8 @@ def _recipe_help() -> str:
     lines.append(f"On top of that: {download:.1f} GB for the download and, while a backbone is")
     lines += [f"quantized, {copy:.1f} GB for a copy of it in bfloat16.", "\b"]
     lines.append(f"Precisions of the backbone: {', '.join(BACKBONE_TYPES)}")
-    lines.append(f"Precisions of the graphs: {', '.join(PRECISIONS)} (w8, w4: weights only)")
+    lines.append(f"Precisions of the graphs: {', '.join(PRECISIONS)} (w8, w4, w4c: weights only)")
+    lines.append("w4c, for the patch decoder: 4 bits, rounded for the speech of --calibrate")
     return "\n".join(lines)
 
 
@@ -88,6 +89,14 @@ class _WithRecipes(click.Command):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Importance matrix for the backbone's quantization (llama-imatrix).",
 )
+@click.option(
+    "--calibrate",
+    "calibration",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Recordings of speech, a few minutes, for which the precision w4c rounds best.  "
+    "[default: synthesized speech that ships]",
+)
 @click.option("--name", type=TEXT, help="Name of the model in the bundle.  [default: from --model]")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option(
@@ -111,6 +120,7 @@ def convert_command(
     changes: tuple[str, ...],
     listens_only: bool,
     imatrix: Path | None,
+    calibration: Path | None,
     name: str | None,
     force: bool,
     revision: str | None,
@@ -150,6 +160,7 @@ def convert_command(
                 recipe,
                 name=name or source.language_origin.model_name,
                 imatrix=imatrix,
+                calibration=calibration,
                 threads=threads,
                 progress=reporter.progress,
                 verify=lambda folder, manifest: reporter.verify(folder, manifest, threads),

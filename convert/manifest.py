@@ -10,6 +10,7 @@ from mimo_edge.bundle.files import file_sample, file_sha256
 from mimo_edge.bundle.manifest import (
     BACKBONE_FILE,
     SCHEMA_VERSION,
+    SPEAKING_PARTS,
     AudioConfig,
     BackboneConfig,
     BundleFile,
@@ -26,7 +27,7 @@ from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
 from .checkpoints.source import Source
 from .recipes import Recipe
 
-__all__ = ["check_source", "make_manifest"]
+__all__ = ["check_source", "listening_manifest", "make_manifest"]
 
 
 def make_manifest(
@@ -96,6 +97,27 @@ def make_manifest(
     except ValueError as error:
         raise _unusable(name, error) from error
     return manifest
+
+
+def listening_manifest(source: Source, work: Path, recipe: Recipe) -> Manifest:
+    """Enough of a manifest to load the parts that listen, while the others are still to be made."""
+    path = work / BACKBONE_FILE
+    backbone = BundleFile(
+        name=path.name, size=path.stat().st_size, sha256="", sample="", parameters=0
+    )
+    precisions = recipe.precisions()
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=recipe.name,
+        recipe=recipe.name,
+        precisions={part: precisions[part] for part in precisions if part not in SPEAKING_PARTS},
+        source=(),
+        audio=_audio_config(source.audio),
+        patch=_patch_config(source.language),
+        backbone=_backbone_config(source.language, path),
+        special_tokens=dict(source.text.special_tokens),
+        files=(backbone,),
+    )
 
 
 def check_source(source: Source, name: str) -> None:

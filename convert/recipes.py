@@ -131,6 +131,8 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
                 f"give one of {', '.join(recipe.precisions())}, as in backbone=q5_k_m."
             )
         known = tuple(BACKBONE_TYPES) if part == "backbone" else PRECISIONS
+        if precision == "w4c" and part != "patch_decoder":
+            known = tuple(name for name in known if name != "w4c")
         if precision not in known:
             raise BadInputError(f"{change!r}: {part} is stored as one of {', '.join(known)}.")
         fields: dict[str, Any] = {part: precision, "name": f"{recipe.name}, {change}"}

@@ -8,35 +8,34 @@ fp32        float32                        float32              MatMul
 int8        8 bits per output channel      8 bits per tensor    DynamicQuantizeMatMul
 w8          8 bits per block of 128        float32 *            MatMulNBits
 w4          4 bits per block of 32         float32 *            MatMulNBits
+w4c         4 bits per block of 128,       float32 *            MatMulNBits
+            sensitive matrices 8; rounded
+            as `convert.calibration` says
 
 * quantized to 8 bits per block inside the kernel where that is faster.
 
 `int8` rounds the activations of all rows of a call with one scale, so that a row's result
 depends a little on the rows beside it; everywhere else each row is computed by itself.
 
-For every block the kernel reads a scale and an offset, 64 bits: in blocks of 32, 8 bits
-become 10 per weight, in blocks of 128 they become 8.5, and sums are interrupted less often.
-At 4 bits the error counts for more. Rows that 128 does not divide have blocks of 64 or 32.
+How blocks are cut and laid out is in `blocks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, get_args
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from .blocks import Layout, Packed, layout_of, quantize_blocks
 from .graph_builder import MICROSOFT, GraphBuilder
 
-__all__ = ["PRECISIONS", "Precision", "Weights", "block_length", "linear", "quantize_blocks"]
+__all__ = ["PRECISIONS", "CalibratedWeights", "Precision", "Weights", "linear"]
 
-Precision = Literal["fp32", "int8", "w8", "w4"]
+Precision = Literal["fp32", "int8", "w8", "w4", "w4c"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-
-_BLOCKS = {8: (128, 64, 32), 4: (32,)}
-"""Lengths of a block by bits per weight, the best first."""
 
 _ACCURACY_INT8 = 4
 """MatMulNBits `accuracy_level`: activations as int8 blocks, the fast CPU kernels."""
@@ -50,6 +49,23 @@ class Weights(Protocol):
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Its shape, without reading it."""
+
+
+class CalibratedWeights:
+    """Weights of which some matrices were rounded already, as speech needs them."""
+
+    def __init__(self, weights: Weights, rounded: Mapping[str, Packed]) -> None:
+        """`rounded` has matrices by their tensors' names."""
+        self._weights = weights
+        self.rounded = rounded
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        """A tensor as it is in the checkpoint."""
+        return self._weights.array(name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Its shape."""
+        return self._weights.shape(name)
 
 
 def linear(
@@ -80,7 +96,7 @@ def linear(
     if precision == "fp32":
         y = graph.op("MatMul", x, graph.weight(label, "float", [columns, rows], lambda: load().T))
     elif precision == "int8":
-        quantized = _Quantized(lambda: quantize_columns(load()))
+        quantized = _InTurn(lambda: (*quantize_columns(load()), None))
         return graph.op(
             "DynamicQuantizeMatMul",
             x,
@@ -93,44 +109,92 @@ def linear(
             domain=MICROSOFT,
         )
     else:
-        bits = 4 if precision == "w4" else 8
-        block = block_length(columns, bits)
-        blocks = -(-columns // block)
-        quantized = _Quantized(lambda: quantize_blocks(load(), bits, block))
-        y = graph.op(
-            "MatMulNBits",
-            x,
-            graph.weight(
-                f"{label}.q{bits}", "uint8", [rows, blocks, block * bits // 8], quantized.weights
-            ),
-            graph.weight(f"{label}.scale", "float", [rows * blocks], quantized.scales),
-            domain=MICROSOFT,
-            K=columns,
-            N=rows,
-            bits=bits,
-            block_size=block,
-            accuracy_level=_ACCURACY_INT8,
-        )
+        layout = layout_of(precision, names[0], columns)
+        y = _product_of_blocks(graph, weights, x, names, label, (rows, columns), layout)
     return y if bias is None else graph.op("Add", y, bias)
 
 
-class _Quantized:
-    """The weights of one layer and their scales, which are made together and written in turn.
+def _product_of_blocks(
+    graph: GraphBuilder,
+    weights: Weights,
+    x: ir.Value,
+    names: Sequence[str],
+    label: str,
+    shape: tuple[int, int],
+    layout: Layout,
+) -> ir.Value:
+    """`x` times weights of few bits."""
+    rows, columns = shape
+    blocks, bits, block = layout.blocks(columns), layout.bits, layout.block
+    parts = _InTurn(lambda: _join_packed([_packed(weights, name, layout) for name in names]))
+    quantized = graph.weight(
+        f"{label}.q{bits}", "uint8", [rows, blocks, block * bits // 8], parts.weights
+    )
+    scales = graph.weight(f"{label}.scale", "float", [rows * blocks], parts.scales)
+    zeros = []
+    if layout.has_zeros:
+        size = rows * layout.zero_bytes(columns)
+        zeros = [graph.weight(f"{label}.zero", "uint8", [size], parts.zeros)]
+    return graph.op(
+        "MatMulNBits",
+        x,
+        quantized,
+        scales,
+        *zeros,
+        domain=MICROSOFT,
+        K=columns,
+        N=rows,
+        bits=bits,
+        block_size=block,
+        accuracy_level=_ACCURACY_INT8,
+    )
 
-    Nothing is kept but the scales, a small part, from the writing of the weights to their own.
+
+def _packed(weights: Weights, name: str, layout: Layout) -> Packed:
+    """A matrix as it was rounded by calibration, else to the nearest."""
+    rounded = weights.rounded.get(name) if isinstance(weights, CalibratedWeights) else None
+    return rounded or quantize_blocks(weights.array(name), layout)
+
+
+_Parts = tuple[NDArray[np.uint8], NDArray[np.float32], "NDArray[np.uint8] | None"]
+"""Weights, scales and, where blocks have them, zeros."""
+
+
+def _join_packed(matrices: Sequence[Packed]) -> _Parts:
+    """Matrices below each other: whatever there is of a row lies together."""
+    zeros = [matrix.zeros for matrix in matrices if matrix.zeros is not None]
+    return (
+        np.concatenate([matrix.quantized for matrix in matrices]),
+        np.concatenate([matrix.scales for matrix in matrices]),
+        np.concatenate(zeros) if zeros else None,
+    )
+
+
+class _InTurn:
+    """The parts of one layer's weights, which are made together and written in turn.
+
+    Nothing is kept but the small ones, scales and zeros, from the writing of the weights to their
+    own.
     """
 
-    def __init__(self, make: Callable[[], tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> None:
+    def __init__(self, make: Callable[[], _Parts]) -> None:
         self._make = make
         self._scales: NDArray[np.float32] | None = None
+        self._zeros: NDArray[np.uint8] | None = None
 
     def weights(self) -> NDArray[np.uint8]:
-        weights, self._scales = self._make()
+        weights, self._scales, self._zeros = self._make()
         return weights
 
     def scales(self) -> NDArray[np.float32]:
         scales, self._scales = self._scales, None
         return self._make()[1] if scales is None else scales
+
+    def zeros(self) -> NDArray[np.uint8]:
+        zeros, self._zeros = self._zeros, None
+        zeros = self._make()[2] if zeros is None else zeros
+        assert zeros is not None
+        return zeros
 
 
 def quantize_columns(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -142,34 +206,6 @@ def quantize_columns(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], ND
     scale = np.maximum(np.abs(weight).max(axis=1), 1e-30) / 127
     quantized = np.rint(weight / scale[:, None]).astype(np.int16) + 128
     return quantized.astype(np.uint8).T, scale.astype(np.float32)
-
-
-def block_length(columns: int, bits: int) -> int:
-    """Weights of a row of `columns` that share a scale: as many as fit without padding."""
-    lengths = _BLOCKS[bits]
-    return next((length for length in lengths if columns % length == 0), lengths[-1])
-
-
-def quantize_blocks(
-    weight: NDArray[np.float32], bits: int, block: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """[out, in] → packed blocks uint8 [out, blocks, block·bits/8] and scales [out·blocks].
-
-    Symmetric around the operator's default zero point (8 or 128); the scale keeps
-    the sign of the block's largest weight, which then uses the one extra negative
-    step. Rows are padded with zeros to whole blocks.
-    """
-    rows, columns = weight.shape
-    padded = np.pad(weight, ((0, 0), (0, -columns % block))).reshape(rows, -1, block)
-    peak_at = np.abs(padded).argmax(axis=2, keepdims=True)
-    peak = np.take_along_axis(padded, peak_at, axis=2)
-    middle = 1 << (bits - 1)
-    scale = peak / -middle
-    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
-    quantized = np.clip(np.rint(padded * inverse) + middle, 0, 2 * middle - 1).astype(np.uint8)
-    if bits == 4:
-        quantized = quantized[..., 0::2] | (quantized[..., 1::2] << 4)
-    return quantized, scale.astype(np.float32).reshape(-1)
 
 
 def _join_biases(

@@ -210,12 +210,14 @@ def _is_multiplied(node: OnnxNode, inputs: list[_Value | None]) -> bool:
 
 
 def _of_quantized_product(node: OnnxNode, constants: Mapping[str, OnnxTensor]) -> Iterator[str]:
-    """Blocks and scales have to be as many as the attributes say, or memory beyond is read."""
+    """Blocks, scales and zeros have to be as many as the attributes say: else memory beyond is
+    read."""
     rows, columns, bits, block = (
         _integer(node.attributes.get(name)) for name in ("N", "K", "bits", "block_size")
     )
-    weights, scales = (constants.get(name) for name in (*node.inputs[1:3], "", "")[:2])
-    if bits not in (4, 8) or block & (block - 1) or block < 16 or len(node.inputs) != 3:
+    weights, scales, zeros = (constants.get(name) for name in (*node.inputs[1:4], *[""] * 3)[:3])
+    count = len(node.inputs)
+    if bits not in (4, 8) or block & (block - 1) or block < 16 or count not in (3, 4):
         yield f"has a quantized product of {bits} bits in blocks of {block}"
         return
     blocks = -(-columns // block)
@@ -223,6 +225,10 @@ def _of_quantized_product(node: OnnxNode, constants: Mapping[str, OnnxTensor]) -
     found = weights.shape if weights else None
     if found != wanted or scales is None or scales.size != rows * blocks:
         yield f"has quantized weights of shape {found} where {wanted} belongs"
+    if count == 4:
+        wanted_zeros = rows * -(-blocks * bits // 8)
+        if zeros is None or zeros.dtype.name != "uint8" or zeros.size != wanted_zeros:
+            yield f"has zeros of quantized weights that are not {wanted_zeros} bytes"
 
 
 def _integer(value: Attribute | None) -> int:

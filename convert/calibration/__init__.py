@@ -1,0 +1,1 @@
+"""Speech through the model, so that weights are rounded where it costs the sound least."""
