@@ -200,9 +200,10 @@ def describe(answer: Answer, *, verbose: bool) -> str:
     if verbose:
         seconds = stats.generation_seconds
         taken = f" in {seconds:.2f} s" if seconds else ""  # of a server's answers unknown
+        guessed = f" ({stats.accepted_tokens} guessed)" if stats.accepted_tokens else ""
         parts.append(
             f"{stats.evaluated_positions} positions evaluated, {stats.cached_positions} cached, "
-            f"{stats.text_tokens} tokens and {stats.patches} patches{taken}"
+            f"{stats.text_tokens} tokens{guessed} and {stats.patches} patches{taken}"
         )
         if stats.audio_seconds and seconds:
             factor = seconds / stats.audio_seconds

@@ -45,6 +45,7 @@ class ModelOptions:
     device: Literal["auto", "cpu", "gpu"]
     gpu_layers: int
     repack: bool | None
+    draft: bool
 
     def load(
         self,
@@ -67,6 +68,7 @@ class ModelOptions:
             context=self.ctx,
             device=self.device,
             gpu_layers=self.gpu_layers,
+            drafting=self.draft,
             repack=self.repack if self.repack is not None or for_long else False,
         )
         if conversations is not None:
@@ -121,6 +123,12 @@ model_options = option_group(
         default=None,
         show_default="where it pays in `serve`, else not",
         help="Lay the language model out anew for this processor: loads longer, speaks faster.",
+    ),
+    click.option(
+        "--draft/--no-draft",
+        default=True,
+        show_default=True,
+        help="Guess the words that come next and check several at once: the same answer, sooner.",
     ),
 )
 

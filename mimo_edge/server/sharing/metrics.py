@@ -59,6 +59,8 @@ class Metrics:
         self._prompt = counter("prompt_positions", "Positions of prompts, evaluated.")
         self._cached = counter("cached_positions", "Positions that were cached.")
         self._tokens = counter("text_tokens", "Text tokens generated.")
+        self._readings = counter("weight_readings", "Readings of the weights to generate.")
+        self._guessed = counter("guessed_tokens", "Text tokens that were guessed right.")
         self._patches = counter("patches", "Patches of 160 ms of sound generated.")
         self._audio = counter("audio_seconds", "Speech that was generated.")
         self._dropped = counter(
@@ -101,6 +103,8 @@ class Metrics:
         self._prompt.inc(stats.evaluated_positions)
         self._cached.inc(stats.cached_positions)
         self._tokens.inc(stats.text_tokens)
+        self._readings.inc(stats.readings)
+        self._guessed.inc(stats.accepted_tokens)
         self._patches.inc(stats.patches)
         self._audio.inc(stats.audio_seconds)
         if stats.audio_seconds:
