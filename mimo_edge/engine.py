@@ -30,7 +30,7 @@ from .stages.memory_needs import MemoryNeeds
 from .stages.native import check_process
 from .stages.patch_decoder import PatchDecoder
 from .stages.patch_encoder import PatchEncoder
-from .stages.placement import LARGE_BYTES, prompt_piece, share_cores, useful_threads
+from .stages.placement import LARGE_BYTES, prompt_pieces, share_cores, useful_threads
 from .stages.repacking import repacks
 from .stages.runtime_options import RuntimeOptions
 from .stages.sampling import GREEDY
@@ -66,13 +66,15 @@ class Engine:
             manifest, audio_tokenizer, context=backbone.context, check_memory=needs.check_step
         )
         self.caches = CacheShelf(backbone, patch_encoder, self.layout)
-        piece = options.prompt_piece or prompt_piece(
-            manifest.backbone_bytes, on_gpu=gpu_layers(options) != 0
+        pieces = prompt_pieces(
+            manifest.backbone_bytes,
+            on_gpu=gpu_layers(options) != 0,
+            chosen=options.prompt_piece,
         )
         guess_price = None
         if options.drafting:
             guess_price = row_price(backbone.threads, on_gpu=gpu_layers(options) != 0)
-        self.scheduler = Scheduler(self.caches, patch_decoder, piece=piece)
+        self.scheduler = Scheduler(self.caches, patch_decoder, pieces)
         self.generation = Generation(
             scheduler=self.scheduler,
             tokenizer=self.tokenizer,

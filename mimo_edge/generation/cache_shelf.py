@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +47,15 @@ class CacheShelf:
             self._caches.add(cache)
             return cache
 
-    def evaluate(self, work: Sequence[New]) -> None:
+    def evaluate(self, work: Sequence[New], stop: Callable[[], bool] | None = None) -> None:
         """Put positions into caches; where an output is wanted, it is in `PositionCache.output`.
 
-        There must be room for them: see `make_room`.
+        There must be room for them: see `make_room`. `stop` is asked now and then whether to give
+        up, while positions without an output are evaluated; meanwhile other threads find the lock
+        free, so that an answer can begin.
 
         Raises:
+            EvaluationStopped: `stop` said so; the caches are as before.
             MimoEdgeError: one is longer than the context or closed, or llama.cpp fails.
         """
         if not work:
@@ -62,13 +65,15 @@ class CacheShelf:
                 new.cache.begin()
             rows = self.embed(concatenate([new.positions for new in work]))
             ends = np.cumsum([len(new.positions) for new in work])[:-1]
-            outputs = self.backbone.evaluate(
-                [
-                    (new.cache.sequence, part, new.outputs)
-                    for new, part in zip(work, np.split(rows, ends), strict=True)
-                ],
-                logits=any(new.logits for new in work if new.outputs),
-            )
+        outputs = self.backbone.evaluate(
+            [
+                (new.cache.sequence, part, new.outputs)
+                for new, part in zip(work, np.split(rows, ends), strict=True)
+            ],
+            logits=any(new.logits for new in work if new.outputs),
+            stop=stop,
+        )
+        with self.lock:
             for new, output in zip(work, outputs, strict=True):
                 new.cache.grown(new, output)
                 self.touch(new.cache)

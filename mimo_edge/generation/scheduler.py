@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from ..errors import WrongUseError
 from ..prompt.positions import Positions
 from ..stages.patch_decoder import PatchDecoder
+from ..stages.placement import PromptPieces
 from .answer import RunningAnswer, Step
 from .cache_shelf import CacheShelf
 from .evaluation import Evaluation
@@ -30,21 +31,23 @@ E = TypeVar("E", bound=Evaluation)
 class Scheduler:
     """Steps the answers of one model."""
 
-    def __init__(self, shelf: CacheShelf, patch_decoder: PatchDecoder, *, piece: int) -> None:
-        """`piece`: positions of a prompt between two looks at `cancel`; half as many where other
-        answers wait for their next position meanwhile.
-        """
-        self._steps = Stepping(shelf, patch_decoder, piece=piece)
+    def __init__(
+        self, shelf: CacheShelf, patch_decoder: PatchDecoder, pieces: PromptPieces
+    ) -> None:
+        """A scheduler without an answer."""
+        self._steps = Stepping(shelf, patch_decoder, pieces)
         self._answers: list[Evaluation] = []
         """All that run, the oldest first."""
         self._changed = threading.Condition()
         self._stepping: int | None = None
         """The thread that steps all of them just now."""
+        self._in_hand: Sequence[Evaluation] = ()
+        """The answers that it works on."""
 
     @property
     def piece_beside(self) -> int:
         """Positions of a prompt that are evaluated between two steps of the answers that run."""
-        return self._steps.piece_beside
+        return self._steps.pieces.beside
 
     def evaluate(
         self, cache: PositionCache, prompt: Positions, cancel: threading.Event | None = None
@@ -74,7 +77,7 @@ class Scheduler:
                     self._answers.remove(answer)
                 # Another thread that steps just now may have this answer in its hands. This one
                 # may be stepping, too: if garbage collection closes a generator meanwhile.
-                while self._stepping not in (None, threading.get_ident()):
+                while answer in self._in_hand and self._stepping != threading.get_ident():
                     self._changed.wait()
                 answer.cache.in_use = False
 
@@ -124,18 +127,30 @@ class Scheduler:
                 if _happened(answer):
                     return
                 self._stepping = me
-                answers = list(self._answers)
-            progress = self._steps.step(answers)
+                self._in_hand = answers = tuple(self._answers)
+            progress = self._steps.step(answers, self._look_around)
         finally:
             with self._changed:
                 if self._stepping == me:
-                    self._stepping = None
+                    self._stepping, self._in_hand = None, ()
                 self._changed.notify_all()
         if not progress and not _happened(
             answer
         ):  # all that is waited for waits for room, which somebody else has
             with self._changed:
                 self._changed.wait(PATIENCE_S / 10)
+
+    def _look_around(self, in_hand: Sequence[Evaluation]) -> Sequence[Evaluation]:
+        """All that run, in the middle of a step that works on `in_hand` only, to its end.
+
+        What was cancelled ends here, so that it need not wait for the end of the step.
+        """
+        with self._changed:
+            self._in_hand = in_hand
+            for answer in self._answers:
+                answer.look_at_cancel()
+            self._changed.notify_all()
+            return tuple(self._answers)
 
     @staticmethod
     def _raise(answer: Evaluation) -> None:

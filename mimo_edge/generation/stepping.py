@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MimoEdgeError
+from ..stages.backbone_abort import EvaluationStopped
 from ..stages.damage import check_numbers, check_scores
 from ..stages.patch_decoder import PatchDecoder
+from ..stages.placement import PromptPieces
 from .answer import RunningAnswer
 from .cache_shelf import CacheShelf
 from .evaluation import Evaluation
@@ -29,16 +31,23 @@ _MOST_GUESSES = 32
 class Stepping:
     """What is computed in a step, and for whom; one thread at a time."""
 
-    def __init__(self, shelf: CacheShelf, patch_decoder: PatchDecoder, *, piece: int) -> None:
-        """`piece`: see `Scheduler`."""
+    def __init__(
+        self, shelf: CacheShelf, patch_decoder: PatchDecoder, pieces: PromptPieces
+    ) -> None:
         self._shelf = shelf
         self._patch_decoder = patch_decoder
-        self._piece = piece
-        self.piece_beside = max(1, piece // 2)
-        """Positions of a prompt that are evaluated between two steps of the answers that run."""
+        self.pieces = pieces
 
-    def step(self, answers: Sequence[Evaluation]) -> bool:
+    def step(
+        self,
+        answers: Sequence[Evaluation],
+        look_around: Callable[[Sequence[Evaluation]], Sequence[Evaluation]],
+    ) -> bool:
         """One position of every answer that generates, then one piece of a prompt.
+
+        A piece that is evaluated while nothing generates takes seconds. It is given up if it is
+        cancelled, or if an answer begins meanwhile that is to generate at once; `look_around` is
+        told which answers are in the piece, and says which ones run by then.
 
         Returns:
             Whether there was anything to do.
@@ -56,9 +65,18 @@ class Stepping:
         patch_s = self._generate([*known, *(answer for answer, _ in ones)])
         # Of prompts, those that somebody waits for go first, the oldest first.
         prompts.sort(key=lambda answer: not answer.awaited)
-        most = self.piece_beside if known or ones else self._piece
+        alone = not (known or ones)
+        most = self.pieces.alone if alone else self.pieces.beside
         pieces = self._placed(answers, prompts, most)
-        self._evaluate(pieces)
+
+        def give_up() -> bool:
+            in_hand = [answer for answer, _ in pieces]
+            others = [answer for answer in look_around(in_hand) if answer not in ready]
+            return any(answer.ended for answer in in_hand) or any(
+                _goes_on(answer) and answer.missing <= 1 for answer in others
+            )
+
+        self._evaluate(pieces, give_up if alone else None)
         rest = time.perf_counter() - began - patch_s
         for answer in ready:
             answer.clock.patch += patch_s
@@ -127,9 +145,13 @@ class Stepping:
             guessing.append((answer, more))
         return guessing
 
-    def _evaluate(self, work: Sequence[tuple[Evaluation, New]]) -> None:
+    def _evaluate(
+        self, work: Sequence[tuple[Evaluation, New]], stop: Callable[[], bool] | None = None
+    ) -> None:
         try:
-            self._shelf.evaluate([new for _, new in work])
+            self._shelf.evaluate([new for _, new in work], stop)
+        except EvaluationStopped:
+            return  # Nothing happened: the next step sees why.
         except MimoEdgeError as error:
             for answer, _ in work:
                 answer.error = error

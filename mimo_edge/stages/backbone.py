@@ -11,7 +11,7 @@ import ctypes
 import itertools
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import llama_cpp
@@ -208,6 +208,7 @@ class Backbone:
         work: Sequence[tuple[BackboneSequence, NDArray[np.float32], int]],
         *,
         logits: bool = True,
+        stop: Callable[[], bool] | None = None,
     ) -> list[list[BackboneOutput]]:
         """Append positions to sequences and evaluate them: (sequence, embeddings, outputs).
 
@@ -221,11 +222,14 @@ class Backbone:
                 how many of the last positions need one, from 0 to all. A sequence comes once.
             logits: whether the outputs have logits. The hidden states alone take an eighth less
                 time in a large model: the head is not computed.
+            stop: asked now and then while positions without an output are evaluated, in the
+                calling thread, whether to give up.
 
         Returns:
             For each, what the backbone says after so many of its last positions, in their order.
 
         Raises:
+            EvaluationStopped: `stop` said so; the sequences may hold some of the positions.
             MimoEdgeError: a sequence would be longer than the context, the cache is full, or
                 llama.cpp fails.
         """
@@ -240,7 +244,7 @@ class Backbone:
             silent.append(Rows(number, new[:cut]))
             asked.append(Rows(number, new[cut:]))
         for batch in _batches(silent, opened.largest_batch):
-            opened.feed(batch)
+            opened.feed(batch, stop)
         found: list[BackboneOutput] = []
         for batch in _batches(asked, opened.largest_batch):
             found += opened.extend(batch, logits=logits)
@@ -262,6 +266,8 @@ class Backbone:
 
     def close(self) -> None:
         """Free the weights, and the cache of all sequences before."""
+        if self._opened is not None:
+            self._opened.stop()
         self._model.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 from ..bundle.manifest import BackboneConfig
 from ..errors import NoMemoryError
 from ..system.spare_cores import SpareCores
+from .backbone_abort import EvaluationStopped, run_aside
+from .backbone_opening import (
+    OpenedContext,
+    cells_of,
+    cut,
+    free_context,
+    largest_batch,
+    open_context,
+)
 from .backbone_stop import BackboneStop
-from .gpu import gpu_layers
 from .llama_log import complaints
 from .native import Native
 from .placement import Placement
@@ -24,15 +32,8 @@ from .runtime_options import RuntimeOptions
 
 __all__ = ["BackboneContext", "BackboneOutput", "Rows"]
 
-_CPU_BATCH, _GPU_BATCH = 128, 512
-"""Positions that llama.cpp evaluates at once. A processor gains little beyond 128, and between
-two batches Ctrl-C is heard."""
-_KV_TYPES = {
-    "f32": llama_cpp.GGML_TYPE_F32,
-    "f16": llama_cpp.GGML_TYPE_F16,
-    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
-}
-_FLASH_ATTENTION = {None: -1, False: 0, True: 1}
+_ABORTED = 2
+"""What llama.cpp returns where a flag ended it."""
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 
 
@@ -57,14 +58,6 @@ class Rows(NamedTuple):
     sequence: int
     embeddings: NDArray[np.float32]
     """float32 [positions, hidden]."""
-
-
-class _Opened(NamedTuple):
-    """llama.cpp's objects."""
-
-    context: int
-    memory: int
-    batch: int
 
 
 class BackboneContext:
@@ -93,16 +86,19 @@ class BackboneContext:
         """
         self.cells = options.cache_for(config)
         """Positions that all sequences hold together."""
-        self.largest_batch = min(_GPU_BATCH if gpu_layers(options) else _CPU_BATCH, self.cells)
+        self.largest_batch = largest_batch(options, self.cells)
         """Positions that are evaluated at once."""
         self._stop = BackboneStop(installed=skips_head)
         with model.use() as weights:
-            self._opened = Native(
-                _open(weights, self.cells, self.largest_batch, options, placement, self._stop),
-                _free,
-                closed="the model is closed; load it again.",
-                owner=model,
+            opened = open_context(
+                weights, self.cells, self.largest_batch, options, placement, self._stop
             )
+            self._opened = Native(
+                opened, free_context, closed="the model is closed; load it again.", owner=model
+            )
+        self._flag = opened.flag
+        self._turn = 0
+        """Grows with every change of a sequence, so that a piece is not evaluated belatedly."""
         self._config = config
         self._placement = placement
         self._spare_cores = spare_cores
@@ -123,7 +119,7 @@ class BackboneContext:
         """Positions that still fit."""
         with self._opened.use() as opened:
             self._sweep(opened)
-            return self.cells - sum(_length(opened, n) for n in range(self._sequences))
+            return self.cells - sum(cells_of(opened, n) for n in range(self._sequences))
 
     @property
     def free_sequences(self) -> int:
@@ -149,20 +145,39 @@ class BackboneContext:
     def length(self, sequence: int) -> int:
         """Positions that a sequence holds, as llama.cpp counts them."""
         with self._opened.use() as opened:
-            return _length(opened, sequence)
+            return cells_of(opened, sequence)
 
     def truncate(self, sequence: int, length: int) -> None:
         """Forget everything from position `length` on."""
         with self._opened.use() as opened:
-            _truncate(opened, sequence, length)
+            self._turn += 1
+            cut(opened, sequence, length)
 
-    def feed(self, work: Sequence[Rows]) -> None:
+    def feed(self, work: Sequence[Rows], stop: Callable[[], bool] | None = None) -> None:
         """Append positions to sequences and evaluate them in one batch, without an output.
 
+        With `stop`, llama.cpp works in another thread: this one hears of Ctrl-C at once, and asks
+        `stop` now and then whether to give up.
+
         Raises:
+            EvaluationStopped: `stop` said so; the sequences are as before.
             MimoEdgeError: llama.cpp fails; the sequences are as before, then.
         """
-        self._evaluate(work, output=False)
+        if stop is None:
+            self._evaluate(work, output=False)
+            return
+        self._opened.check()
+        turn, wanted = self._turn, stop
+
+        def look() -> None:
+            if wanted():
+                self._flag.put(True)
+
+        try:
+            run_aside(lambda: self._evaluate(work, output=False, turn=turn), look)
+        except BaseException:
+            self._flag.put(True)  # Nobody waits for it any more.
+            raise
 
     def extend(self, work: Sequence[Rows], *, logits: bool = True) -> list[BackboneOutput]:
         """Append positions to sequences and evaluate them in one batch; the outputs of all of them.
@@ -193,18 +208,23 @@ class BackboneContext:
         """Put back what `save` gave for `length` positions; False if llama.cpp refuses it."""
         buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
         with self._opened.use() as opened:
-            _truncate(opened, sequence, 0)
+            self._turn += 1
+            cut(opened, sequence, 0)
             read = llama_cpp.llama_state_seq_set_data(opened.context, buffer, len(data), sequence)
-            restored = bool(read == len(data) and _length(opened, sequence) == length)
+            restored = bool(read == len(data) and cells_of(opened, sequence) == length)
             if not restored:
                 llama_cpp.llama_memory_seq_rm(opened.memory, sequence, -1, -1)
         return restored
+
+    def stop(self) -> None:
+        """End the evaluation in progress, if there is one."""
+        self._flag.put(True)
 
     def close(self) -> None:
         """Free the cache."""
         self._opened.close()
 
-    def _sweep(self, opened: _Opened) -> None:
+    def _sweep(self, opened: OpenedContext) -> None:
         """Empty the sequences that were given back."""
         while self._given_back:
             sequence = self._given_back.popleft()
@@ -212,16 +232,21 @@ class BackboneContext:
             self._unused.add(sequence)
 
     def _evaluate(
-        self, work: Sequence[Rows], *, output: bool, logits: bool = False
+        self, work: Sequence[Rows], *, output: bool, logits: bool = False, turn: int | None = None
     ) -> list[BackboneOutput]:
-        """Evaluate one batch.
+        """Evaluate one batch, unless `turn` is over.
 
         Ctrl-C that arrives meanwhile is raised right behind the call of llama.cpp, so nothing
         here may count positions: how many a sequence has is asked each time.
         """
         with self._opened.use() as opened:
+            if turn is not None and turn != self._turn:
+                # Whoever wanted it was interrupted, and the sequences are others now.
+                raise EvaluationStopped
+            self._turn += 1
+            self._flag.put(False)
             self._sweep(opened)
-            lengths = [_length(opened, rows.sequence) for rows in work]
+            lengths = [cells_of(opened, rows.sequence) for rows in work]
             threads = self._placement.threads
             if self._placement.makes_way:
                 threads = self._spare_cores.spare(threads)
@@ -237,13 +262,17 @@ class BackboneContext:
             if status:
                 for rows, length in zip(work, lengths, strict=True):
                     llama_cpp.llama_memory_seq_rm(opened.memory, rows.sequence, length, -1)
-                raise NoMemoryError(
-                    f"llama.cpp could not evaluate {count} positions (status {status}: "
-                    f"{said.first}); give a smaller context or free some memory."
-                )
-            if not output:
-                return []
-            return [self._output(opened.context, n, logits) for n in range(count)]
+                if status == _ABORTED and turn is not None:
+                    raise EvaluationStopped
+                if status != _ABORTED:
+                    raise NoMemoryError(
+                        f"llama.cpp could not evaluate {count} positions (status {status}: "
+                        f"{said.first}); give a smaller context or free some memory."
+                    )
+            else:
+                return [self._output(opened.context, n, logits) for n in range(count * output)]
+        # The flag was meant for a piece that had just come to its end, or the model was closed.
+        return self._evaluate(work, output=output, logits=logits)
 
     def _fill(self, batch: int, work: Sequence[Rows], lengths: Sequence[int], output: bool) -> int:
         """Make the batch of new positions behind so many of each sequence; how many they are."""
@@ -276,51 +305,3 @@ class BackboneContext:
 
 def _copy(values: Any, count: int) -> NDArray[np.float32]:
     return np.ctypeslib.as_array(values, (count,)).copy()
-
-
-def _open(
-    model: int,
-    cells: int,
-    largest_batch: int,
-    options: RuntimeOptions,
-    placement: Placement,
-    stop: BackboneStop,
-) -> _Opened:
-    params = llama_cpp.llama_context_default_params()
-    params.n_ctx = cells
-    params.n_batch = params.n_ubatch = largest_batch
-    params.n_seq_max = options.conversations
-    params.kv_unified = True  # one cache for all sequences, instead of an equal part for each
-    params.n_threads = params.n_threads_batch = placement.threads
-    params.type_k = params.type_v = _KV_TYPES[options.kv_type]
-    params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
-    params.embeddings = False
-    params.offload_kqv = gpu_layers(options) != 0
-    params.no_perf = True
-    stop.install(params)
-    with complaints() as said:
-        context = llama_cpp.llama_init_from_model(model, params)
-    if not context:
-        raise NoMemoryError(
-            f"no memory for a context of {cells} positions ({said.first}); "
-            "give a smaller one, or close other programs."
-        )
-    memory = llama_cpp.llama_get_memory(context)
-    return _Opened(context, memory, llama_cpp.llama_batch_ext_init(context))
-
-
-def _free(opened: _Opened) -> None:
-    llama_cpp.llama_batch_ext_free(opened.batch)
-    llama_cpp.llama_free(opened.context)
-
-
-def _length(opened: _Opened, sequence: int) -> int:
-    """Positions of a sequence in the cache, as llama.cpp counts them."""
-    return int(llama_cpp.llama_memory_seq_pos_max(opened.memory, sequence)) + 1
-
-
-def _truncate(opened: _Opened, sequence: int, length: int) -> None:
-    if length < _length(opened, sequence) and not llama_cpp.llama_memory_seq_rm(
-        opened.memory, sequence, length, -1
-    ):
-        raise RuntimeError(f"llama.cpp cannot cut sequence {sequence} at {length}")

@@ -35,8 +35,8 @@ class RuntimeOptions:
     cache_positions: int | None = None
     """Positions that all conversations have in the cache together; None: as many as `context`."""
     prompt_piece: int | None = None
-    """Positions of a prompt that are evaluated between two steps of other answers, and between
-    two looks at whether it was cancelled. None: what takes a second or less."""
+    """Positions of a prompt that are evaluated at once, and half as many between two steps of other
+    answers. More are faster together, fewer delay a voice less. None: what suits the model."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""
     gpu_layers: int = -1

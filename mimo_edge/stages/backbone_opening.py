@@ -1,0 +1,98 @@
+"""Opening a context of llama.cpp, and what is asked of the cache in it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import llama_cpp
+
+from ..errors import NoMemoryError
+from .backbone_abort import AbortFlag
+from .backbone_stop import BackboneStop
+from .gpu import gpu_layers
+from .llama_log import complaints
+from .placement import Placement
+from .runtime_options import RuntimeOptions
+
+__all__ = ["OpenedContext", "cells_of", "cut", "free_context", "largest_batch", "open_context"]
+
+_CPU_BATCH, _GPU_BATCH = 128, 512
+"""Positions that llama.cpp evaluates at once. A processor gains nothing beyond 128."""
+_KV_TYPES = {
+    "f32": llama_cpp.GGML_TYPE_F32,
+    "f16": llama_cpp.GGML_TYPE_F16,
+    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
+}
+_FLASH_ATTENTION = {None: -1, False: 0, True: 1}
+
+
+class OpenedContext(NamedTuple):
+    """llama.cpp's objects."""
+
+    context: int
+    memory: int
+    batch: int
+    flag: AbortFlag
+
+
+def largest_batch(options: RuntimeOptions, cells: int) -> int:
+    """Positions that are evaluated at once in a cache of so many."""
+    return min(_GPU_BATCH if gpu_layers(options) else _CPU_BATCH, cells)
+
+
+def open_context(
+    model: int,
+    cells: int,
+    batch: int,
+    options: RuntimeOptions,
+    placement: Placement,
+    stop: BackboneStop,
+) -> OpenedContext:
+    """A context of a model with room for so many positions, evaluated in such batches.
+
+    Raises:
+        MimoEdgeError: there is not enough memory for it.
+    """
+    params = llama_cpp.llama_context_default_params()
+    params.n_ctx = cells
+    params.n_batch = params.n_ubatch = batch
+    params.n_seq_max = options.conversations
+    params.kv_unified = True  # one cache for all sequences, instead of an equal part for each
+    params.n_threads = params.n_threads_batch = placement.threads
+    params.type_k = params.type_v = _KV_TYPES[options.kv_type]
+    params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
+    params.embeddings = False
+    params.offload_kqv = gpu_layers(options) != 0
+    params.no_perf = True
+    stop.install(params)
+    with complaints() as said:
+        context = llama_cpp.llama_init_from_model(model, params)
+    if not context:
+        raise NoMemoryError(
+            f"no memory for a context of {cells} positions ({said.first}); "
+            "give a smaller one, or close other programs."
+        )
+    memory = llama_cpp.llama_get_memory(context)
+    flag = AbortFlag()
+    flag.watch(context)
+    return OpenedContext(context, memory, llama_cpp.llama_batch_ext_init(context), flag)
+
+
+def free_context(opened: OpenedContext) -> None:
+    """Free all of it."""
+    llama_cpp.llama_batch_ext_free(opened.batch)
+    llama_cpp.llama_free(opened.context)
+    opened.flag.free()
+
+
+def cells_of(opened: OpenedContext, sequence: int) -> int:
+    """Positions of a sequence in the cache, as llama.cpp counts them."""
+    return int(llama_cpp.llama_memory_seq_pos_max(opened.memory, sequence)) + 1
+
+
+def cut(opened: OpenedContext, sequence: int, kept: int) -> None:
+    """Forget everything of a sequence from position `kept` on."""
+    if kept < cells_of(opened, sequence) and not llama_cpp.llama_memory_seq_rm(
+        opened.memory, sequence, kept, -1
+    ):
+        raise RuntimeError(f"llama.cpp cannot cut sequence {sequence} at {kept}")
