@@ -2,8 +2,8 @@
 
     x [batch, positions, local_dim] + cache ─ layers ─ logits of all codebooks side by side + cache
 
-Each row of the batch is the patch of another answer. All rows have as many positions in the
-cache, because every patch takes the same steps.
+Each row of the batch is the patch of another answer. All rows have as many steps in the cache,
+because every patch takes the same steps; the cache has room for all of them from the beginning.
 
 The input of a patch's first step is the projected hidden state of the backbone, that of
 the others a sum of code embeddings. Both are small products, which the runtime takes from
@@ -13,15 +13,14 @@ two matrices beside the graph: `hidden_downcast.npy` and `code_embeddings.npy`.
 from __future__ import annotations
 
 import numpy as np
-import onnx_ir as ir
 from numpy.typing import NDArray
 
 from ..checkpoints.configs import LanguageModelConfig
-from .attention import cached_attention, rope_tables
 from .graph_builder import GraphBuilder
 from .linear import Precision, Weights, linear
 from .patch_encoder import code_embedding_table
 from .patch_layers import qwen2_layers
+from .step_attention import StepAttention
 
 __all__ = ["build_patch_decoder", "decoder_input_tables"]
 
@@ -31,37 +30,23 @@ def build_patch_decoder(
 ) -> GraphBuilder:
     """The graph of a checkpoint; its inputs and outputs are in `onnx/patch_decoder.json`."""
     graph = GraphBuilder("patch_decoder")
-    heads = config.local_attn_heads
-    head_dim = config.local_dim // heads
-    layers = config.local_layers
     x = graph.input("x", "float", ["batch", "positions", config.local_dim])
-    past = graph.input("past", "float", [layers, 2, "batch", heads, "steps", head_dim])
-    # A step's rotation depends on its number in the patch: the steps in the cache come before it.
-    here = graph.op("Add", graph.range(graph.dim(x, 1)), graph.dim(past, 4))
-    rope = rope_tables(graph, here, head_dim, config.rope_theta)
-    caches = [
-        graph.split(cache, [1, 1], axis=1) for cache in graph.split(past, [1] * layers, axis=0)
-    ]
-    grown: list[ir.Value] = []
-    leading = graph.constant([0, 1])
-
-    def attend(layer: int, q: ir.Value, k: ir.Value, v: ir.Value) -> ir.Value:
-        key, value = (graph.op("Squeeze", part, leading) for part in caches[layer])
-        out, *present = cached_attention(graph, (q, k, v), heads, (key, value))
-        grown.append(graph.concat([graph.op("Unsqueeze", part, leading) for part in present], 1))
-        return out
-
+    attention = StepAttention(
+        graph,
+        heads=config.local_attn_heads,
+        head_dim=config.local_dim // config.local_attn_heads,
+        most_steps=config.group_size + max(config.delays),
+        theta=config.rope_theta,
+    )
     x = qwen2_layers(
         graph,
         weights,
         x,
         "local_transformer",
-        layers,
-        heads,
+        config.local_layers,
         config.rms_norm_eps,
-        rope,
         precision,
-        attend,
+        attention.attend,
     )
     # Nobody draws from the logits of the positions before the last.
     x = graph.op("Gather", x, graph.constant(-1), axis=1)
@@ -69,9 +54,7 @@ def build_patch_decoder(
     # Coarse code heads lose the end of speech first: they stay float32.
     logits = linear(graph, weights, x, names, "fp32")
     graph.output(logits, "logits", "float", ["batch", sum(config.speech_vocab_sizes)])
-    present = graph.concat(grown, 0)
-    after: list[int | str] = [layers, 2, "batch", heads, "steps_after", head_dim]
-    graph.output(present, "present", "float", after)
+    attention.declare_outputs()
     return graph
 
 

@@ -31,7 +31,9 @@ def build_patch_encoder(
     positions = graph.constant(np.arange(group, dtype=np.int64))
     rope = rope_tables(graph, positions, config.input_local_dim // heads, config.rope_theta)
 
-    def attend(_: int, q: ir.Value, k: ir.Value, v: ir.Value) -> ir.Value:
+    def attend(_: int, qkv: ir.Value) -> ir.Value:
+        q, k, v = graph.split(qkv, [config.input_local_dim] * 3, axis=-1)
+        q, k = rope.apply(graph, q, heads), rope.apply(graph, k, heads)
         return full_attention(graph, q, k, v, heads, causal=not config.input_full_attention)
 
     x = qwen2_layers(
@@ -40,9 +42,7 @@ def build_patch_encoder(
         x,
         "input_local_transformer",
         config.input_local_layers,
-        heads,
         config.rms_norm_eps,
-        rope,
         precision,
         attend,
     )

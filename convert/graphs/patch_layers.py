@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from .attention import Rope
 from .graph_builder import MICROSOFT, GraphBuilder
 from .linear import Precision, Weights, linear
 from .tokenizer_layers import vector
 
 __all__ = ["qwen2_layers"]
 
-Attend = Callable[[int, ir.Value, ir.Value, ir.Value], ir.Value]
-"""(layer, q, k, v) → output, each [batch, positions, width]."""
+Attend = Callable[[int, ir.Value], ir.Value]
+"""(layer, queries, keys and values side by side [batch, positions, 3·width]) → [batch, positions,
+width]."""
 
 
 def qwen2_layers(
@@ -23,9 +23,7 @@ def qwen2_layers(
     x: ir.Value,
     prefix: str,
     layers: int,
-    heads: int,
     epsilon: float,
-    rope: Rope,
     precision: Precision,
     attend: Attend,
 ) -> ir.Value:
@@ -33,7 +31,6 @@ def qwen2_layers(
 
     Each residual sum is taken together with the norm that follows it, in one operator.
     """
-    width = weights.shape(f"{prefix}.norm.weight")[0]
     gain = vector(graph, weights, f"{prefix}.layers.0.input_layernorm.weight")
     hidden = graph.op(
         "SimplifiedLayerNormalization", x, gain, axis=-1, epsilon=epsilon, stash_type=1
@@ -49,8 +46,7 @@ def qwen2_layers(
             precision,
             [f"{attn}.{part}_proj.bias" for part in "qkv"],
         )
-        q, k, v = graph.split(qkv, [width] * 3, axis=-1)
-        hidden = attend(index, rope.apply(graph, q, heads), rope.apply(graph, k, heads), v)
+        hidden = attend(index, qkv)
         hidden = linear(graph, weights, hidden, [f"{attn}.o_proj.weight"], precision)
         gain = vector(graph, weights, f"{layer}.post_attention_layernorm.weight")
         hidden, x = _add_and_norm(graph, x, hidden, gain, epsilon)

@@ -54,6 +54,7 @@ _OPERATORS: Mapping[str, tuple[str, ...]] = {
     "Softmax": ("axis",),
     "Split": ("axis",),
     "Transpose": ("perm",),
+    f"{_MICROSOFT}GroupQueryAttention": ("num_heads", "kv_num_heads", "do_rotary", "scale"),
     f"{_MICROSOFT}MatMulNBits": ("K", "N", "bits", "block_size", "accuracy_level"),
     f"{_MICROSOFT}MultiHeadAttention": ("num_heads", "unidirectional"),
     f"{_MICROSOFT}QuickGelu": ("alpha",),
@@ -69,14 +70,17 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {
     "axis": (-8, 8),
     "bits": (4, 8),
     "block_size": (16, 256),
+    "do_rotary": (0, 1),
     "end": (-8, 8),
     "epsilon": (0, 1),
     "interleaved": (0, 1),
     "keepdims": (0, 1),
     "kernel_shape": (1, 16_384),
+    "kv_num_heads": (1, 1024),
     "num_heads": (1, 1024),
     "pads": (0, 16_384),
     "perm": (0, 8),
+    "scale": (0, 1),
     "start": (-8, 8),
     "stash_type": (1, 1),
     "strides": (1, 16_384),
@@ -135,7 +139,7 @@ def _complaints(model: OnnxModel) -> Iterator[str]:
             if name and name not in known:
                 yield f"uses {name!r} before there is one"
         inputs = [known.get(name) for name in node.inputs]
-        yield from _of_arithmetic(node, inputs, model.constants)
+        yield from _of_arithmetic(node, inputs, model)
         shape = _constant_shape(node, inputs, model.constants)
         computed += math.prod(shape) if shape is not None else 0
         if computed > _MOST_COMPUTED:
@@ -170,10 +174,9 @@ def _of_attributes(node: OnnxNode) -> Iterator[str]:
             yield f"has the attribute {name!r} of {node.operator!r} as {str(value)[:60]}"
 
 
-def _of_arithmetic(
-    node: OnnxNode, inputs: list[_Value | None], constants: Mapping[str, OnnxTensor]
-) -> Iterator[str]:
+def _of_arithmetic(node: OnnxNode, inputs: list[_Value | None], model: OnnxModel) -> Iterator[str]:
     """What onnxruntime does not look after itself."""
+    constants = model.constants
     integers = bool(inputs) and inputs[0] is not None and inputs[0].kind in _INTEGERS
     if node.operator == "Mul" and integers:
         yield from _of_product(node, inputs, constants)
@@ -185,8 +188,20 @@ def _of_arithmetic(
         start = constants.get(node.inputs[1]) if len(node.inputs) == 4 else None
         if start is None or start.values is None or start.shape != (1,) or start.values.any():
             yield "reads rotary tables from another place than their beginning"
+    if node.operator.endswith("GroupQueryAttention"):
+        yield from _of_cached_attention(node, model)
     if node.operator.endswith("MatMulNBits"):
         yield from _of_quantized_product(node, constants)
+
+
+def _of_cached_attention(node: OnnxNode, model: OnnxModel) -> Iterator[str]:
+    """How much of a cache is read and written is said by the runtime, never by the graph."""
+    lengths, tables = node.inputs[5:7], [model.constants.get(name) for name in node.inputs[7:]]
+    shapes = {table.shape for table in tables if table}
+    if not all(name in model.inputs for name in lengths) or len(lengths) != 2:
+        yield "computes how long a cache is"
+    if len(tables) != 2 or None in tables or len(shapes) != 1 or len(shapes.pop()) != 2:
+        yield "has rotary tables that do not fit each other"
 
 
 def _of_product(

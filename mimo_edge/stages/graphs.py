@@ -6,7 +6,6 @@ The only module that imports onnxruntime.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,16 +19,15 @@ from numpy.typing import NDArray
 from ..bundle.graph_check import check_graph
 from ..bundle.manifest import Manifest
 from ..errors import BadBundleError, MimoEdgeError
-from ..installation import CONTRACTS
 from ..system.memory import is_memory_fault, no_memory
+from .graph_contract import check_contract, fits
 from .native import Native
 from .placement import Placement
 
-__all__ = ["Graph", "GraphState"]
+__all__ = ["BoundGraph", "Graph", "GraphState"]
 
 logger = logging.getLogger(__name__)
 
-_DTYPES = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 _NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 _QUIET = 4  # onnxruntime's severity "fatal": its errors are raised, and told by us
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
@@ -78,9 +76,11 @@ class Graph:
             )
         except Exception as error:  # onnxruntime's exception classes share no base of their own
             raise _sentence(f"{path} does not load", error) from error
-        graph = cls(path, session)
-        graph._check(path, _contract(name), _dimensions(manifest))
-        return graph
+        tensors = ("input", session.get_inputs()), ("output", session.get_outputs())
+        for side, values in tensors:
+            found = {value.name: (value.type, value.shape) for value in values}
+            check_contract(path, name, side, found, manifest)
+        return cls(path, session)
 
     def run(
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
@@ -131,6 +131,38 @@ class Graph:
                 values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(array)
         return GraphState(values)
 
+    def bind(
+        self, inputs: Mapping[str, NDArray[Any]], outputs: Mapping[str, NDArray[Any]]
+    ) -> BoundGraph:
+        """The graph with arrays that each run reads and writes in place.
+
+        They are C-contiguous, of the dtypes and shapes that the graph declares. An array that is
+        input and output at once is a state that the graph changes where it lies.
+
+        Raises:
+            MimoEdgeError: the graph is closed, or does not have such an input or output.
+        """
+        with self._session.use() as session, self._failures():
+            binding = session.io_binding()
+            values = {
+                id(array): onnxruntime.OrtValue.ortvalue_from_numpy(array)
+                for array in (*inputs.values(), *outputs.values())
+            }
+            for name, array in inputs.items():
+                binding.bind_ortvalue_input(name, values[id(array)])
+            for name, array in outputs.items():
+                binding.bind_ortvalue_output(name, values[id(array)])
+        return BoundGraph(self, binding, dict(inputs), dict(outputs))
+
+    def run_bound(self, bound: BoundGraph) -> None:
+        """Run once on bound arrays; `BoundGraph.run` calls this.
+
+        Raises:
+            MimoEdgeError: the graph cannot be computed, or gives another shape than it says.
+        """
+        with self._session.use() as session, self._failures():
+            session.run_with_iobinding(bound.binding)
+
     def close(self) -> None:
         """Free the graph's memory; it cannot run any more."""
         self._session.close()
@@ -156,36 +188,41 @@ class Graph:
     def _check_shape(self, name: str, shape: Sequence[int]) -> None:
         """onnxruntime does not mind a result of another shape than the graph declares."""
         declared = self._shapes[name]
-        if not _fits(shape, declared):
+        if not fits(shape, declared):
             raise BadBundleError(
                 f"{self._path} computes {name!r} {list(shape)} instead of {list(declared)}: it is "
                 "damaged; copy the bundle again or convert again."
             )
 
-    def _check(self, path: Path, contract: dict[str, Any], dimensions: dict[str, int]) -> None:
-        """Compare names, dtypes and shapes with the contract."""
-        with self._session.use() as session:
-            sides = (
-                ("input", session.get_inputs(), contract["inputs"]),
-                ("output", session.get_outputs(), contract["outputs"]),
-            )
-        for side, found, declared in sides:
-            expected = {tensor["name"]: tensor for tensor in _expand(declared, dimensions)}
-            actual = {value.name: value for value in found}
-            for name in actual.keys() - expected.keys():
-                raise BadBundleError(f"{path} has an unknown {side} {name!r}; convert again.")
-            for name, tensor in expected.items():
-                if name not in actual:
-                    if tensor.get("optional"):
-                        continue
-                    raise BadBundleError(f"{path} has no {side} {name!r}; convert again.")
-                value = actual[name]
-                shape = [dimensions.get(dim, dim) for dim in tensor["shape"]]
-                if value.type != _DTYPES[tensor["dtype"]] or not _fits(value.shape, shape):
-                    raise BadBundleError(
-                        f"{path}: {side} {name!r} is {value.type} {value.shape} instead of "
-                        f"{tensor['dtype']} {shape}: the graph is of another bundle."
-                    )
+
+class BoundGraph:
+    """A graph and the arrays it reads and writes, see `Graph.bind`; for one thread at a time.
+
+    Whoever keeps one keeps the graph in memory: drop it when the graph is closed.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        binding: Any,
+        inputs: dict[str, NDArray[Any]],
+        outputs: dict[str, NDArray[Any]],
+    ) -> None:
+        self._graph = graph
+        self.binding = binding
+        """onnxruntime's table of inputs and outputs: addresses, that hold no array in memory."""
+        self.inputs = inputs
+        """The arrays that a run reads."""
+        self.outputs = outputs
+        """The arrays that a run writes."""
+
+    def run(self) -> None:
+        """Compute the outputs of what is in the inputs now.
+
+        Raises:
+            MimoEdgeError: the graph cannot be computed, or gives another shape than it says.
+        """
+        self._graph.run_bound(self)
 
 
 class GraphState:
@@ -220,50 +257,6 @@ def _next_name(name: str) -> str:
         return "next_position"
     stage, part = name.split("_", 1)
     return f"{stage}_next_{part}"
-
-
-def _contract(name: str) -> dict[str, Any]:
-    """The inputs and outputs that a graph must have, as `onnx/README.md` describes them."""
-    return dict(json.loads((CONTRACTS / f"{name}.json").read_text(encoding="utf-8")))
-
-
-def _dimensions(manifest: Manifest) -> dict[str, int]:
-    audio, patch = manifest.audio, manifest.patch
-    return {
-        "n_mels": audio.n_mels,
-        "quantizers": audio.num_quantizers,
-        "decoder_layers": audio.decoder_layers,
-        "decoder_heads": audio.decoder_heads,
-        "decoder_head_dim": audio.decoder_head_dim,
-        "channels": patch.channels,
-        "group": patch.group_size,
-        "hidden": manifest.backbone.hidden_size,
-        "local_dim": patch.local_dim,
-        "local_layers": patch.local_layers,
-        "local_heads": patch.local_heads,
-        "local_head_dim": patch.local_dim // patch.local_heads,
-        "code_vocabulary": sum(patch.vocab_sizes),
-    }
-
-
-def _expand(declared: Sequence[dict[str, Any]], dimensions: Mapping[str, int]) -> list[Any]:
-    """One entry per layer where the contract says `per`."""
-    tensors = []
-    for tensor in declared:
-        if "per" in tensor:
-            for layer in range(dimensions[tensor["per"]]):
-                tensors.append({**tensor, "name": tensor["name"].format(layer=layer)})
-        else:
-            tensors.append(tensor)
-    return tensors
-
-
-def _fits(found: Sequence[Any], expected: Sequence[Any]) -> bool:
-    """Fixed dimensions must agree; a free one may be anything."""
-    return len(found) == len(expected) and all(
-        not isinstance(want, int) or have == want
-        for have, want in zip(found, expected, strict=True)
-    )
 
 
 def _sentence(fault: str, error: Exception) -> MimoEdgeError:

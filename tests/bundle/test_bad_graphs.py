@@ -157,6 +157,16 @@ def test_numbers_that_onnxruntime_does_not_look_after(bundle: Path, manifest: Ma
         model.graph.initializer.append(numpy_helper.from_array(np.array([900]), "far"))
         rotary.input[1] = "far"
 
+    def attention(place: int, name: str) -> Change:
+        def change(model: Any) -> None:
+            first(model, "GroupQueryAttention").input[place] = name
+
+        return change
+
+    for place, name in ((5, "far"), (6, "far"), (7, "x"), (8, "x")):
+        cases.append(("patch_decoder", attention(place, name)))
+    cases.append(("patch_decoder", set_attribute("GroupQueryAttention", "num_heads", 0)))
+    cases.append(("patch_decoder", set_attribute("GroupQueryAttention", "softcap", 1.0)))
     for name, change in (*cases, ("patch_encoder", far)):
         changed(bundle, manifest, name, change)
 

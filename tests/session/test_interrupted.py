@@ -105,6 +105,8 @@ def prepare(session: Session, clip: Path) -> object:
         (llama_cpp, "llama_token_to_piece", ask),
         (llama_cpp, "llama_tokenize", ask),
         (graphs.Graph, "run", ask),
+        (graphs.Graph, "run_bound", ask),
+        (graphs.Graph, "run_bound", speak),
         (graphs.Graph, "run_stateful", ask),
         (graphs.Graph, "run_stateful", speak),
         (audio_tokenizer.DecoderStream, "push", speak),

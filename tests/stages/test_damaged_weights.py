@@ -13,7 +13,7 @@ import pytest
 
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.graphs import Graph
+from mimo_edge.stages.graphs import BoundGraph, Graph
 from mimo_edge.tasks import Overrides
 
 
@@ -31,6 +31,14 @@ def damage(monkeypatch: pytest.MonkeyPatch, graph: str, value: float) -> None:
 
         return run
 
+    def run_bound(self: Graph, bound: BoundGraph) -> None:
+        in_place(self, bound)
+        if self._path.stem == graph:
+            logits = bound.outputs["logits"]
+            logits.flat[logits.size // 2] = value
+
+    in_place = Graph.run_bound
+    monkeypatch.setattr(Graph, "run_bound", run_bound)
     for name in ("run", "run_stateful"):
         monkeypatch.setattr(Graph, name, spoiled(getattr(Graph, name)))
 

@@ -13,6 +13,7 @@ from mimo_edge.bundle.files import load_manifest
 from mimo_edge.engine import Engine
 from mimo_edge.stages.graphs import Graph
 from mimo_edge.stages.patch_decoder import PatchDecoder
+from mimo_edge.stages.patch_steps import PatchSteps
 from mimo_edge.stages.placement import Placement
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions
 
@@ -40,28 +41,49 @@ def test_codes_are_the_same_alone_and_beside_others(engine: Engine, rows: int) -
 def test_logits_are_the_same_alone_and_beside_others(reference_bundle: Path) -> None:
     """Float32: to the last bit, in every step."""
     manifest = load_manifest(reference_bundle)
-    dim = manifest.patch.local_dim
-    with Graph.load(reference_bundle, "patch_decoder", manifest, Placement(threads=2)) as graph:
-        x = np.random.default_rng(1).standard_normal((6, 8, 1, dim), dtype=np.float32)
+    patch = manifest.patch
+    graph = Graph.load(reference_bundle, "patch_decoder", manifest, Placement(threads=2))
+    steps = PatchSteps(graph, sum(patch.vocab_sizes))
+    x = np.random.default_rng(1).standard_normal((6, 8, patch.local_dim), dtype=np.float32)
+    try:
         for rows in (2, 3, 4, 8):
-            both = graph.fresh_state(["x"], batch=rows)
-            single = [graph.fresh_state(["x"], batch=1) for _ in range(rows)]
-            for step in x[:, :rows]:
-                found = graph.run_stateful({"x": step}, both, "logits")
-                for row, state in enumerate(single):
-                    alone = graph.run_stateful({"x": step[row, None]}, state, "logits")
-                    np.testing.assert_array_equal(found[row, None], alone)
+            found = logits_of(steps, x[:, :rows])
+            for row in range(rows):
+                np.testing.assert_array_equal(found[:, row, None], logits_of(steps, x[:, [row]]))
+    finally:
+        steps.close()
 
 
-@pytest.mark.parametrize("ends", [(7,), (1, 7), (3, 5, 7)])
+def logits_of(steps: PatchSteps, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of every step of `x` [steps, rows, dim]."""
+    with steps.begin(x.shape[1]) as run:
+        return np.stack([run(step).copy() for step in x])
+
+
+def test_patches_that_are_decoded_at_once_do_not_touch_each_other(reference_bundle: Path) -> None:
+    manifest = load_manifest(reference_bundle)
+    patch = manifest.patch
+    graph = Graph.load(reference_bundle, "patch_decoder", manifest, Placement(threads=1))
+    steps = PatchSteps(graph, sum(patch.vocab_sizes))
+    x = np.random.default_rng(3).standard_normal((2, 5, 1, patch.local_dim), dtype=np.float32)
+    try:
+        alone = [logits_of(steps, each) for each in x]
+        with steps.begin(1) as run, steps.begin(1) as other:
+            together = [(run(a).copy(), other(b).copy()) for a, b in zip(*x, strict=True)]
+        np.testing.assert_array_equal(np.stack(together, axis=1), alone)
+    finally:
+        steps.close()
+
+
+@pytest.mark.parametrize(("rows", "ends"), [(1, (7,)), (3, (7,)), (1, (1, 7)), (1, (3, 5, 7))])
 def test_several_steps_at_once_see_only_those_before(
-    reference_bundle: Path, ends: tuple[int, ...]
+    reference_bundle: Path, rows: int, ends: tuple[int, ...]
 ) -> None:
     """Steps that are taken together give what they give one by one."""
     manifest = load_manifest(reference_bundle)
     dim = manifest.patch.local_dim
     with Graph.load(reference_bundle, "patch_decoder", manifest, Placement(threads=1)) as graph:
-        x = np.random.default_rng(2).standard_normal((2, ends[-1], dim), dtype=np.float32)
+        x = np.random.default_rng(2).standard_normal((rows, ends[-1], dim), dtype=np.float32)
         slow = logits_at(graph, x, range(1, ends[-1] + 1))
         for end, found in logits_at(graph, x, ends).items():
             np.testing.assert_allclose(found, slow[end], rtol=0, atol=1e-5 * np.abs(found).max())
@@ -71,10 +93,21 @@ def logits_at(
     graph: Graph, x: NDArray[np.float32], ends: Iterable[int]
 ) -> dict[int, NDArray[np.float32]]:
     """Logits after so many steps of `x` [batch, steps, dim], which are taken from end to end."""
-    state, start, found = graph.fresh_state(["x"], batch=len(x)), 0, {}
+    caches = {
+        name: np.zeros((len(x), *value.shape[1:]), dtype=np.float32)
+        for name, value in graph.inputs.items()
+        if name.startswith("past_")
+    }
+    names = [name.replace("past", "present", 1) for name in caches]
+    start, found = 0, {}
     for end in ends:
-        feeds = {"x": np.ascontiguousarray(x[:, start:end])}
-        found[end], start = graph.run_stateful(feeds, state, "logits"), end
+        feeds = {
+            "x": np.ascontiguousarray(x[:, start:end]),
+            "last_step": np.full(len(x), end - 1, dtype=np.int32),
+            "steps": np.array(end, dtype=np.int32),
+        }
+        found[end], *present = graph.run({**feeds, **caches}, ["logits", *names])
+        caches, start = dict(zip(caches, present, strict=True)), end
     return found
 
 
