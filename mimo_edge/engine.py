@@ -26,6 +26,7 @@ from .prompt.text_tokenizer import TextTokenizer, split_thinking
 from .stages.audio_tokenizer import AudioTokenizer
 from .stages.backbone import Backbone
 from .stages.gpu import gpu_layers
+from .stages.loading import load_together
 from .stages.memory_needs import MemoryNeeds
 from .stages.native import check_process
 from .stages.patch_decoder import PatchDecoder
@@ -105,9 +106,8 @@ class Engine:
         needs = MemoryNeeds.of(manifest, options, place.backbone.threads, repack=repack)
         needs.check_model()
         spare_cores = SpareCores()
-        with contextlib.ExitStack() as opened:
-            parts = []
-            for load in (
+        parts = load_together(
+            (
                 lambda: Backbone.load(
                     bundle / BACKBONE_FILE,
                     head,
@@ -121,13 +121,9 @@ class Engine:
                 lambda: PatchEncoder.load(bundle, manifest, place.hearing),
                 lambda: PatchDecoder.load(bundle, manifest, place.patch_decoder),
                 lambda: AudioTokenizer.load(bundle, manifest, place, spare_cores),
-            ):
-                part = load()
-                opened.callback(part.close)
-                parts.append(part)
-            engine = cls(manifest, options, needs, *parts)  # type: ignore[arg-type]
-            opened.pop_all()
-        return engine
+            )
+        )
+        return cls(manifest, options, needs, *parts)
 
     def new_cache(self) -> PositionCache:
         """An empty KV cache of one conversation.
