@@ -2,7 +2,8 @@
 
 A weight is (level - zero) · scale. For every block the kernel reads a scale and an offset, 64
 bits: in blocks of 32, 8 bits become 10 per weight, in blocks of 128 they become 8.5, and sums are
-interrupted less often. Rows that 128 does not divide have blocks of 64 or 32.
+interrupted less often; the audio encoder has blocks of 256, for its speed. Rows that these do
+not divide have blocks of 64 or 32.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ __all__ = ["Layout", "Packed", "block_length", "layout_of", "pack", "quantize_bl
 
 _LONG, _SHORT = (128, 64, 32), (32,)
 """Lengths of a block, the best first."""
+_LONGEST, _MANY_ROWS = (256, *_LONG), "encoder.layers."
+"""The audio encoder multiplies hundreds of positions at once: its time is not that of reading but
+of computing, which every end of a block interrupts."""
 _SENSITIVE = ".o_proj.weight"
 """Of all matrices of the patch decoder, those that lose most by 4 bits for their size (a sixth of
 the loss with a sixteenth of the weights): 8 bits are well spent on them."""
@@ -56,6 +60,8 @@ def layout_of(precision: str, name: str, columns: int) -> Layout:
     """Layout of a matrix in one of the precisions w8, w4, w4c; `name` is its tensor's."""
     if precision == "w4c" and not name.endswith(_SENSITIVE):
         return Layout(bits=4, block=_longest(_LONG, columns), has_zeros=True)
+    if precision == "w8" and name.startswith(_MANY_ROWS):
+        return Layout(bits=8, block=_longest(_LONGEST, columns))
     bits = 4 if precision == "w4" else 8
     return Layout(bits=bits, block=block_length(columns, bits))
 

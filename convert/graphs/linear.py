@@ -6,7 +6,7 @@ them side by side (q, k and v of an attention), so that they run as one product.
 precision   weights                        activations          operator
 fp32        float32                        float32              MatMul
 int8        8 bits per output channel      8 bits per tensor    DynamicQuantizeMatMul
-w8          8 bits per block of 128        float32 *            MatMulNBits
+w8          8 bits per block of 128 or 256 float32 *            MatMulNBits
 w4          4 bits per block of 32         float32 *            MatMulNBits
 w4c         4 bits per block of 128,       float32 *            MatMulNBits
             sensitive matrices 8; rounded

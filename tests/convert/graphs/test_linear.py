@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from convert.graphs.blocks import block_length
+from convert.graphs.blocks import block_length, layout_of
 from convert.graphs.graph_builder import GraphBuilder
 from convert.graphs.linear import PRECISIONS, Precision, linear
 
@@ -63,6 +63,12 @@ def test_products(precision: Precision, columns: int, tmp_path: Path) -> None:
 )
 def test_the_longest_block_that_needs_no_padding(columns: int, bits: int, length: int) -> None:
     assert block_length(columns, bits) == length
+
+
+def test_matrices_that_meet_many_rows_have_longer_blocks() -> None:
+    blocks = [layout_of("w8", "encoder.layers.0.fc1.weight", n).block for n in (1280, 192, 37)]
+    assert blocks == [256, 64, 32]
+    assert layout_of("w8", "decoder.layers.0.fc1.weight", 1280).block == 128
 
 
 @pytest.mark.parametrize("precision", [name for name in PRECISIONS if name != "fp32"])
