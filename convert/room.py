@@ -52,8 +52,19 @@ def _size_in_bfloat16(language: LanguageModelConfig) -> int:
     return 2 * sum(math.prod(shape) for shape in expected_backbone_tensors(language).values())
 
 
-def check_room(needs: Sequence[Need]) -> None:
-    """Raise MimoEdgeError if a disk cannot hold all that will lie on it at the same time."""
+_REMEDY = (
+    "make room, choose a smaller recipe, or use another disk: for downloads by HF_HOME, else "
+    "by another folder"
+)
+
+
+def check_room(
+    needs: Sequence[Need], *, work: str = "the conversion", remedy: str = _REMEDY
+) -> None:
+    """Raise MimoEdgeError if a disk cannot hold all that will lie on it at the same time.
+
+    `work` is what needs the room and `remedy` what to do, as the sentence says it.
+    """
     disks: defaultdict[int, list[Need]] = defaultdict(list)
     for need in needs:
         if need.size:
@@ -63,10 +74,8 @@ def check_room(needs: Sequence[Need]) -> None:
         needed = sum(need.size for need in group)
         if free < needed:
             raise OutputError(
-                f"the disk of {group[0].folder} has {_gigabytes(free)} free and the conversion "
-                f"needs {_gigabytes(needed)} there ({describe(group)}); make room, choose a "
-                "smaller recipe, or use another disk: for downloads by HF_HOME, else "
-                "by another folder."
+                f"the disk of {group[0].folder} has {_gigabytes(free)} free and {work} "
+                f"needs {_gigabytes(needed)} there ({describe(group)}); {remedy}."
             )
 
 

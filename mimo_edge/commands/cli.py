@@ -26,6 +26,7 @@ _COMMANDS = {
     "few-shot": "few_shot",
     "info": "info",
     "lookahead": "lookahead",
+    "pack": "convert",
     "picture": "picture",
     "serve": "serve",
     "speak": "speak",

@@ -1,4 +1,4 @@
-"""`mimo-edge convert`, loaded only when it is used: it needs more packages than the rest."""
+"""Commands of the converter, loaded only when used: they need more packages than the rest."""
 
 from __future__ import annotations
 
@@ -11,22 +11,31 @@ from ..errors import MissingPackageError
 from ..installation import CONVERTER
 from .signals import deadly
 
-__all__ = ["convert"]
+__all__ = ["convert", "pack"]
+
+
+_WORK = {"convert": "converting", "pack": "packing"}
+"""Command → what its work is called in a sentence."""
 
 
 class _ConvertCommand(click.Command):
-    """Stands for the command of the converter, which a wheel has in another place."""
+    """Stands for a command of the converter, which a wheel has in another place."""
+
+    def __init__(self, name: str, module: str, *, short_help: str) -> None:
+        """Stand for `{name}_command` in a module of the converter."""
+        super().__init__(name, short_help=short_help)
+        self._module = module
 
     def _real(self) -> click.Command:
         try:
             with deadly():
-                module = importlib.import_module(f"{CONVERTER}.cli")
+                module = importlib.import_module(f"{CONVERTER}.{self._module}")
         except ModuleNotFoundError as error:
             raise MissingPackageError(
-                f"converting needs the package {error.name}; install all that it needs with "
-                "`pip install 'mimo-edge[convert]'`."
+                f"{_WORK[str(self.name)]} needs the package {error.name}; install all that it "
+                "needs with `pip install 'mimo-edge[convert]'`."
             ) from error
-        command: click.Command = module.convert_command
+        command: click.Command = getattr(module, f"{self.name}_command")
         return command
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -42,4 +51,7 @@ class _ConvertCommand(click.Command):
         return self._real().invoke(ctx)
 
 
-convert = _ConvertCommand("convert", short_help="Turn a checkpoint into a bundle.")
+convert = _ConvertCommand("convert", "cli", short_help="Turn a checkpoint into a bundle.")
+pack = _ConvertCommand(
+    "pack", "sharing.pack_cli", short_help="Make a folder that runs on a machine without network."
+)
