@@ -19,7 +19,7 @@ QUESTIONS := tests/data/demo
 DEMO_OUT := demo-out
 CHECKPOINT := models/demo-checkpoint/MiMo-Audio-Demo
 
-.PHONY: demo demo-model test clients lint clean
+.PHONY: demo demo-model test clients wheelhouse lint clean
 
 # A spoken question, the answer in speech, and what both look like.
 demo: $(VENV)/installed
@@ -54,6 +54,13 @@ clients: .clients/installed
 	$(PYTHON) -m venv .clients/venv
 	.clients/venv/bin/python -m pip install --quiet -r $(CLIENTS)/requirements.txt
 	@touch $@
+
+# Every wheel that machines of this platform need, for a start without compiler and network. For
+# GPUs: `CMAKE_ARGS=-DGGML_VULKAN=ON make wheelhouse`; PYTHONS="3.11 3.12" for these alone.
+WHEELHOUSE ?= wheelhouse
+wheelhouse:
+	$(PYTHON) -m deploy.wheelhouse --out $(WHEELHOUSE) $(if $(WITHOUT_AMX),--without-amx) \
+	  $(if $(PYTHONS),--pythons "$(PYTHONS)")
 
 lint: $(VENV)/installed
 	$(VENV_BIN)/ruff check --fix .

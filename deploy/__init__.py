@@ -1,0 +1,1 @@
+"""How mimo_edge gets onto other machines: wheels for a platform, an image for the server."""
