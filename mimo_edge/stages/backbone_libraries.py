@@ -16,6 +16,7 @@ from pathlib import Path
 import llama_cpp
 
 from ..errors import DeviceError
+from .llama_log import complaints
 
 __all__ = ["load_libraries"]
 
@@ -42,7 +43,8 @@ def load_libraries() -> None:
         folder = Path(llama_cpp.__file__).parent / "lib"
         load = libggml.ggml_backend_load_all_from_path
         load.argtypes, load.restype = [ctypes.c_char_p], None
-        load(os.fsencode(folder))
+        with complaints():  # which keeps its log from standard error
+            load(os.fsencode(folder))
         if not count():
             raise DeviceError(
                 f"no library in {folder} runs on this processor; install llama-cpp-python again, "
