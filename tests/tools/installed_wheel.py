@@ -8,6 +8,9 @@ from pathlib import Path
 
 __all__ = ["wheel_of_installed"]
 
+_SURPLUS = {"..", "bin", "include", "lib"}
+"""Folders beside packages, for programmers in C: their libraries are other ones' copies."""
+
 
 def wheel_of_installed(name: str, folder: Path, *, tags: str) -> Path:
     """Put the files of an installed distribution into a wheel again, compiled ones left out."""
@@ -15,7 +18,9 @@ def wheel_of_installed(name: str, folder: Path, *, tags: str) -> Path:
     files = [
         file
         for file in found.files or ()
-        if file.parts[0] != ".." and file.suffix != ".pyc" and file.name != "direct_url.json"
+        if file.parts[0] not in _SURPLUS
+        and file.suffix != ".pyc"
+        and file.name != "direct_url.json"
     ]
     stem = f"{name.replace('-', '_')}-{found.version}"
     info = f"{stem}.dist-info/"
