@@ -22,6 +22,7 @@ from mimo_edge.atomic import is_disk_full, made_folder, sync_file, sync_folder
 from mimo_edge.bundle.files import check_bundle_path
 from mimo_edge.bundle.replacement import (
     BUNDLE_FILES,
+    COMPANIONS,
     COMPLETE_FOLDER,
     PARTIAL_FOLDER,
     bundle_file_names,
@@ -61,7 +62,8 @@ class Kind:
 
 
 def _is_half_made_bundle(path: Path) -> bool:
-    ours = BUNDLE_FILES | {name + end for name in BUNDLE_FILES for end in _INTERMEDIATE}
+    names = {*BUNDLE_FILES, *COMPANIONS}
+    ours = names | {name + end for name in names for end in _INTERMEDIATE}
     return path.name.startswith(_TEMPORARY) or (path.name in ours and not path.is_dir())
 
 

@@ -12,6 +12,7 @@ import soundfile
 
 from convert.cli import convert_command
 from convert.sharing.pack_cli import pack_command
+from convert.sharing.share_cli import pull_command, push_command
 from mimo_edge.commands.cli import cli
 from mimo_edge.measure.speed_table import markdown_table
 from tests.tools.readme_media import PICTURE, RECORDING, picture, words_of
@@ -88,7 +89,12 @@ def test_options_of_the_readme_exist() -> None:
     """Behind a command its own, elsewhere those of any command."""
     context = click.Context(cli)
     commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
-    commands |= {"convert": convert_command, "pack": pack_command}
+    commands |= {
+        "convert": convert_command,
+        "pack": pack_command,
+        "pull": pull_command,
+        "push": push_command,
+    }
     known = {name: _options(command) for name, command in commands.items() if command is not None}
     for name, rest in re.findall(r"(?:`|^)mimo-edge ([a-z-]+)([^`#]*)", README, re.MULTILINE):
         written = set(re.findall(r"(?<=\s)--[a-z-]+", rest.split("\n\n")[0]))

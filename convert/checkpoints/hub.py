@@ -14,7 +14,6 @@ import logging
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from huggingface_hub import (
     HfApi,
@@ -25,9 +24,9 @@ from huggingface_hub import (
     snapshot_download,
 )
 from huggingface_hub.errors import RevisionNotFoundError
-from huggingface_hub.file_download import are_symlinks_supported, http_get, repo_folder_name
+from huggingface_hub.file_download import are_symlinks_supported, repo_folder_name
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
-from huggingface_hub.utils import WeakFileLock, build_hf_headers  # type: ignore[attr-defined]
+from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
 from mimo_edge.errors import BadBundleError, MimoEdgeError
 
@@ -35,6 +34,7 @@ from ..room import Need, check_room
 from .checkpoint import CONFIG_FILE, INDEX_FILE, TEXT_TOKENIZER_FILES
 from .file_hashes import differing_files, differs, remove_cached
 from .hub_errors import HTTP_ERROR, check_token, explained
+from .hub_fetch import fetch_rest
 from .origin import Kind, Prospect
 
 __all__ = ["download", "look_up_repository"]
@@ -220,21 +220,8 @@ def _fetch(weight: _Weight) -> None:
     """Download one file, from where an earlier attempt stopped."""
     for path in (weight.lock, weight.partial, weight.target):
         path.parent.mkdir(parents=True, exist_ok=True)
-    headers = build_hf_headers()
-    if urlsplit(weight.location)[:2] != urlsplit(weight.url)[:2]:
-        headers.pop("authorization", None)  # the token is the hub's, not its CDN's
     with WeakFileLock(weight.lock):
         if weight.target.exists():
             return
-        have = weight.size - weight.missing
-        with weight.partial.open("ab") as stream:
-            stream.truncate(have)
-            http_get(
-                weight.location,
-                stream,
-                resume_size=have,
-                headers=headers,
-                expected_size=weight.size,
-                displayed_filename=weight.url.rpartition("/")[2],
-            )
+        fetch_rest(weight.url, weight.location, weight.partial, weight.size)
         weight.partial.replace(weight.target)

@@ -67,8 +67,12 @@ def _token() -> str | None:
 
 
 @contextmanager
-def explained(what: str, revision: str | None) -> Iterator[None]:
-    """Turn every failure into a MimoEdgeError; `what` names the checkpoint.
+def explained(
+    what: str, revision: str | None, *, into: Path | None = None, done: str = "downloaded"
+) -> Iterator[None]:
+    """Turn every failure into a MimoEdgeError; `what` names the checkpoint or bundle.
+
+    `into` is the folder that is written; None: the hub's cache. `done` is what cannot be done.
 
     Every one, because what a network or a server that is no hub does to the libraries is theirs:
     KeyError and AssertionError were seen, too.
@@ -78,11 +82,13 @@ def explained(what: str, revision: str | None) -> Iterator[None]:
     except MimoEdgeError:
         raise
     except Exception as error:
-        _LOGGER.debug("the download failed", exc_info=True)
-        raise MimoEdgeError(_sentence(error, what, revision)) from error
+        _LOGGER.debug("%s was not %s", what, done, exc_info=True)
+        raise MimoEdgeError(_sentence(error, what, revision, into, done)) from error
 
 
-def _sentence(error: Exception, what: str, revision: str | None) -> str:
+def _sentence(
+    error: Exception, what: str, revision: str | None, into: Path | None, done: str
+) -> str:
     hub, cache = constants.ENDPOINT, constants.HF_HUB_CACHE
     if isinstance(error, GatedRepoError):
         return f"{what} is gated; accept its terms on {hub} and set HF_TOKEN to your token."
@@ -105,13 +111,21 @@ def _sentence(error: Exception, what: str, revision: str | None) -> str:
                 "download; unset HF_HUB_OFFLINE, or give a folder."
             )
         error = cause if isinstance(cause, Exception) else error
+    if isinstance(error, OfflineModeIsEnabled):
+        return f"{what} cannot be {done}: offline mode is on; unset HF_HUB_OFFLINE."
     if isinstance(error, HfHubHTTPError):
-        return f"{what} cannot be downloaded: {_status(error.response.status_code, hub)}."
-    return f"{what} cannot be downloaded" + _other(error, hub, cache)
+        status = error.response.status_code
+        return f"{what} cannot be {done}: {_status(status, hub, done)}."
+    return f"{what} cannot be {done}" + _other(error, hub, cache, into)
 
 
-def _status(status: int, hub: str) -> str:
+def _status(status: int, hub: str, done: str) -> str:
     """What the hub means by a status, and what to do."""
+    if status in (401, 403) and done != "downloaded":
+        return (
+            f"{hub} does not let you write there (status {status}); set HF_TOKEN to a token that "
+            "may write"
+        )
     if status == 401:
         return f"{hub} does not accept the token (status 401); set HF_TOKEN to a valid one"
     if status == 403:
@@ -129,16 +143,23 @@ def _status(status: int, hub: str) -> str:
     return f"{hub} answered with status {status}; try again later, {_KEPT}"
 
 
-def _other(error: Exception, hub: str, cache: str) -> str:
+def _other(error: Exception, hub: str, cache: str, into: Path | None) -> str:
     """Errors of the machine, the network, or a server that is no hub; the end of a sentence."""
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, OSError) and number and is_disk_full(error, Path(cache)):
+    if isinstance(error, OSError) and number and is_disk_full(error, into or Path(cache)):
+        if into is not None:
+            return f": the disk of {into} is full; make room and run the command again, {_KEPT}."
         return (
             f": the disk of {cache} is full; make room, or set HF_HOME to a folder on another disk."
         )
     if isinstance(error, OSError) and number in _NOT_WRITABLE:
-        where = error.filename or cache
+        where = error.filename or into or cache
+        if into is not None:
+            return (
+                f": {where} cannot be written ({error.strerror}); choose another folder or mend "
+                "its permissions."
+            )
         return (
             f": {where} in the cache cannot be written ({error.strerror}); mend its permissions, "
             "or set HF_HOME to a folder of yours."

@@ -12,7 +12,7 @@ from pathlib import Path
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.hash_list import HASH_LIST, format_hashes
 from mimo_edge.bundle.manifest import MANIFEST_FILE, Manifest
-from mimo_edge.bundle.verification import COMPANIONS
+from mimo_edge.bundle.replacement import COMPANIONS
 from mimo_edge.errors import BadBundleError
 
 from ..room import Need, check_room

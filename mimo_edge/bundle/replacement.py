@@ -27,6 +27,7 @@ from .untrusted_json import parse_json
 
 __all__ = [
     "BUNDLE_FILES",
+    "COMPANIONS",
     "COMPLETE_FOLDER",
     "PARTIAL_FOLDER",
     "bundle_file_names",
@@ -40,6 +41,9 @@ COMPLETE_FOLDER = ".mimo-edge-complete"
 
 BUNDLE_FILES = frozenset((MANIFEST_FILE, *itertools.chain(*PART_FILES.values())))
 """Names of the files that a conversion makes."""
+
+COMPANIONS = ("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE", "NOTICE.md")
+"""Files about a model that may lie in a bundle although its manifest does not list them."""
 
 _KEYS_OF_OURS = {"schema_version", "backbone", "files"}
 """Of every manifest that a version of this program wrote."""
@@ -116,7 +120,7 @@ def _move_up(bundle: Path, complete: Path, names: frozenset[str]) -> None:
     A file that is gone was moved already, by this process or another.
     """
     former = bundle_file_names(bundle) or frozenset()
-    for name in names:
+    for name in (*names, *COMPANIONS):
         with contextlib.suppress(FileNotFoundError):
             (complete / name).replace(bundle / name)
     for name in former - names - {MANIFEST_FILE}:

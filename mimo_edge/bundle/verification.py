@@ -14,9 +14,9 @@ from ..errors import BadBundleError, BadInputError
 from .files import file_sha256, read_manifest
 from .hash_list import HASH_LIST, read_hashes
 from .manifest import MANIFEST_FILE
+from .replacement import COMPANIONS
 
 __all__ = [
-    "COMPANIONS",
     "FileState",
     "check_verified",
     "is_companion",
@@ -25,8 +25,6 @@ __all__ = [
     "verify_folder",
 ]
 
-COMPANIONS = ("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE", "NOTICE.md")
-"""Files about a model that may lie in a bundle although its manifest does not list them."""
 _LEFT_BY_SYSTEMS = frozenset(
     {
         *(".DS_Store", ".Spotlight-V100", ".Trashes", ".fseventsd", ".TemporaryItems"),

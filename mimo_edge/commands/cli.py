@@ -28,6 +28,8 @@ _COMMANDS = {
     "lookahead": "lookahead",
     "pack": "convert",
     "picture": "picture",
+    "pull": "convert",
+    "push": "convert",
     "serve": "serve",
     "speak": "speak",
     "talk": "remote_talk",

@@ -11,10 +11,10 @@ from ..errors import MissingPackageError
 from ..installation import CONVERTER
 from .signals import deadly
 
-__all__ = ["convert", "pack"]
+__all__ = ["convert", "pack", "pull", "push"]
 
 
-_WORK = {"convert": "converting", "pack": "packing"}
+_WORK = {"convert": "converting", "pack": "packing", "pull": "fetching", "push": "uploading"}
 """Command → what its work is called in a sentence."""
 
 
@@ -54,4 +54,10 @@ class _ConvertCommand(click.Command):
 convert = _ConvertCommand("convert", "cli", short_help="Turn a checkpoint into a bundle.")
 pack = _ConvertCommand(
     "pack", "sharing.pack_cli", short_help="Make a folder that runs on a machine without network."
+)
+pull = _ConvertCommand(
+    "pull", "sharing.share_cli", short_help="Fetch a bundle from a folder or a hub."
+)
+push = _ConvertCommand(
+    "push", "sharing.share_cli", short_help="Bring a bundle to a folder or a hub."
 )

@@ -16,8 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tests.tools.hub_uploads import LARGE, Uploads
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-LARGE = 1 << 16
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Hub:
     tokens: dict[str, set[str]] = field(default_factory=lambda: {"hub": set(), "cdn": set()})
     """Authorization headers that reached the hub and its CDN."""
     released: threading.Event = field(default_factory=threading.Event)
+    uploads: Uploads | None = None
+    """What takes files that are sent; None: nothing can be written."""
 
     def files(self) -> set[str]:
         """Names of the files whose content was asked for."""
@@ -71,6 +74,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status, told = 404, {}  # type: int, object
+        if self.hub.uploads is not None:
+            status, told = self.hub.uploads.post(self.hub, self.path, body)
+        self.reply(status, {"Content-Type": "application/json"}, json.dumps(told).encode())
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        assert self.hub.uploads is not None
+        self.reply(self.hub.uploads.put(self.path, body), {})
 
     def do_HEAD(self) -> None:
         self.answer(body=False)
@@ -99,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "Content-Length" not in headers:
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(data)
         self.hub.requests.append((self.command, self.path, 0))
 
