@@ -19,19 +19,21 @@ from mimo_edge.bundle.manifest import (
     CODE_EMBEDDINGS_FILE,
     HIDDEN_DOWNCAST_FILE,
     MANIFEST_FILE,
+    SPEAKING_PARTS,
     Manifest,
 )
 
 from .backbone.gguf_file import Progress
 from .backbone.writing import expected_backbone_tensors, write_backbone
+from .calibration.importance import backbone_importance
 from .calibration.run import rounded_patch_decoder
-from .calibration.speech import check_folder
+from .calibration.speech import calibration_clips, check_folder
 from .checkpoints.source import Source
 from .checkpoints.tensors import RecordedWeights
 from .graphs.blocks import Packed
 from .graphs.linear import CalibratedWeights
 from .graphs.patch_decoder import decoder_input_tables
-from .manifest import check_source, make_manifest
+from .manifest import check_source, listening_manifest, make_manifest
 from .memory import look_at_memory, memory_explained
 from .recipes import Recipe, build_graph
 from .room import check_room, conversion_needs
@@ -59,7 +61,8 @@ def convert(
 
     A bundle that is there already is replaced with `force`. `progress` is told the stage, the
     bytes done and all bytes; `verify` gets the finished folder before it takes its place.
-    `calibration` is a folder of speech; None: the speech that ships.
+    `calibration` is a folder of speech; None: the speech that ships. `imatrix` says which columns
+    of the backbone's matrices matter; None: it is measured along that speech.
 
     Raises:
         MimoEdgeError: `out` is in the way, the disk is full, or a part cannot be made.
@@ -118,7 +121,29 @@ def _write_parts(
     threads: int,
     tell: Progress,
 ) -> dict[str, int]:
-    """Write all files but the manifest; file name → parameters it holds."""
+    """Write all files but the manifest; file name → parameters it holds.
+
+    What listens comes first, the backbone behind it, what speaks last: each is measured or
+    rounded for what those before make of the speech.
+    """
+    shapes = expected_backbone_tensors(source.language).values()
+    parameters = {BACKBONE_FILE: sum(int(np.prod(shape)) for shape in shapes)}
+    listening = [graph for graph in recipe.graphs if graph not in SPEAKING_PARTS]
+    for graph in listening:
+        parameters |= write_graph(source, work, graph, recipe, tell)
+
+    def measure(backbone: Path, out: Path) -> None:
+        manifest = listening_manifest(source, backbone, recipe)
+        backbone_importance(
+            calibration_clips(calibration),
+            work,
+            backbone,
+            manifest,
+            out,
+            threads=threads,
+            progress=tell,
+        )
+
     write_backbone(
         source.language_checkpoint,
         source.language,
@@ -127,12 +152,11 @@ def _write_parts(
         type=recipe.backbone,
         name=name,
         imatrix=imatrix,
+        measure=measure,
         threads=threads,
         progress=tell,
     )
-    shapes = expected_backbone_tensors(source.language).values()
-    parameters = {BACKBONE_FILE: sum(int(np.prod(shape)) for shape in shapes)}
-    for graph in recipe.graphs:  # the patch decoder is the last: the others speak to it
+    for graph in (name for name in recipe.graphs if name not in listening):
         rounded = {}
         if graph == "patch_decoder" and recipe.patch_decoder == "w4c":
             rounded = rounded_patch_decoder(

@@ -87,15 +87,16 @@ class _WithRecipes(click.Command):
 @click.option(
     "--imatrix",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Importance matrix for the backbone's quantization (llama-imatrix).",
+    help="Importance matrix for the backbone's quantization (llama-imatrix).  "
+    "[default: measured along the speech of --calibrate]",
 )
 @click.option(
     "--calibrate",
     "calibration",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Recordings of speech, a few minutes, for which the precision w4c rounds best.  "
-    "[default: synthesized speech that ships]",
+    help="Recordings of speech, a few minutes, for which the backbone and the precision w4c are "
+    "rounded best.  [default: synthesized speech that ships]",
 )
 @click.option("--name", type=TEXT, help="Name of the model in the bundle.  [default: from --model]")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gguf
-
 from mimo_edge.bundle.files import file_sample, file_sha256
+from mimo_edge.bundle.gguf_header import read_header
 from mimo_edge.bundle.manifest import (
     BACKBONE_FILE,
     SCHEMA_VERSION,
@@ -99,11 +98,13 @@ def make_manifest(
     return manifest
 
 
-def listening_manifest(source: Source, work: Path, recipe: Recipe) -> Manifest:
-    """Enough of a manifest to load the parts that listen, while the others are still to be made."""
-    path = work / BACKBONE_FILE
-    backbone = BundleFile(
-        name=path.name, size=path.stat().st_size, sha256="", sample="", parameters=0
+def listening_manifest(source: Source, backbone: Path, recipe: Recipe) -> Manifest:
+    """Enough of a manifest to load the parts that listen, while the others are still to be made.
+
+    `backbone` is a GGUF of the model in any type.
+    """
+    file = BundleFile(
+        name=BACKBONE_FILE, size=backbone.stat().st_size, sha256="", sample="", parameters=0
     )
     precisions = recipe.precisions()
     return Manifest(
@@ -114,9 +115,9 @@ def listening_manifest(source: Source, work: Path, recipe: Recipe) -> Manifest:
         source=(),
         audio=_audio_config(source.audio),
         patch=_patch_config(source.language),
-        backbone=_backbone_config(source.language, path),
+        backbone=_backbone_config(source.language, backbone),
         special_tokens=dict(source.text.special_tokens),
-        files=(backbone,),
+        files=(file,),
     )
 
 
@@ -174,8 +175,7 @@ def _patch_config(language: LanguageModelConfig) -> PatchConfig:
 
 def _backbone_config(language: LanguageModelConfig, path: Path) -> BackboneConfig:
     """With the place of the token embeddings, which the runtime reads straight from the file."""
-    tensors = gguf.GGUFReader(path).tensors
-    embedding = next(tensor for tensor in tensors if tensor.name == "token_embd.weight")
+    embedding = read_header(path).tensors["token_embd.weight"]
     return BackboneConfig(
         vocab_size=language.vocab_size,
         hidden_size=language.hidden_size,
@@ -183,6 +183,6 @@ def _backbone_config(language: LanguageModelConfig, path: Path) -> BackboneConfi
         kv_heads=language.num_key_value_heads,
         head_dim=language.head_dim,
         max_positions=language.max_position_embeddings,
-        embedding_type=embedding.tensor_type.name,
-        embedding_offset=int(embedding.data_offset),
+        embedding_type=embedding.kind,
+        embedding_offset=embedding.offset,
     )

@@ -19,6 +19,8 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from mimo_edge.stages.backbone_libraries import load_libraries
+
 from .ggml import node_bytes, node_name, node_values
 from .worker import serve_request
 
@@ -74,6 +76,7 @@ def _measure(request: dict[str, Any]) -> int:
     with np.load(request["rows"]) as rows:
         embeddings, weights, lengths = (rows[n] for n in ("embeddings", "weights", "lengths"))
     collector = _Collector()
+    load_libraries()
     llama_cpp.llama_backend_init()
     context = _open(request, collector)
     done = 0

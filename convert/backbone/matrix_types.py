@@ -22,6 +22,7 @@ _File = gguf.LlamaFileType
 _TABLE, _HEAD = "token_embd.weight", "output.weight"
 _BLOCK = 256
 """Weights that the k-quants store together."""
+_FINE = (_Kind.Q5_K, _Kind.Q6_K, _Kind.Q8_0)
 _NARROW = {
     _Kind.Q2_K: _Kind.Q4_0,
     _Kind.Q3_K: _Kind.Q4_0,
@@ -53,6 +54,11 @@ class BackboneType:
     def is_float(self) -> bool:
         """Whether it is written without llama.cpp's quantizer."""
         return self.matrices in (_Kind.F32, _Kind.F16, _Kind.BF16)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether it matters which columns are rounded with care: below five bits or so."""
+        return not self.is_float and self.matrices not in _FINE
 
     def of(self, name: str, layers: int) -> gguf.GGMLQuantizationType:
         """Number type of a matrix of this name in a model of so many layers."""

@@ -8,7 +8,7 @@ written in the checkpoint's own dtype first, quantized by llama.cpp, and deleted
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +99,17 @@ def write_backbone(
     type: str,
     name: str,
     imatrix: Path | None = None,
+    measure: Callable[[Path, Path], None] | None = None,
     threads: int = 0,
     progress: Progress | None = None,
 ) -> None:
     """Write the backbone as `out`, a GGUF of one of `BACKBONE_TYPES`.
 
     `name` becomes `general.name`; `imatrix` is an importance matrix file, used by
-    the quantized types; `threads` 0: one per core. While a quantized type is made,
-    `{out}.source` holds the model in the checkpoint's dtype; neither it nor a part
-    of `out` is left behind by an exception.
+    the quantized types. Without one, `measure` makes it for the coarse types: it gets the
+    model in the checkpoint's dtype and a name for the matrix, both in the folder of `out`.
+    `threads` 0: one per core. Nothing but `out` is left behind, and by an exception
+    not that either.
 
     Raises:
         MimoEdgeError: an unknown type, tensors or an importance matrix that do not
@@ -115,21 +117,27 @@ def write_backbone(
     """
     _check_inputs(checkpoint, config, tokenizer, type)
     tell = progress or (lambda stage, done, total: None)
-    partial = out.with_name(out.name + ".partial")
-    source = partial if type in FLOATS else out.with_name(out.name + ".source")
-    if type not in FLOATS:
+    stored = BACKBONE_TYPES[type]
+    partial, source, measured = (
+        out.with_name(f"{out.name}.{end}") for end in ("partial", "source", "imatrix")
+    )
+    if not stored.is_float:
         _check_quantizable(config, type, imatrix)
     try:
         with output_errors(out, "make room, or choose a folder on another disk"):
             writer = _prepare(checkpoint, config, tokenizer, type=type, name=name)
             sizes = {tensor: info.nbytes for tensor, info in writer.tensors[0].items()}
-            write_gguf(writer, source, _sources(checkpoint, config), tell)
-            if source != partial:
+            first = partial if stored.is_float else source
+            write_gguf(writer, first, _sources(checkpoint, config), tell)
+            if not stored.is_float:
+                if imatrix is None and measure is not None and stored.is_coarse:
+                    measure(source, measured)
+                    imatrix = measured
                 quantize_gguf(
                     source,
                     partial,
-                    file_type=BACKBONE_TYPES[type].file_type,
-                    tensor_types=_types(config, BACKBONE_TYPES[type]),
+                    file_type=stored.file_type,
+                    tensor_types=_types(config, stored),
                     tensor_bytes=sizes,
                     imatrix=imatrix,
                     threads=threads,
@@ -137,8 +145,8 @@ def write_backbone(
                 )
             partial.replace(out)
     finally:
-        partial.unlink(missing_ok=True)
-        source.unlink(missing_ok=True)
+        for path in (partial, source, measured):
+            path.unlink(missing_ok=True)
 
 
 def _check_inputs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from mimo_edge.bundle.manifest import BACKBONE_FILE
 from mimo_edge.engine import Engine
 from mimo_edge.stages.runtime_options import RuntimeOptions
 
@@ -41,7 +42,7 @@ def rounded_patch_decoder(
         MimoEdgeError: the folder holds no speech, or the parts do not run.
     """
     clips = calibration_clips(folder)
-    manifest = listening_manifest(source, work, recipe)
+    manifest = listening_manifest(source, work / BACKBONE_FILE, recipe)
     context = min(_CONTEXT, manifest.backbone.max_positions)
     options = RuntimeOptions(threads=threads, context=context, conversations=1)
     engine = Engine.load(work, options, manifest)
