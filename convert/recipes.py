@@ -84,12 +84,22 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe(
         name="default",
         purpose="4 bits where they cost least; 8 GB of memory with little else running",
-        backbone="q4_k_m",
+        backbone="q4_k",
         audio_encoder="w8",
         audio_decoder="w8",
         vocoder="fp32",
         patch_encoder="w8",
         patch_decoder="w8",
+    ),
+    Recipe(
+        name="fast",
+        purpose="3 bits where they cost least: fewest bytes for a second of speech",
+        backbone="q3_k",
+        audio_encoder="w8",
+        audio_decoder="w8",
+        vocoder="fp32",
+        patch_encoder="w8",
+        patch_decoder="w4c",
     ),
     Recipe(
         name="small",

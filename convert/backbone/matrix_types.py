@@ -102,6 +102,24 @@ BACKBONE_TYPES: Mapping[str, BackboneType] = MappingProxyType(
             kinds={"output": _Kind.Q6_K},
             more={"attn_v": _Kind.Q6_K, "ffn_down": _Kind.Q6_K},
         ),
+        "q4_k": BackboneType(
+            file_type=_File.MOSTLY_Q4_K_S,
+            matrices=_Kind.Q4_K,
+            # The smallest matrix suffers most; of the table single rows are read.
+            kinds={"attn_v": _Kind.Q6_K, "token_embd": _Kind.Q6_K},
+        ),
+        "q3_k": BackboneType(
+            file_type=_File.MOSTLY_Q3_K_M,
+            matrices=_Kind.Q3_K,
+            kinds={
+                "attn_v": _Kind.Q6_K,
+                "token_embd": _Kind.Q6_K,
+                "attn_k": _Kind.Q4_K,
+                "attn_output": _Kind.Q4_K,
+                "output": _Kind.Q4_K,
+            },
+            more={"ffn_down": _Kind.Q4_K},
+        ),
         "q4_0": BackboneType(
             file_type=_File.MOSTLY_Q4_0, matrices=_Kind.Q4_0, kinds={"output": _Kind.Q6_K}
         ),
@@ -112,7 +130,8 @@ BACKBONE_TYPES: Mapping[str, BackboneType] = MappingProxyType(
         ),
     }
 )
-"""What a backbone can be stored as; those with names of llama.cpp's are the same as there."""
+"""What a backbone can be stored as. Those with names of llama.cpp's are the same as there. `q4_k`
+and `q3_k` are this project's: what each kind of matrix costs was measured on the demo model."""
 
 
 def matrix_types(

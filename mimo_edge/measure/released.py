@@ -27,6 +27,14 @@ __all__ = [
 
 PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
+        "fast": {
+            "backbone": 3_869_446_144,
+            "audio_encoder": 708_001_904,
+            "audio_decoder": 680_455_952,
+            "vocoder": 52_172_844,
+            "patch_encoder": 132_805_016,
+            "patch_decoder": 192_222_304,
+        },
         "small": {
             "backbone": 4_254_502_912,
             "audio_encoder": 690_184_304,
@@ -36,7 +44,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "patch_decoder": 208_016_480,
         },
         "default": {
-            "backbone": 4_678_389_760,
+            "backbone": 4_488_613_888,
             "audio_encoder": 708_001_904,
             "audio_decoder": 680_455_952,
             "vocoder": 52_172_844,
@@ -70,8 +78,9 @@ INTERMEDIATE_BYTES = 15_245_238_272
 
 TOKEN_BYTES: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
+        "fast": (509_644_800, 349_470_720),
         "small": (330_055_680, 509_644_800),
-        "default": (349_470_720, 509_644_800),
+        "default": (509_644_800, 349_470_720),
         "quality": (509_644_800, 509_644_800),
         "reference": (2_485_125_120, 2_485_125_120),
     }

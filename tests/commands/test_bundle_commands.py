@@ -32,7 +32,7 @@ def test_convert_prints_files_and_verifies(golden: Golden, tmp_path: Path, modul
     options = ("--model", golden.model, "--tokenizer", golden.tokenizer, "--out", out)
     done = run(*command, *options, "--threads", 1, module=module)
     assert done.returncode == 0, done.stderr
-    assert "backbone.gguf" in done.stdout and "q4_k_m" in done.stdout
+    assert "backbone.gguf" in done.stdout and "q4_k" in done.stdout
     assert "every part loads and runs" in done.stdout
     assert "quantizing the backbone" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
@@ -45,10 +45,10 @@ def test_convert_prints_files_and_verifies(golden: Golden, tmp_path: Path, modul
 
 def test_convert_help_lists_sizes_of_the_released_model() -> None:
     text = run("--help", module="convert").stdout
-    for recipe in ("reference", "quality", "default", "small"):
+    for recipe in ("reference", "quality", "default", "fast", "small"):
         assert f"\n  {recipe} " in text
     total = sum(part_sizes(get_recipe("default"), RELEASED_LANGUAGE, RELEASED_AUDIO).values())
-    assert "q4_k_m" in text and f"{total / 1e9:.2f}" in text
+    assert "q4_k_m" in text and "q3_k" in text and f"{total / 1e9:.2f}" in text
 
 
 def test_convert_with_other_precisions(golden: Golden, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_compare_refuses_a_reference_that_is_rounded_itself(
     clip = golden.folder / "audio" / "short.wav"
     done = run("compare", reference_bundle, "--reference", default_bundle, "--audio", clip)
     assert done.returncode == 1
-    assert f"{default_bundle} is rounded itself: backbone (q4_k_m), audio_encoder" in done.stderr
+    assert f"{default_bundle} is rounded itself: backbone (q4_k), audio_encoder" in done.stderr
     assert "convert the checkpoint with the recipe 'reference'" in done.stderr
 
 

@@ -16,7 +16,7 @@ import pytest
 from mimo_edge.measure import machine
 from tests.tools.command_line import Command
 
-RECIPES = ["small", "default", "quality", "reference"]
+RECIPES = ["fast", "small", "default", "quality", "reference"]
 
 
 @pytest.fixture
