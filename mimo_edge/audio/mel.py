@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.manifest import AudioConfig
+from ..system.products import product_in_this_thread
 
 __all__ = ["MEL_BLOCK", "log_mel", "mel_filters", "mel_frames"]
 
@@ -44,22 +45,28 @@ def log_mel(samples: NDArray[np.float32], config: AudioConfig) -> NDArray[np.flo
 def mel_frames(padded: NDArray[np.float32], count: int, config: AudioConfig) -> NDArray[np.float32]:
     """The first `count` frames of sound with its edges, float32 [count, n_mels].
 
-    Always `MEL_BLOCK` frames at a time: in matrices of another height the products can differ
-    in their last bit, and a stream's frames are to be those of the whole.
+    Always `MEL_BLOCK` frames at a time, so that a stream's frames are those of the whole to the
+    last bit, however a library transforms several frames together.
     """
     out = np.empty((count, config.n_mels), dtype=np.float32)
     if not count:
         return out
     frames = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.hop_length]
-    window, filters = _window(config), mel_filters(config)
+    window, filters = _window(config), _filter_rows(config)
     block = np.zeros((MEL_BLOCK, config.n_fft), dtype=np.float32)
     for first in range(0, count, MEL_BLOCK):
         part = frames[first : min(first + MEL_BLOCK, count)]
         np.multiply(part, window, out=block[: len(part)])
         magnitude = np.abs(np.fft.rfft(block, axis=1)).astype(np.float32)
-        mel = np.log(np.maximum(magnitude @ filters, _LOG_FLOOR))
+        mel = np.log(np.maximum(product_in_this_thread(magnitude, filters), _LOG_FLOOR))
         out[first : first + len(part)] = mel[: len(part)]
     return out
+
+
+@functools.lru_cache(maxsize=4)
+def _filter_rows(config: AudioConfig) -> NDArray[np.float32]:
+    """The filters one after the other in memory: [n_mels, n_fft/2 + 1]."""
+    return np.ascontiguousarray(mel_filters(config).T)
 
 
 @functools.lru_cache(maxsize=4)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..bundle.manifest import CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE, Manifest, PatchConfig
 from ..bundle.untrusted_arrays import UnusableArrayError, map_matrix
 from ..errors import BadBundleError, CannotSpeakError
+from ..system.products import product_in_this_thread
 from .damage import check_numbers
 from .graphs import Graph
 from .patch_steps import PatchSteps
@@ -106,7 +107,9 @@ class PatchDecoder:
         - int8: activations of all rows are rounded with one scale, so that each row depends on
           the others, by as much as the recipe's own error.
         """
-        return self._sample(self._first_inputs(hidden), options, rngs)
+        return self._sample(
+            product_in_this_thread(hidden, self._parts.hidden_downcast), options, rngs
+        )
 
     def decode_from(
         self, x: NDArray[np.float32], options: SamplerOptions, rng: np.random.Generator
@@ -128,19 +131,8 @@ class PatchDecoder:
             seen.append(logits.copy())
             return int(codes[time, channel])
 
-        self._run(self._first_inputs(hidden[None]), follow)
+        self._run(product_in_this_thread(hidden[None], self._parts.hidden_downcast), follow)
         return seen
-
-    def _first_inputs(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Inputs of step 0, [batch, local_dim], of hidden states [batch, hidden].
-
-        One scalar product after another, so that a row does not depend on those beside it, and
-        because numpy's library computes a whole product in threads, which wait for each other:
-        beside a busy program that took a hundred times as long, 30 ms a patch.
-        """
-        downcast = self._parts.hidden_downcast[:, None]
-        products = [downcast @ state[:, None] for state in hidden]
-        return np.stack(products).reshape(len(hidden), -1)
 
     def _sample(
         self,
