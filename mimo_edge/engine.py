@@ -25,6 +25,7 @@ from .prompt.positions import Layout, to_patches
 from .prompt.text_tokenizer import TextTokenizer, split_thinking
 from .stages.audio_tokenizer import AudioTokenizer
 from .stages.backbone import Backbone
+from .stages.backbone_draft import DraftModel
 from .stages.gpu import gpu_layers
 from .stages.loading import load_together
 from .stages.memory_needs import MemoryNeeds
@@ -54,6 +55,7 @@ class Engine:
         patch_encoder: PatchEncoder,
         patch_decoder: PatchDecoder,
         audio_tokenizer: AudioTokenizer,
+        draft_model: DraftModel | None = None,
     ) -> None:
         self.manifest = manifest
         self._needs = needs
@@ -61,6 +63,7 @@ class Engine:
         self.patch_encoder = patch_encoder
         self.patch_decoder = patch_decoder
         self.audio_tokenizer = audio_tokenizer
+        self._draft_model = draft_model
         self.tokenizer = TextTokenizer(backbone, manifest.special_tokens)
         self.layout = Layout(self.tokenizer, manifest.patch)
         self.hearing = Hearing(
@@ -84,6 +87,7 @@ class Engine:
             speaks=manifest.speaks,
             keeps_format=_follows_format(manifest, options),
             guess_price=guess_price,
+            draft_model=draft_model,
         )
 
     @classmethod
@@ -123,7 +127,30 @@ class Engine:
                 lambda: AudioTokenizer.load(bundle, manifest, place, spare_cores),
             )
         )
-        return cls(manifest, options, needs, *parts)
+        try:
+            draft_model = None
+            if options.draft_model is not None and options.drafting:
+                draft_model = DraftModel.load(
+                    options.draft_model,
+                    parts[0],
+                    manifest.backbone_bytes,
+                    options,
+                    place.backbone,
+                )
+        except BaseException:
+            for part in parts:
+                part.close()
+            raise
+        return cls(
+            manifest,
+            options,
+            needs,
+            parts[0],
+            parts[1],
+            parts[2],
+            parts[3],
+            draft_model=draft_model,
+        )
 
     def new_cache(self) -> PositionCache:
         """An empty KV cache of one conversation.
@@ -215,6 +242,8 @@ class Engine:
             self.audio_tokenizer,
         ):
             part.close()
+        if self._draft_model is not None:
+            self._draft_model.close()
 
 
 def _follows_format(manifest: Manifest, options: RuntimeOptions) -> bool:

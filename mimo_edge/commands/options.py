@@ -45,7 +45,8 @@ class ModelOptions:
     device: Literal["auto", "cpu", "gpu"]
     gpu_layers: int
     repack: bool | None
-    draft: bool
+    draft: Path | None
+    no_draft: bool
 
     def load(
         self,
@@ -68,7 +69,8 @@ class ModelOptions:
             context=self.ctx,
             device=self.device,
             gpu_layers=self.gpu_layers,
-            drafting=self.draft,
+            drafting=not self.no_draft,
+            draft_model=self.draft,
             repack=self.repack if self.repack is not None or for_long else False,
         )
         if conversations is not None:
@@ -125,10 +127,14 @@ model_options = option_group(
         help="Lay the language model out anew for this processor: loads longer, speaks faster.",
     ),
     click.option(
-        "--draft/--no-draft",
-        default=True,
-        show_default=True,
-        help="Guess the words that come next and check several at once: the same answer, sooner.",
+        "--draft",
+        type=click.Path(path_type=Path),
+        help="GGUF of a small text model of the same vocabulary, which guesses the next words.",
+    ),
+    click.option(
+        "--no-draft",
+        is_flag=True,
+        help="Guess no words, not even of a text that is spoken: the same answer, later.",
     ),
 )
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..prompt.positions import Layout, Positions, concatenate
 from ..prompt.text_tokenizer import Detokenizer, TextTokenizer
 from ..stages.audio_tokenizer import AudioTokenizer
+from ..stages.backbone_draft import DraftModel
 from .answer import GenerationOptions, RunningAnswer, Step
 from .drafting.drafts import Drafts
 from .drafting.rhythm import Marks
@@ -39,6 +40,7 @@ class Generation:
     """Whether it is trusted to write spoken answers as `TextFormat` says."""
     guess_price: float | None = None
     """What a guess at the next text id costs (`drafting.chance.row_price`); None: never guess."""
+    draft_model: DraftModel | None = None
 
     def steps(
         self,
@@ -116,7 +118,7 @@ class Generation:
             text_end=self.tokenizer.id("<|eot|>"),
             speech_end=self.tokenizer.id("<|eostm|>"),
         )
-        return Drafts(prompt.text_ids, marks, known, price=self.guess_price)
+        return Drafts(prompt.text_ids, marks, known, price=self.guess_price, model=self.draft_model)
 
     def _events(self, answer: RunningAnswer, sound: SoundThread | None) -> Iterator[Event]:
         detokenizer = Detokenizer(self.tokenizer)

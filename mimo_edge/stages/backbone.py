@@ -157,6 +157,19 @@ class Backbone:
                     return buffer.raw[:count]
                 size = -count
 
+    def words(self) -> list[tuple[bytes, bool]]:
+        """Every text id as the GGUF writes it, and whether it is ordinary text."""
+        normal = llama_cpp.LLAMA_TOKEN_ATTR_NORMAL
+        with self._model.use() as model:
+            vocab = llama_cpp.llama_model_get_vocab(model)
+            return [
+                (
+                    llama_cpp.llama_vocab_get_text(vocab, text_id),
+                    bool(llama_cpp.llama_vocab_get_attr(vocab, text_id) & normal),
+                )
+                for text_id in range(self.config.vocab_size)
+            ]
+
     def embed(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         """Input embeddings of text ids: int32 [n] → float32 [n, hidden]."""
         return self._token_embeddings.rows(tokens)

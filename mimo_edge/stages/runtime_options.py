@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ..bundle.manifest import BackboneConfig
@@ -50,6 +51,9 @@ class RuntimeOptions:
     format; False: by every model."""
     flash_attention: bool | None = None
     """None: llama.cpp decides."""
+    draft_model: Path | None = None
+    """GGUF of a small text model with the same vocabulary, for guesses where nothing else knows
+    how a text goes on (`stages.backbone_draft`)."""
     drafting: bool = True
     """Guess text that probably comes next, so that one reading of the weights gives several ids.
     The answer is the same; see `generation.drafting`."""

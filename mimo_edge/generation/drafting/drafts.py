@@ -8,10 +8,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stages.backbone_draft import DraftModel
 from .chance import Chance, worthwhile
 from .known_text import KnownText
 from .lookup import Lookup
 from .rhythm import Marks, Rhythm
+from .text_model import TextModel
 
 __all__ = ["Drafts", "Source"]
 
@@ -43,6 +45,7 @@ class Drafts:
         known: Sequence[Sequence[int]] = (),
         *,
         price: float,
+        model: DraftModel | None = None,
     ) -> None:
         """Nothing is said yet.
 
@@ -51,6 +54,7 @@ class Drafts:
             marks: the control tokens.
             known: forms of a text that the answer repeats, the likeliest first.
             price: of a guess, in readings of the weights; see `row_price`.
+            model: asked where no other source knows anything that pays; None: there is none.
         """
         self._price = price
         self._marks = marks
@@ -58,6 +62,8 @@ class Drafts:
         text = prompt[prompt != marks.patch].tolist()
         known_text = KnownText([[*ids, marks.text_end] for ids in known], begin=marks.speech)
         self._sources: list[Source] = [known_text, Lookup(text)]
+        draft = model.text(text) if model is not None else None
+        self._model = TextModel(draft, model.weight) if model and draft else None
         if text and text[-1] == marks.speech:
             known_text.took(marks.speech)
         speech = np.flatnonzero(prompt == marks.speech)
@@ -68,9 +74,12 @@ class Drafts:
         """The ids that are worth a try now, at most so many; often none."""
         for source in self._sources:
             ids = self._within_run(source.guess(min(most, self._rhythm.text_ahead + 1)))
+            ids = ids[: worthwhile(source.chance.value, self._price)]
             if ids:
-                return ids[: worthwhile(source.chance.value, self._price)]
-        return []
+                return ids
+        if self._model is None:
+            return []
+        return self._model.guess(min(most, self._rhythm.text_ahead), self._price)
 
     def took(self, text_id: int) -> None:
         """What the next id is, the patch's id included.
@@ -83,6 +92,10 @@ class Drafts:
                 source.chance.note(right=guessed[0] == text_id)
             if text_id != self._marks.patch:
                 source.took(text_id)
+        if self._model is not None:
+            self._model.took(text_id)
+            if text_id != self._marks.patch:
+                self._model.added(text_id)
         self._rhythm.took(text_id)
 
     def _within_run(self, ids: list[int]) -> list[int]:
