@@ -45,6 +45,8 @@ def _recipe_help() -> str:
     lines.append(f"On top of that: {download:.1f} GB for the download and, while a backbone is")
     lines += [f"quantized, {copy:.1f} GB for a copy of it in bfloat16.", "\b"]
     lines.append(f"Precisions of the backbone: {', '.join(BACKBONE_TYPES)}")
+    lines.append("q4_k: 4 bits, the head as well; q3_k: 3 bits where they cost least; the others")
+    lines.append("are llama.cpp's. Below 5 bits they are rounded for the speech of --calibrate")
     lines.append(f"Precisions of the graphs: {', '.join(PRECISIONS)} (w8, w4, w4c: weights only)")
     lines.append("w4c, for the patch decoder: 4 bits, rounded for the speech of --calibrate")
     return "\n".join(lines)
