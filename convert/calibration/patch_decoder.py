@@ -18,12 +18,16 @@ from ..graphs.blocks import Packed, layout_of
 from ..graphs.linear import Weights
 from ..graphs.patch_decoder import decoder_input_tables
 from .decoder_layers import Matrix, Shape, attend, gated, rms_norm, step_inputs
-from .rounding import damped, round_matrix
+from .rounding import round_matrix, with_ridge
 
 __all__ = ["SpokenPatches", "calibrate_patch_decoder", "patches_wanted"]
 
 _ROWS_PER_INPUT = 10
 """Rows that a matrix is calibrated with, for each of its inputs, unless they become too many."""
+_RIDGE = 1.0
+"""How much the matrices hold on to their original values, in units of the mean square of an input.
+With few rows less of it makes things worse than they were (a divergence of 0.19 instead of 0.12),
+with many it makes no difference."""
 _FEWEST, _MOST = 64, 640
 """Patches; 640 are 102 seconds of speech, and 7,040 rows."""
 _CHUNK = 64
@@ -188,7 +192,7 @@ class _Sums:
         """The matrix [out, in] that would do the original's work best with the inputs Y."""
         scale = np.float32(np.diag(self.hessian).mean() or 1.0)
         missing = (self._weight @ self._moved + self._lacking) / scale
-        correction = np.linalg.solve(damped(self.hessian), missing.T).T
+        correction = np.linalg.solve(with_ridge(self.hessian, _RIDGE), missing.T).T
         target: Matrix = self._weight + correction.astype(np.float32)
         return target
 

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from ..graphs.blocks import Layout, Packed, pack, quantize_blocks
 
-__all__ = ["damped", "round_matrix"]
+__all__ = ["round_matrix", "with_ridge"]
 
 Matrix = NDArray[np.float32]
 
-_DAMPING = 0.01
-"""Share of the mean of H's diagonal that is added to it, against columns that hardly occur."""
+_DAMPING = 0.2
+"""Share of the mean of H's diagonal that is added to it. The 0.01 of the paper believes every
+chance of the inputs: with twice as many rows as inputs the codes of the demo model then diverge by
+0.12 instead of 0.10; with forty times as many, both lose the same."""
 _SHRINKING = np.linspace(1.0, 0.55, 16, dtype=np.float32)
 """Ranges of a block that are tried, as shares of the range that its weights have: a few weights
 cut off are often worth finer steps for all others."""
@@ -37,7 +39,7 @@ def round_matrix(weight: Matrix, hessian: Matrix, layout: Layout) -> tuple[Packe
     padding = -columns % layout.block
     # Inputs beside the row are zero. They get a curvature of one, and stand for themselves.
     padded = np.eye(columns + padding, dtype=np.float32)
-    padded[:columns, :columns] = damped(hessian)
+    padded[:columns, :columns] = with_ridge(hessian, _DAMPING)
     work = np.pad(weight, ((0, 0), (0, padding))).T.astype(np.float32)
     levels, scales, zeros, values = _round_columns(np.ascontiguousarray(work), padded, layout)
     out = len(weight)
@@ -46,11 +48,11 @@ def round_matrix(weight: Matrix, hessian: Matrix, layout: Layout) -> tuple[Packe
     return packed, np.ascontiguousarray(values.T[:, :columns])
 
 
-def damped(hessian: Matrix) -> Matrix:
-    """A Hessian whose mean diagonal is one, and that can be inverted."""
+def with_ridge(hessian: Matrix, ridge: float) -> Matrix:
+    """The Hessian with a mean diagonal of one, and so much added to its diagonal."""
     mean = float(np.diag(hessian).mean()) or 1.0
     result = hessian / np.float32(mean)
-    result[np.diag_indices_from(result)] += _DAMPING
+    result[np.diag_indices_from(result)] += ridge
     return result
 
 
