@@ -89,7 +89,7 @@ RECIPES: tuple[Recipe, ...] = (
         audio_decoder="w8",
         vocoder="fp32",
         patch_encoder="w8",
-        patch_decoder="w8",
+        patch_decoder="w4c",
     ),
     Recipe(
         name="fast",
@@ -109,7 +109,7 @@ RECIPES: tuple[Recipe, ...] = (
         audio_decoder="int8",
         vocoder="int8",
         patch_encoder="w4",
-        patch_decoder="w4",
+        patch_decoder="w4c",
     ),
 )
 

@@ -12,6 +12,9 @@ two matrices beside the graph: `hidden_downcast.npy` and `code_embeddings.npy`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +26,12 @@ from .patch_layers import qwen2_layers
 from .step_attention import StepAttention
 
 __all__ = ["build_patch_decoder", "decoder_input_tables"]
+
+HEADS: Mapping[Precision, Precision] = MappingProxyType(
+    {"fp32": "fp32", "int8": "fp32", "w8": "w8", "w4": "w8", "w4c": "w8"}
+)
+"""Precision of a graph → that of its code heads, whose error goes straight into the codes. Rounded
+to 8 bits alone, they cost the codes of the demo model a divergence of 0.0001; to 4 bits, 0.03."""
 
 
 def build_patch_decoder(
@@ -51,8 +60,7 @@ def build_patch_decoder(
     # Nobody draws from the logits of the positions before the last.
     x = graph.op("Gather", x, graph.constant(-1), axis=1)
     names = [f"local_transformer_lm_heads.{c}.weight" for c in range(config.audio_channels)]
-    # Coarse code heads lose the end of speech first: they stay float32.
-    logits = linear(graph, weights, x, names, "fp32")
+    logits = linear(graph, weights, x, names, HEADS[precision])
     graph.output(logits, "logits", "float", ["batch", sum(config.speech_vocab_sizes)])
     attention.declare_outputs()
     return graph

@@ -41,7 +41,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "audio_decoder": 662_638_352,
             "vocoder": 14_511_404,
             "patch_encoder": 85_094_808,
-            "patch_decoder": 208_016_480,
+            "patch_decoder": 183_637_192,
         },
         "default": {
             "backbone": 4_488_613_888,
@@ -49,7 +49,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "audio_decoder": 680_455_952,
             "vocoder": 52_172_844,
             "patch_encoder": 132_805_016,
-            "patch_decoder": 317_068_384,
+            "patch_decoder": 183_637_192,
         },
         "quality": {
             "backbone": 6_254_583_808,
@@ -57,7 +57,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "audio_decoder": 680_455_952,
             "vocoder": 52_172_844,
             "patch_encoder": 132_805_016,
-            "patch_decoder": 317_068_384,
+            "patch_decoder": 308_483_272,
         },
         "reference": {
             "backbone": 30_490_476_544,
@@ -65,7 +65,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "audio_decoder": 2_548_231_952,
             "vocoder": 52_172_844,
             "patch_encoder": 481_456_536,
-            "patch_decoder": 1_113_986_144,
+            "patch_decoder": 1_113_985_992,
         },
     }
 )
