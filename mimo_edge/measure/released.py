@@ -29,11 +29,11 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
     {
         "fast": {
             "backbone": 3_869_446_144,
-            "audio_encoder": 708_001_904,
+            "audio_encoder": 698_171_504,
             "audio_decoder": 680_455_952,
             "vocoder": 52_172_844,
             "patch_encoder": 132_805_016,
-            "patch_decoder": 192_222_304,
+            "patch_decoder": 183_637_192,
         },
         "small": {
             "backbone": 4_254_502_912,
@@ -45,7 +45,7 @@ PART_BYTES: Mapping[str, Mapping[str, int]] = MappingProxyType(
         },
         "default": {
             "backbone": 4_488_613_888,
-            "audio_encoder": 708_001_904,
+            "audio_encoder": 698_171_504,
             "audio_decoder": 680_455_952,
             "vocoder": 52_172_844,
             "patch_encoder": 132_805_016,

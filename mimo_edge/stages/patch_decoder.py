@@ -100,8 +100,8 @@ class PatchDecoder:
         What a row's logits have to do with the rows beside it depends on the recipe:
 
         - fp32: nothing, every bit is the same alone and in any batch.
-        - w4: nothing either, where it was measured (x86-64 with AVX-512).
-        - w8: one row is summed in another order than several. The last bits then differ, and
+        - w8, w4, w4c: what has 8 bits (of w4 and w4c the code heads, of w4c some matrices besides)
+          is summed in another order for one row than for several. The last bits then differ, and
           where the kernel rounds activations to 8 bits that grows to the size of the recipe's
           own error (1 to 2% of the largest logit). Two rows and more give the same.
         - int8: activations of all rows are rounded with one scale, so that each row depends on

@@ -57,13 +57,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return make_checkpoint(tmp_path_factory.mktemp("whole"), "small")
 
 
-@pytest.mark.parametrize("recipe", ["default", "reference"])
+@pytest.mark.parametrize("recipe", ["quality", "reference"])
 def test_the_checkpoint_is_not_read_into_memory(
     whole: Checkpoint, imports: int, tmp_path: Path, recipe: str
 ) -> None:
-    """Measured: 205 MB above the imports with `default`, 147 MB with `reference`.
+    """Measured: 205 MB above the imports with `quality`, 147 MB with `reference`.
 
-    The largest tensor is 131 MB as float32; the checkpoint would be 900 MB of it.
+    The largest tensor is 131 MB as float32; the checkpoint would be 900 MB of it. A recipe that is
+    calibrated has the parts that listen in memory besides, mapped from the disk.
     """
     assert size(whole) > 500 * MEGABYTE
     found = peak(*whole, tmp_path / "bundle", recipe) - imports
@@ -75,7 +76,7 @@ def test_memory_does_not_grow_with_the_number_of_layers(whole: Checkpoint, tmp_p
     few = make_checkpoint(tmp_path / "few", "small", layers=2)
     assert size(whole) - size(few) > 200 * MEGABYTE
     peaks = [
-        peak(*checkpoint, tmp_path / "bundle" / str(size(checkpoint)), "default")
+        peak(*checkpoint, tmp_path / "bundle" / str(size(checkpoint)), "quality")
         for checkpoint in (few, whole)
     ]
     assert peaks[1] - peaks[0] < 60 * MEGABYTE
