@@ -91,7 +91,7 @@ class BackboneContext:
         self._stop = BackboneStop(installed=skips_head)
         with model.use() as weights:
             opened = open_context(
-                weights, self.cells, self.largest_batch, options, placement, self._stop
+                weights, self.cells, self.largest_batch, options, placement, config, self._stop
             )
             self._opened = Native(
                 opened, free_context, closed="the model is closed; load it again.", owner=model

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import llama_cpp
 
+from ..bundle.manifest import BackboneConfig
 from ..errors import NoMemoryError
 from .backbone_abort import AbortFlag
 from .backbone_stop import BackboneStop
@@ -23,7 +24,7 @@ _KV_TYPES = {
     "f16": llama_cpp.GGML_TYPE_F16,
     "q8_0": llama_cpp.GGML_TYPE_Q8_0,
 }
-_FLASH_ATTENTION = {None: -1, False: 0, True: 1}
+_OFF, _ON, _AS_LLAMA_CPP_LIKES = 0, 1, -1
 
 
 class OpenedContext(NamedTuple):
@@ -46,6 +47,7 @@ def open_context(
     batch: int,
     options: RuntimeOptions,
     placement: Placement,
+    config: BackboneConfig,
     stop: BackboneStop,
 ) -> OpenedContext:
     """A context of a model with room for so many positions, evaluated in such batches.
@@ -59,8 +61,9 @@ def open_context(
     params.n_seq_max = options.conversations
     params.kv_unified = True  # one cache for all sequences, instead of an equal part for each
     params.n_threads = params.n_threads_batch = placement.threads
-    params.type_k = params.type_v = _KV_TYPES[options.kv_type]
-    params.flash_attn_type = _FLASH_ATTENTION[options.flash_attention]
+    kv_type = options.kv_type_for(config)
+    params.type_k = params.type_v = _KV_TYPES[kv_type]
+    params.flash_attn_type = _flash_attention(options, kv_type)
     params.embeddings = False
     params.offload_kqv = gpu_layers(options) != 0
     params.no_perf = True
@@ -76,6 +79,19 @@ def open_context(
     flag = AbortFlag()
     flag.watch(context)
     return OpenedContext(context, memory, llama_cpp.llama_batch_ext_init(context), flag)
+
+
+def _flash_attention(options: RuntimeOptions, kv_type: str) -> int:
+    """Whether to compute attention in one operator.
+
+    On a processor its plain products are faster: with 4096 positions of the released model a step
+    takes a quarter less, a prompt a third. Only they do not take quantized values.
+    """
+    if options.flash_attention is not None:
+        return _ON if options.flash_attention else _OFF
+    if gpu_layers(options):
+        return _AS_LLAMA_CPP_LIKES
+    return _ON if kv_type == "q8_0" else _OFF
 
 
 def free_context(opened: OpenedContext) -> None:

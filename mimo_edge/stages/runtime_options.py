@@ -16,6 +16,8 @@ _MOST_THREADS = 512
 _LEAST_CONTEXT = 16
 _MOST_CONVERSATIONS = 64
 """llama.cpp reserves room for the logits of one position of each: 0.6 MB in the released model."""
+_ROW_OF_Q8_0 = 32
+"""Numbers that share a scale."""
 DEFAULT_CONTEXT = 4096
 """Positions of a conversation, fewer where the model was trained for fewer."""
 
@@ -43,14 +45,17 @@ class RuntimeOptions:
     gpu_layers: int = -1
     """Layers of the backbone on the GPU; -1: all."""
     kv_type: Literal["f32", "f16", "q8_0"] = "f16"
-    """Number type of the KV cache."""
+    """Number type of the KV cache. q8_0 takes half the memory of f16, but on a processor a step
+    takes longer by it, the more the longer the conversation is. Where the width of a head is not a
+    multiple of 32, it is f16."""
     full_head: bool | None = None
     """Whether the language model computes the logits of all text ids at every position. Where the
     format of a spoken answer leaves one id or a few, they are not needed, and a large model saves
     an eighth of what it reads. None: they are left out by large models that are known to keep the
     format; False: by every model."""
     flash_attention: bool | None = None
-    """None: llama.cpp decides."""
+    """Whether attention is computed in one operator. None: on a GPU as llama.cpp decides, on a
+    processor only where the cache is q8_0, which needs it."""
     draft_model: Path | None = None
     """GGUF of a small text model with the same vocabulary, for guesses where nothing else knows
     how a text goes on (`stages.backbone_draft`)."""
@@ -88,10 +93,19 @@ class RuntimeOptions:
             raise BadInputError(
                 f"a piece of a prompt is {self.prompt_piece} positions; give 1 or more."
             )
+        if self.kv_type == "q8_0" and self.flash_attention is False:
+            raise BadInputError(
+                "a cache of the type q8_0 needs flash attention; leave that on, or give f16."
+            )
         if self.gpu_layers < -1:
             raise BadInputError(
                 f"the number of layers on the GPU is {self.gpu_layers}; give -1 (all) or more."
             )
+
+    def kv_type_for(self, backbone: BackboneConfig) -> Literal["f32", "f16", "q8_0"]:
+        """`kv_type`, or f16 for a model whose heads do not fit it."""
+        fits = backbone.head_dim % _ROW_OF_Q8_0 == 0
+        return self.kv_type if fits or self.kv_type != "q8_0" else "f16"
 
     def context_for(self, backbone: BackboneConfig) -> int:
         """`context`, with None resolved.
