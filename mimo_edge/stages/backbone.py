@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from ..bundle.gguf_header import GgufTensor
 from ..bundle.manifest import BackboneConfig
+from ..bundle.number_types import row_bytes
 from ..errors import BadBundleError, DoesNotFitError
+from ..system.mapped_pages import let_go
 from ..system.memory import is_memory_fault, no_memory
 from ..system.spare_cores import SpareCores
 from .backbone_context import BackboneContext, BackboneOutput, Rows
@@ -116,6 +118,9 @@ class Backbone:
                 f"{path} has vocabulary, width and layers {found} instead of {expected}: "
                 "it is of another bundle."
             )
+        if head.offset != config.embedding_offset:
+            # llama.cpp has mapped all of the file, but of this table a few rows are read, by us.
+            let_go(path, config.embedding_offset, config.vocab_size * row_bytes(config))
         return cls(
             held,
             TokenEmbeddings(path, config),
