@@ -19,14 +19,15 @@ class Lookup:
 
     def __init__(self, text_ids: Sequence[int]) -> None:
         """`text_ids` is the text channel of the prompt, patches left out."""
-        self._ids: list[int] = []
+        self._ids = list(text_ids)
         self._behind: dict[tuple[int, ...], int] = {}
         """For a few ids in a row: where what followed them last is."""
         self._chances = {length: Chance(usual, _WEIGHT) for length, usual in _USUAL.items()}
         self.chance = self._chances[2]
         """Of the last guess."""
-        for text_id in text_ids:
-            self.took(text_id)
+        for length in self._chances:  # all of a long prompt at once: one by one it takes long
+            groups = zip(*(text_ids[start:] for start in range(length)), strict=False)
+            self._behind.update(zip(groups, range(length, len(text_ids)), strict=False))
 
     def guess(self, most: int) -> list[int]:
         """What followed the last ids where they came before, at most so many."""

@@ -148,6 +148,17 @@ def test_what_repeats_itself_is_guessed() -> None:
     assert readings < len(ids) / 2
 
 
+def test_a_prompt_counts_as_if_it_had_been_said() -> None:
+    ids = np.random.default_rng(3).integers(0, 4, 200).tolist()
+    whole, grown = Lookup(ids), Lookup([])
+    for text_id in ids:
+        grown.took(text_id)
+    for text_id in np.random.default_rng(4).integers(0, 4, 50).tolist():
+        assert whole.guess(6) == grown.guess(6)
+        whole.took(text_id)
+        grown.took(text_id)
+
+
 def test_words_without_repetition_are_not_guessed() -> None:
     ids = np.random.default_rng(0).integers(0, 80, 400).tolist()
     readings, guessed, _ = say(drafts(prompt=(40,)), ids)
