@@ -232,7 +232,7 @@ class Backbone:
 
         Text tokens come as their embeddings too (`TokenEmbeddings`): llama.cpp takes no tokens
         and embeddings in one batch, and a prompt alternates between them every five positions.
-        The weights are read once for all positions without an output (up to 128 at a time), and
+        The weights are read once for all positions without an output (up to 256 at a time), and
         once for all positions with one.
 
         Args:

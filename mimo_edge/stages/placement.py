@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 LARGE_BYTES = 1 << 28
 """Weights far beyond what a processor caches: reading them keeps two cores busy."""
-_PIECE, _PIECE_BESIDE, _GPU_PIECE = 128, 16, 256
-"""Positions. llama.cpp unpacks a weight once for all positions of a piece: on two cores of a laptop
-one of the 7B model takes 18 ms in pieces of 128, 24 in pieces of 32 and 35 in pieces of 16. But an
-answer that speaks waits for a whole piece, half a second for 16."""
+_PIECE, _PIECE_BESIDE, _SMALL_MODEL_PIECE, _GPU_PIECE = 256, 16, 128, 256
+"""Positions. llama.cpp unpacks a weight once for all positions of a piece: on two cores one of the
+7B model takes 17 ms in a piece of 187, 24 in pieces of 32 and 35 in pieces of 16. But an answer
+that speaks waits for a whole piece, half a second for 16."""
 MOST_IN_PATCH_DECODER = 4
 """Threads. A step is 64 products of a millisecond's tenth, after each of which all wait for the
 last. Four read about as fast as a laptop's memory gives; 15, on a server, were hardly faster than
@@ -96,7 +96,7 @@ def prompt_pieces(backbone_bytes: int, *, on_gpu: bool, chosen: int | None = Non
     """
     if chosen is None and backbone_bytes > LARGE_BYTES and not on_gpu:
         return PromptPieces(alone=_PIECE, beside=_PIECE_BESIDE)
-    alone = chosen or (_GPU_PIECE if on_gpu else _PIECE)
+    alone = chosen or (_GPU_PIECE if on_gpu else _SMALL_MODEL_PIECE)
     return PromptPieces(alone=alone, beside=max(1, alone // 2))
 
 

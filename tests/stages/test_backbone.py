@@ -35,30 +35,30 @@ def test_prompt_positions_compute_no_logits(engine: Engine) -> None:
     finally:
         llama_cpp.llama_process = process
         sequence.close()
-    assert len(outputs) == 4  # 128, 128, 43 and the last
-    assert outputs == [0, 0, 0, 1]
+    assert len(outputs) == 3  # 256, 43 and the last
+    assert outputs == [0, 0, 1]
 
 
 @pytest.mark.parametrize("kept", [1, 4])
 def test_several_outputs_of_one_sequence(reference_bundle: Path, kept: int) -> None:
     """Each is what it is one by one; two sequences beside each other, more than a batch holds."""
     options = RuntimeOptions(
-        threads=1, context=256, device="cpu", kv_type="f32", flash_attention=False
+        threads=1, context=512, device="cpu", kv_type="f32", flash_attention=False
     )
     with contextlib.closing(Engine.load(reference_bundle, options)) as engine:
         backbone = engine.backbone
         width = engine.manifest.backbone.hidden_size
-        rows = np.random.default_rng(0).normal(size=(140, width)).astype(np.float32)
+        rows = np.random.default_rng(0).normal(size=(280, width)).astype(np.float32)
         one, other = backbone.new_sequence(), backbone.new_sequence()
         wanted = []
         for row in rows:
             ((output,),) = backbone.evaluate([(one, row[None], 1)])
             wanted.append(output)
         one.truncate(kept)
-        found, none = backbone.evaluate([(one, rows[kept:], 135), (other, rows[:9], 0)])
+        found, none = backbone.evaluate([(one, rows[kept:], 275), (other, rows[:9], 0)])
         assert none == []
         (last,) = backbone.evaluate([(other, rows[9:12], 3)])
-        pairs = [*zip(found, wanted[-135:], strict=True), *zip(last, wanted[9:12], strict=True)]
+        pairs = [*zip(found, wanted[-275:], strict=True), *zip(last, wanted[9:12], strict=True)]
         for output, expected in pairs:
             np.testing.assert_allclose(output.logits, expected.logits, rtol=1e-4, atol=1e-4)
             np.testing.assert_allclose(output.hidden, expected.hidden, rtol=1e-4, atol=1e-4)
