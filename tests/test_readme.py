@@ -58,7 +58,7 @@ def test_the_layout_names_what_is_there() -> None:
 
 
 def test_the_speeds_of_the_7b_are_those_that_info_tells() -> None:
-    """`python -c "from mimo_edge.measure.speed_table import *; print(markdown_table())"`."""
+    """`python -m tests.tools.released` writes them anew."""
     assert markdown_table() in README
 
 

@@ -1,4 +1,7 @@
-"""The sizes of the released model that the runtime knows are those that converting computes."""
+"""The sizes of the released model that the runtime knows are those that converting computes.
+
+`python -m tests.tools.released` writes them anew where recipes changed.
+"""
 
 from __future__ import annotations
 
