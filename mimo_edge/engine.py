@@ -40,7 +40,7 @@ from .system.spare_cores import SpareCores
 from .tasks import PreparedTask
 from .trained_tasks import keeps_speech_format
 
-__all__ = ["Engine", "run_to_end"]
+__all__ = ["Engine", "follows_format", "run_to_end"]
 
 
 class Engine:
@@ -85,7 +85,7 @@ class Engine:
             layout=self.layout,
             audio_tokenizer=audio_tokenizer,
             speaks=manifest.speaks,
-            keeps_format=_follows_format(manifest, options),
+            keeps_format=follows_format(manifest, options),
             guess_price=guess_price,
             draft_model=draft_model,
         )
@@ -120,7 +120,7 @@ class Engine:
                     place.backbone,
                     spare_cores,
                     repack=repack,
-                    skips_head=_follows_format(manifest, options) and not gpu_layers(options),
+                    skips_head=follows_format(manifest, options) and not gpu_layers(options),
                 ),
                 lambda: PatchEncoder.load(bundle, manifest, place.hearing),
                 lambda: PatchDecoder.load(bundle, manifest, place.patch_decoder),
@@ -246,7 +246,7 @@ class Engine:
             self._draft_model.close()
 
 
-def _follows_format(manifest: Manifest, options: RuntimeOptions) -> bool:
+def follows_format(manifest: Manifest, options: RuntimeOptions) -> bool:
     """Whether text ids that the format of a spoken answer rules out are not even looked at.
 
     A small model reads its head from the processor's cache, and a GPU is quick: there it is not

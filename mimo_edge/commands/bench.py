@@ -7,30 +7,29 @@ from typing import Any, Literal
 
 import click
 
+from ..atomic import atomic_output
 from ..bundle.default_bundle import find_bundle
 from ..bundle.files import load_manifest
+from ..bundle.manifest import Manifest
 from ..measure.bench import Speed, measure_speed
-from ..measure.conversations import Conversations, Way, check_counts, measure_conversations
-from ..measure.machine import BUSY_CORES
-from ..measure.stage_times import Timing
+from ..measure.conversations import check_counts, measure_conversations
+from ..measure.picture import pillow
+from ..measure.speed_picture import bars_of, draw_bars
 from ..stages.runtime_options import RuntimeOptions
-from .console import Console, print_table
+from .bench_report import (
+    print_conversations,
+    print_speed,
+    record_conversations,
+    record_speed,
+)
+from .console import Console
 from .options import output_options, threads_option
+from .picture import check_png
 from .synthetic import SYNTHETIC, remove_synthetic_bundles, synthetic_bundle
 
 __all__ = ["bench"]
 
 _CONTEXT = 1024
-_WAYS: dict[Way, str] = {
-    "together": "together",
-    "threads": "together, a thread each",
-    "processes": "a process each",
-}
-_AT_ONCE = (
-    *("conversations", "how", "patches/s", "of one", "worst gap, ms", "first patch, ms"),
-    *("MB read per patch", "bound", "GB resident"),
-)
-_COLUMNS = ("stage", "ms", "per", "MB read", "bound", "s per s of speech")
 
 
 class _Counts(click.types.StringParamType):
@@ -87,6 +86,11 @@ class _Counts(click.types.StringParamType):
     help="Measure noise with the released model's dimensions, which takes as long as the model; "
     "it is written once, into the user's cache.",
 )
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw also what a second of speech reads and takes, into this .png file.",
+)
 @click.option("--remove-synthetic", is_flag=True, help="Only delete that again.")
 @output_options
 def bench(
@@ -99,6 +103,7 @@ def bench(
     counts: tuple[int, ...] | None,
     processes: bool,
     synthetic: str | None,
+    picture: Path | None,
     remove_synthetic: bool,
     console: Console,
 ) -> None:
@@ -108,110 +113,47 @@ def bench(
         return
     if bundle is not None and synthetic is not None:
         raise click.UsageError("give a BUNDLE or --synthetic, not both.")
+    if picture is not None:
+        check_png(picture)
+        pillow()  # which may be missing, and is better missed before all that takes its time
     folder = find_bundle(bundle) if synthetic is None else synthetic_bundle(synthetic, console)
     manifest = load_manifest(folder)
     if ctx is None:
         ctx = min(_CONTEXT, manifest.backbone.max_positions)
-    options = RuntimeOptions(threads=threads, context=ctx, device=device, repack=repack)
+    options = RuntimeOptions(
+        threads=threads,
+        context=ctx,
+        device=device,
+        repack=repack,
+        # Noise of the released dimensions stands for that model, which keeps the format of speech.
+        full_head=None if synthetic is None else False,
+    )
     if counts:
         check_counts(manifest, options, counts)  # before all that takes its time
     with console.busy("measuring"):
         speed = measure_speed(folder, manifest, options, runs)
-    for timing in speed.timings:
-        console.record(**vars(timing), bandwidth=speed.bandwidth)
-    console.record(
-        stage="speaking",
-        alone=speed.alone,
-        beside_sound=speed.beside_sound,
-        cores_of_other_programs=speed.busy_cores,
-    )
-    console.record(
-        stage="totals",
-        gb_per_speech_second={"dialogue": speed.dialogue_bytes / 1e9},
-        seconds_per_speech_second={"dialogue": speed.dialogue},
-        load_s=speed.loading,
-        rss_mb=speed.resident / 1e6,
-        bandwidth_gb_s=speed.bandwidth / 1e9,
-    )
+    record_speed(console, speed)
     if not console.as_json:
-        _print(console, speed)
+        print_speed(console, speed)
+    if picture is not None:
+        with atomic_output(picture) as file:
+            draw_bars(bars_of(speed), _caption(manifest, speed)).save(file, format="PNG")
+        console.note(f"the picture is {picture}")
     if not counts:
         return
     with console.busy("measuring answers at once"):
         conversations = measure_conversations(
             folder, manifest, options, counts, runs, processes=processes
         )
-    for figures in conversations.at_once:
-        console.record(stage="answers at once", **vars(figures), bandwidth=speed.bandwidth)
-    console.record(stage="a prompt beside an answer", **vars(conversations.arrival))
+    record_conversations(console, conversations, speed.bandwidth)
     for sentence in conversations.left_out:
         console.warn(sentence)
     if not console.as_json:
-        _print_conversations(conversations, speed.bandwidth)
+        print_conversations(conversations, speed.bandwidth)
 
 
-def _print(console: Console, speed: Speed) -> None:
-    print_table(_COLUMNS, [_row(timing, speed.bound(timing)) for timing in speed.timings])
-    click.echo(
-        f"{speed.threads} threads, {speed.bandwidth / 1e9:.1f} GB/s measured memory "
-        f"bandwidth, {speed.resident / 1e9:.2f} GB resident (mapped weights included)"
-    )
-    click.echo(
-        f"speaking takes {speed.beside_sound:.2f} s per second of speech (below 1: real time), "
-        f"{speed.beside_sound / speed.alone:.2f} times as long as without decoding the sound "
-        "beside it"
-    )
-    click.echo(
-        f"with the text tokens that go with it {speed.dialogue:.2f} s, in which "
-        f"{speed.dialogue_bytes / 1e9:.1f} GB are read; the model was loaded in "
-        f"{speed.loading:.1f} s"
-    )
-    if speed.busy_cores > BUSY_CORES:
-        console.note(
-            f"other programs kept {speed.busy_cores:.1f} cores busy meanwhile, so these times are "
-            "not the machine's best; close them and measure again to see what it can do."
-        )
-
-
-def _row(timing: Timing, bound: float | None) -> tuple[str, ...]:
-    read, of_bound, per_second = "", "", ""
-    if timing.bytes_read is not None:
-        read = f"{timing.bytes_read / 1e6:.1f}"
-    if bound is not None:
-        of_bound = f"{bound:.0%}"
-    if timing.per_speech_second is not None:
-        per_second = f"{timing.per_speech_second:.3f}"
-    milliseconds = f"{1000 * timing.seconds:.2f}"
-    return timing.stage, milliseconds, timing.unit, read, of_bound, per_second
-
-
-def _print_conversations(conversations: Conversations, bandwidth: float) -> None:
-    click.echo()
-    rows = []
-    for figures in conversations.at_once:
-        read, of_bound = "", ""
-        if figures.bytes_per_patch is not None:
-            read = f"{figures.bytes_per_patch / 1e6:.1f}"
-            of_bound = f"{figures.bytes_per_patch * figures.patches_per_second / bandwidth:.0%}"
-        rows.append(
-            (
-                str(figures.conversations),
-                "" if figures.conversations == 1 else _WAYS[figures.way],
-                f"{figures.patches_per_second:.1f}",
-                f"{figures.ratio:.2f}",
-                f"{1000 * figures.worst_gap:.1f}",
-                f"{1000 * figures.first_patch:.0f}",
-                read,
-                of_bound,
-                f"{figures.resident / 1e9:.2f}",
-            )
-        )
-    print_table(_AT_ONCE, rows)
-    arrival = conversations.arrival
-    click.echo(
-        f"while a prompt of {arrival.patches} patches arrives, a running answer waits "
-        f"{1000 * arrival.worst_gap:.1f} ms for a patch at most, {1000 * arrival.usual_gap:.1f} ms "
-        f"before; a piece of the prompt ({arrival.piece_positions} positions) takes "
-        f"{1000 * arrival.piece_seconds:.1f} ms, and its own first patch comes after "
-        f"{1000 * arrival.first_patch:.0f} ms"
+def _caption(manifest: Manifest, speed: Speed) -> str:
+    return (
+        f"{manifest.name}, recipe {manifest.recipe}: {speed.threads} threads, "
+        f"{speed.bandwidth / 1e9:.0f} GB/s"
     )

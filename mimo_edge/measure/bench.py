@@ -2,7 +2,8 @@
 
 Generating is bound by memory: each step reads all weights of its stage once. A stage's bound is
 that time (bytes ÷ measured bandwidth) over the measured one, 1 being as fast as the memory is.
-The values of the weights do not matter, so random ones measure as well as trained ones.
+The values of the weights do not matter, so random ones measure as well as trained ones; what would
+depend on them, the text of the speech, is given.
 """
 
 from __future__ import annotations
@@ -14,15 +15,24 @@ from pathlib import Path
 import psutil
 
 from ..bundle.manifest import Manifest
-from ..engine import Engine
-from ..stages.gpu import gpu_layers
+from ..engine import Engine, follows_format
 from ..stages.placement import share_cores
 from ..stages.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
+from ..system.peak_memory import peak_memory
 from ..system.spare_cores import SpareCores
 from .memory_speed import measure_bandwidth
-from .speech_cost import read_bytes_of_bundle, speech_bytes, steps_of_a_second, ways_of
-from .stage_times import Timing, measure_speaking, measure_stages
+from .speaking_times import SpeakingTimes, measure_speaking
+from .speech_cost import (
+    KINDS,
+    POSITIONS,
+    Kind,
+    Stage,
+    read_bytes_of_bundle,
+    speech_bytes,
+    ways_of,
+)
+from .stage_times import Timing, measure_stages
 
 __all__ = ["Speed", "measure_speed"]
 
@@ -32,30 +42,34 @@ class Speed:
     """How fast a bundle runs on a machine."""
 
     timings: list[Timing]
+    speaking: SpeakingTimes
+    positions: int
+    """In the cache, behind which is spoken."""
+    bytes_read: dict[Kind, dict[Stage, float]]
+    """What a second of speech reads in each stage, behind `speech_cost.POSITIONS`."""
     threads: int
     """Threads of the language model."""
     bandwidth: float
     """Bytes per second that the threads read from memory."""
     resident: int
     """Bytes of the process in memory, mapped weights among them."""
-    alone: float
-    """Seconds that a second of speech takes to generate, without decoding its sound."""
-    beside_sound: float
-    """Seconds that a second of speech takes to generate while its sound is decoded."""
+    peak: int
+    """Bytes of the process in memory at most until now."""
     busy_cores: float
     """Processors that other programs took meanwhile; see `machine.BUSY_CORES`."""
     loading: float
     """Seconds until the bundle was loaded and could listen; less if its files were in memory."""
-    dialogue: float
-    """Seconds that a second of speech takes in a dialogue, with the text that goes with it."""
-    dialogue_bytes: float
-    """Bytes that the processor reads for that second."""
 
     def bound(self, timing: Timing) -> float | None:
         """The part of a stage's time that reading its weights takes; None if that sets no limit."""
         if timing.bytes_read is None:
             return None
         return timing.bytes_read / self.bandwidth / timing.seconds
+
+    @property
+    def seconds(self) -> dict[Kind, float]:
+        """What a second of speech takes."""
+        return {"dialogue": self.speaking.dialogue, "speak": self.speaking.speak}
 
 
 def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, runs: int) -> Speed:
@@ -66,29 +80,28 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
     """
     manifest.check_speaks()  # half of the stages are those of speaking
     others = SpareCores()
-    bandwidth = measure_bandwidth(options.threads or fast_cores())
-    on_gpu = gpu_layers(options) != 0
+    read = read_bytes_of_bundle(folder, manifest)
+    ways = ways_of(options, skips_head=follows_format(manifest, options))
+    positions = min(POSITIONS, options.context_for(manifest.backbone) // 2)
     began = time.perf_counter()
     engine = Engine.load(folder, options, manifest)
     loading = time.perf_counter() - began
     try:
-        timings = measure_stages(engine, runs, backbone_on_gpu=on_gpu)
-        alone, beside_sound = measure_speaking(engine, runs)
-        read, ways = read_bytes_of_bundle(folder, manifest), ways_of(options)
-        steps = steps_of_a_second("dialogue", read.patches_per_second, ways)
-        step = next(t.seconds for t in timings if t.unit == "token or patch")
-        text = (steps.readings - steps.patches) * step
-        return Speed(
-            timings=timings,
-            threads=share_cores(options.threads, manifest.backbone_bytes).backbone.threads,
-            bandwidth=bandwidth,
-            resident=psutil.Process().memory_info().rss,
-            alone=alone,
-            beside_sound=beside_sound,
-            busy_cores=others.look(),
-            loading=loading,
-            dialogue=beside_sound + text * beside_sound / alone,
-            dialogue_bytes=sum(speech_bytes(read, "dialogue", ways).values()),
-        )
+        timings = measure_stages(engine, runs, read=read, ways=ways, positions=positions)
+        speaking = measure_speaking(engine, runs, positions)
+        resident, peak = psutil.Process().memory_info().rss, peak_memory()
     finally:
         engine.close()
+    return Speed(
+        timings=timings,
+        speaking=speaking,
+        positions=positions,
+        bytes_read={kind: speech_bytes(read, kind, ways) for kind in KINDS},
+        threads=share_cores(options.threads, manifest.backbone_bytes).backbone.threads,
+        # Last, since what it reads would count as memory that the model took.
+        bandwidth=measure_bandwidth(options.threads or fast_cores()),
+        resident=resident,
+        peak=peak,
+        busy_cores=others.look(),
+        loading=loading,
+    )

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..bundle.manifest import BACKBONE_FILE, Manifest
-from ..engine import Engine
+from ..bundle.manifest import Manifest
+from ..engine import Engine, follows_format
 from ..errors import DoesNotFitError, MimoEdgeError, NoMemoryError
 from ..stages.gpu import gpu_layers
 from ..stages.runtime_options import RuntimeOptions
@@ -31,7 +31,7 @@ from .speaking_at_once import (
     measure_arrival,
     speak,
 )
-from .stage_times import backbone_bytes
+from .speech_cost import read_bytes_of_bundle, ways_of
 
 __all__ = ["AtOnce", "Conversations", "Way", "check_counts", "measure_conversations"]
 
@@ -179,11 +179,12 @@ class _Bench:
     def _bytes_per_patch(self, together: int) -> int | None:
         if gpu_layers(self.options):
             return None
-        size = {file.name: file.size for file in self.manifest.files}
-        context = PROMPT + PATCHES // 2
-        step = backbone_bytes(self.manifest, size[BACKBONE_FILE], context * together)
-        step += size["patch_decoder.onnx.data"] * self.manifest.patch.decode_steps
-        return (step + size["patch_encoder.onnx.data"]) // together
+        read = read_bytes_of_bundle(self.folder, self.manifest)
+        skips_head = follows_format(self.manifest, self.options)
+        ways = ways_of(self.options, skips_head=skips_head)
+        cache = (PROMPT + PATCHES // 2) * together * read.cached_values * ways.cache_bytes
+        step = read.blocks + cache + (0 if skips_head else read.head)
+        return int(step + read.patch_decoder + read.patch_encoder) // together
 
     @contextlib.contextmanager
     def _started(self, processes: int, inside: int, what: str) -> Iterator[list[Connection]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..bundle.manifest import Manifest
+from ..engine import follows_format
 from ..stages.machine_needs import memory_verdict, size_of_bundle
 from ..stages.runtime_options import RuntimeOptions
 from .machine import Machine
@@ -67,7 +68,8 @@ def needs_of_bundle(
     seconds: dict[Kind, float | None] = dict.fromkeys(KINDS)
     if manifest.speaks:
         read = read_bytes_of_bundle(folder, manifest)
-        seconds = {kind: machine.speech_seconds(read, kind, ways_of(options)) for kind in KINDS}
+        ways = ways_of(options, skips_head=follows_format(manifest, options))
+        seconds = {kind: machine.speech_seconds(read, kind, ways) for kind in KINDS}
     return Needs(
         memory=need,
         fits=memory_verdict(sum(need.values()), machine.memory_available, machine.memory_total),

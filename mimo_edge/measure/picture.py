@@ -1,4 +1,4 @@
-"""Spectrograms of recordings, one above the other, as a picture."""
+"""Pictures: spectrograms of recordings, one above the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import MissingPackageError
 
-__all__ = ["RATE", "spectrogram", "stack"]
+__all__ = ["RATE", "pillow", "spectrogram", "stack"]
 
 RATE = 24_000
 """Hz of the samples that are drawn."""
@@ -51,19 +51,32 @@ def stack(rows: Sequence[tuple[str, NDArray[np.uint8]]]) -> Any:
     Raises:
         MissingPackageError: Pillow is not installed.
     """
+    pil = pillow()
+    font = pil.ImageFont.load_default()
+    labels = [f"{name}, {pixels.shape[1] * _HOP / RATE:.2f} s, 0 to 8 kHz" for name, pixels in rows]
+    texts = [font.getbbox(label)[2] for label in labels]
+    width = max(*(pixels.shape[1] for _, pixels in rows), *(int(text) + 4 for text in texts))
+    image = pil.Image.new("RGB", (width, len(rows) * (_HEIGHT + _LABEL)), "white")
+    draw = pil.ImageDraw.Draw(image)
+    for index, (label, (_, pixels)) in enumerate(zip(labels, rows, strict=True)):
+        top = index * (_HEIGHT + _LABEL)
+        draw.text((2, top + 2), label, fill="black")
+        image.paste(pil.Image.fromarray(pixels), (0, top + _LABEL))
+    return image
+
+
+def pillow() -> Any:
+    """The package PIL, with its modules Image, ImageDraw and ImageFont.
+
+    Raises:
+        MissingPackageError: Pillow is not installed.
+    """
     try:
-        from PIL import Image, ImageDraw, ImageFont
+        import PIL.Image
+        import PIL.ImageDraw
+        import PIL.ImageFont
     except ImportError as error:
         raise MissingPackageError(
             "drawing needs Pillow; install it with `pip install 'mimo-edge[picture]'`."
         ) from error
-    labels = [f"{name}, {pixels.shape[1] * _HOP / RATE:.2f} s, 0 to 8 kHz" for name, pixels in rows]
-    texts = [ImageFont.load_default().getbbox(label)[2] for label in labels]
-    width = max(*(pixels.shape[1] for _, pixels in rows), *(int(text) + 4 for text in texts))
-    image = Image.new("RGB", (width, len(rows) * (_HEIGHT + _LABEL)), "white")
-    draw = ImageDraw.Draw(image)
-    for index, (label, (_, pixels)) in enumerate(zip(labels, rows, strict=True)):
-        top = index * (_HEIGHT + _LABEL)
-        draw.text((2, top + 2), label, fill="black")
-        image.paste(Image.fromarray(pixels), (0, top + _LABEL))
-    return image
+    return PIL

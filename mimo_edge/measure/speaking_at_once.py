@@ -13,11 +13,10 @@ import psutil
 from numpy.typing import NDArray
 
 from ..engine import Engine
-from ..generation.answer import GenerationOptions, RunningAnswer, Step
+from ..generation.answer import Step
 from ..generation.position_cache import New, PositionCache
 from ..prompt.positions import Positions
-from ..stages.backbone_context import BackboneOutput
-from ..stages.sampling import SamplerOptions
+from .forced_answer import ForcedAnswer
 
 __all__ = ["ARRIVING", "PATCHES", "PROMPT", "Arrival", "Spoken", "measure_arrival", "speak"]
 
@@ -31,12 +30,6 @@ _BEFORE = 12
 """Patches of that answer before."""
 _PIECES = 5
 """How often a piece of a prompt is timed; the median counts."""
-_SAMPLING = GenerationOptions(
-    text=SamplerOptions(temperature=0.6, top_p=0.95),
-    codes=SamplerOptions(temperature=0.9, top_p=0.95),
-    stops=(),
-    seed=0,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +64,12 @@ class Arrival:
     """What one such piece takes by itself."""
 
 
-class _SpeakingAnswer(RunningAnswer):
-    """An answer that only speaks: when and what it writes would depend on the weights."""
+class _SpeakingAnswer(ForcedAnswer):
+    """An answer that only speaks, and notes when."""
 
     def __init__(self, engine: Engine, cache: PositionCache, prompt: Positions) -> None:
-        super().__init__(cache, prompt, _SAMPLING, engine.layout, frozenset())
-        self._empty_id = engine.layout.empty_id
+        super().__init__(engine, cache, prompt, [engine.layout.empty_id])
         self.patch_times: list[float] = []
-
-    def take(self, output: BackboneOutput) -> bool:
-        # The text id is drawn as ever, since that takes time too; but there is only one to draw.
-        logits = np.full_like(output.logits, -np.inf)
-        logits[self._empty_id] = 0
-        return super().take(BackboneOutput(logits=logits, hidden=output.hidden))
 
     def take_patch(self, patch: NDArray[np.int64]) -> None:
         super().take_patch(patch)

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import PIL.Image
 import pytest
 import soundfile
 
@@ -129,19 +130,31 @@ def test_compare_refuses_a_reference_that_is_rounded_itself(
     assert "convert the checkpoint with the recipe 'reference'" in done.stderr
 
 
-def test_bench(default_bundle: Path) -> None:
-    done = run("bench", default_bundle, "--runs", 1, "--json", "--threads", 1)
+def test_bench(default_bundle: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "bench.png"
+    options = ("--runs", 1, "--json", "--threads", 1, "--picture", picture)
+    done = run("bench", default_bundle, *options)
     assert done.returncode == 0, done.stderr
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    *records, speaking, totals = records
-    assert len(records) == 6
+    *stages, speaking, totals = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(stages) == 6
     assert speaking["alone"] > 0 and speaking["beside_sound"] > 0
     assert speaking["cores_of_other_programs"] >= 0
-    assert totals["seconds_per_speech_second"]["dialogue"] > speaking["beside_sound"]
-    assert totals["gb_per_speech_second"]["dialogue"] > 0 and totals["load_s"] > 0
-    assert all(record["seconds"] > 0 and record["bandwidth"] > 0 for record in records)
-    backbone = next(r for r in records if r["stage"].startswith("speak: backbone"))
-    assert 0 < backbone["bytes_read"] < (default_bundle / "backbone.gguf").stat().st_size + 1e6
+    assert set(totals) == {
+        *("stage", "gb_per_speech_second", "seconds_per_speech_second", "accepted_tokens_per_read"),
+        *("peak_rss_mb", "load_s", "bandwidth_gb_s"),
+    }
+    read, seconds = totals["gb_per_speech_second"], totals["seconds_per_speech_second"]
+    assert read["dialogue"] > read["speak"] > 0
+    assert seconds["dialogue"] > 0 and seconds["speak"] > 0
+    # Its text comes in runs of five, every one of which is guessed at once.
+    assert totals["accepted_tokens_per_read"] == 5
+    assert totals["peak_rss_mb"] > 50 and totals["load_s"] > 0 and totals["bandwidth_gb_s"] > 0
+    assert all(stage["ms"] > 0 for stage in stages)
+    backbone = next(stage for stage in stages if stage["stage"].startswith("speak: backbone"))
+    assert 0 < backbone["bytes"] < (default_bundle / "backbone.gguf").stat().st_size + 1e6
+    assert backbone["bound"] > 0
+    with PIL.Image.open(picture) as image:
+        assert image.width > 600 and len(image.getcolors(1 << 16) or ()) >= 5
 
 
 def test_bench_says_that_the_machine_is_busy(default_bundle: Path) -> None:

@@ -147,7 +147,8 @@ def test_commands(listening: Path, tmp_path: Path) -> None:
 def test_info_says_so(listening: Path) -> None:
     assert "it only listens" in run("info", listening, "--verify").stdout
     record = json.loads(run("info", listening, "--json").stdout)
-    assert record["speaks"] is False and record["seconds_per_second_of_speech"] is None
+    assert record["speaks"] is False
+    assert record["seconds_per_second_of_speech"] == {"dialogue": None, "speak": None}
     assert sorted(record["manifest"]["precisions"]) == [
         "audio_encoder",
         "backbone",

@@ -1,6 +1,7 @@
 """Write the sizes of the released model anew where recipes changed.
 
-`python -m tests.tools.released` writes them into `mimo_edge/measure/released.py`, and from there the table of speeds into the README.
+`python -m tests.tools.released` writes them into `mimo_edge/measure/released.py`, and from there
+the table of speeds into the README.
 """
 
 from __future__ import annotations
