@@ -54,11 +54,13 @@ class ModelOptions:
         *abilities: Ability,
         for_long: bool = False,
         conversations: int | None = None,
+        cache_positions: int | None = None,
     ) -> MimoAudio:
         """The loaded model; `console` says if it is known not to be good at one of `abilities`.
 
         `for_long`: the program answers for a while, so that repacking can earn its time.
-        `conversations` are to be answered at once; None: as many as usual.
+        `conversations` are to be answered at once, and have `cache_positions` in memory together;
+        None: as many as usual.
 
         Raises:
             MimoEdgeError: there is no such bundle, it does not load, or a number has no meaning.
@@ -71,6 +73,7 @@ class ModelOptions:
             gpu_layers=self.gpu_layers,
             drafting=not self.no_draft,
             draft_model=self.draft,
+            cache_positions=cache_positions,
             repack=self.repack if self.repack is not None or for_long else False,
         )
         if conversations is not None:

@@ -20,6 +20,7 @@ from .serve_options import ServeOptions, serve_options
 from .wyoming_options import WyomingOptions, serve_wyoming, wyoming_options
 
 if TYPE_CHECKING:
+    from ..model import MimoAudio
     from ..server.sharing.service import Service
 
 __all__ = ["serve"]
@@ -59,7 +60,16 @@ def serve(
     at_once = None
     if server.conversations is not None:
         at_once = max(8, server.conversations + server.requests)
-    service = Service(lambda: options.load(console, for_long=True, conversations=at_once), given)
+
+    def load() -> MimoAudio:
+        return options.load(
+            console,
+            for_long=True,
+            conversations=at_once,
+            cache_positions=server.cache_positions,
+        )
+
+    service = Service(load, given)
     http = server_of(service)
     listening = listen(given)
     urls = addresses(given, listening)

@@ -41,6 +41,7 @@ class ServeOptions:
     requests: int
     queue: int
     conversations: int | None
+    cache_positions: int | None
     max_upload_mb: int
     max_upload_minutes: int
     time_limit: int
@@ -181,6 +182,13 @@ serve_options = option_group(
         type=click.IntRange(1, 32),
         show_default="what the measured speed carries",
         help="Live conversations at once; more are refused.",
+    ),
+    click.option(
+        "--cache-positions",
+        type=_COUNT,
+        show_default="as many as --ctx",
+        help="Positions of all conversations and requests that stay in memory together; what finds "
+        "no room is evaluated again when it goes on.",
     ),
     click.option(
         "--max-upload-mb",

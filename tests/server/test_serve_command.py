@@ -71,7 +71,7 @@ def served(*options: object, **environment: str) -> Iterator[Served]:
 @posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_listens_and_ends_when_it_is_told_to(number: int) -> None:
-    with served("--conversations", "2") as server:
+    with served("--conversations", "2", "--cache-positions", "768") as server:
         assert server.listening["event"] == "listening"
         ready = server.line()
         assert ready == {"event": "ready", "model": "MiMo-Audio-Demo", "conversations": 2}
@@ -179,6 +179,11 @@ def test_a_certificate_that_is_none_is_one_sentence(command: Command, tmp_path: 
     wrong.write_text("this is no certificate")
     sentence = command("serve", "--tls-cert", wrong, "--tls-key", wrong).sentence
     assert "cannot be used for TLS" in sentence
+
+
+def test_a_cache_without_room_ends_the_server(command: Command) -> None:
+    result = command("serve", "--port", "0", "--cache-positions", "15")
+    assert result.status == 1 and "the cache holds 15 positions; give at least 16" in result.err
 
 
 def test_a_model_that_does_not_load_ends_the_server(tmp_path: Path) -> None:

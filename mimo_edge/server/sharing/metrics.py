@@ -63,9 +63,6 @@ class Metrics:
         self._guessed = counter("guessed_tokens", "Text tokens that were guessed right.")
         self._patches = counter("patches", "Patches of 160 ms of sound generated.")
         self._audio = counter("audio_seconds", "Speech that was generated.")
-        self._dropped = counter(
-            "dropped_audio_seconds", "Sound that was lost because it came too fast."
-        )
         self._voices = gauge("carried_conversations", "Conversations that measured speed carries.")
         process = psutil.Process()
         gauge("resident_bytes", "Memory of the process.").set_function(
@@ -109,10 +106,6 @@ class Metrics:
         self._audio.inc(stats.audio_seconds)
         if stats.audio_seconds:
             self._factor.observe(stats.generation_seconds / stats.audio_seconds)
-
-    def dropped_audio(self, seconds: float) -> None:
-        """Sound of a caller could not be taken in time and is lost."""
-        self._dropped.inc(seconds)
 
     def watch(
         self,

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from ...errors import MimoEdgeError
 from ...generation.events import TurnStats
 from ...model import MimoAudio
+from ..mistakes import log_mistake
 from ..options import ServerOptions
 from ..requests.api_errors import ApiError
 from ..voices.library import VoiceLibrary
@@ -87,8 +88,9 @@ class Service:
             model, measured = await loop.run_in_executor(self._pool, self._loaded)
         except MimoEdgeError as error:
             self.failure = error
-        except Exception:
-            _log.exception("the model does not load")
+        except Exception as error:
+            # Nothing of a caller is in its text: there was none yet.
+            log_mistake(_log, "the model does not load", error, log_text=True)
             self.failure = MimoEdgeError("the model does not load; the server's log says why.")
         else:
             self._carried = Carried(model.manifest)

@@ -13,6 +13,7 @@ from wyoming.error import Error
 from wyoming.event import Event
 
 from ...errors import MimoEdgeError
+from ..mistakes import log_mistake
 from ..requests.api_errors import ApiError, api_error
 from ..sharing.service import Service
 from .conversations import Conversations
@@ -36,7 +37,7 @@ class Connection:
         conversations: Conversations,
         streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
-        self._limits = limits
+        self._limits, self._log_text = limits, service.options.log_text
         self._reader, writer = streams
         self._peer = Peer(service, limits, writer)
         self._ahead = _ReadAhead(limits)
@@ -118,7 +119,7 @@ class Connection:
             _log.info("Wyoming: %s is refused (%s)", self._peer.name, error.code)
         else:
             error = Error(text="the server made a mistake; its log says which.", code="bug")
-            _log.error("Wyoming: a mistake of the server", exc_info=why)
+            log_mistake(_log, "Wyoming: a mistake of the server", why, log_text=self._log_text)
         # Clients of Home Assistant that do not know errors see that the connection ends.
         with contextlib.suppress(OSError):
             await self._peer.send(error)
