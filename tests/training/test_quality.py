@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from training.quality.divergence import Distance
-from training.quality.measuring import Results
+from training.quality.measuring import Guessed, Results
 from training.quality.report import Row, Settings, read_report, write_report
 from training.quality.table import markdown
 
@@ -32,6 +32,8 @@ def row(label: str, wrong: int) -> Row:
             answered=[True] * 49 + [False],
             codes_equal=[1.0, 0.5],
             distances=[Distance(text=0.5, positions=10, codes=3.2, drawn=320)],
+            guessed=[Guessed(same=True, accepted=5, readings=1)] * 3
+            + [Guessed(same=False, accepted=3, readings=2)],
         ),
     )
 
@@ -43,7 +45,8 @@ def cells(line: str) -> list[str]:
 def test_the_table_says_how_sure_it_is() -> None:
     _, _, first, second = markdown([row("`reference`", 4), row("`small`", 24)]).splitlines()
     assert cells(first)[:4] == ["`reference`", "12.3", "1.0%", "98.0% (89.5 to 99.6)"]
-    label, _, errors, _, misheard, more, equal, text, codes = cells(second)
+    label, _, errors, _, misheard, more, equal, text, codes, same = cells(second)
+    assert same == "3 of 4, 3.6 a reading"
     assert (label, errors, equal, text, codes) == ("`small`", "6.0%", "100 50", "0.0500", "0.0100")
     low, high = (float(end) for end in misheard.split("(")[1].rstrip(")").split(" to "))
     assert misheard.startswith("6.0%") and 3 < low < 5 and 7 < high < 9

@@ -4,7 +4,8 @@ Converts the demo checkpoint with every recipe and lets each bundle take the sam
 that it transcribes and speaks, and questions that it answers. Against `reference` are counted the
 words that it hears wrong, the answers that are right, the words of its speech that `reference`
 mishears, equal codes per codebook, and the mean Kullback-Leibler divergence of the text and the
-code distributions along the reference's own answers. Prints the table as Markdown.
+code distributions along the reference's own answers; and how many spoken sentences come out the
+same, to the last code, with words guessed and without. Prints the table as Markdown.
 
 It can be stopped at any time: what is in REPORT is not measured again, unless the bundle is
 another one now. What it asks is kept beside it (`REPORT` with the ending `.npz`). Needs flite for

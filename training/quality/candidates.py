@@ -7,7 +7,7 @@ is rounded otherwise than several.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +18,7 @@ from mimo_edge.generation.events import TextDelta, TurnEnd
 from mimo_edge.model import MimoAudio
 from mimo_edge.prompt.positions import Positions
 from mimo_edge.stages.runtime_options import RuntimeOptions
-from mimo_edge.tasks import Overrides, Turn
+from mimo_edge.tasks import Overrides, Speak, Turn
 
 __all__ = ["Answered", "Candidate", "KvType", "Taker"]
 
@@ -37,12 +37,13 @@ class Candidate:
     bundle: Path
     kv_type: KvType | None = None
     """Number type of the cache; None: what the program takes."""
+    drafting: bool = True
+    """Whether words are guessed."""
 
     def options(self) -> RuntimeOptions:
         """One thread: a model of this size gains nothing from a second one."""
-        if self.kv_type is None:
-            return RuntimeOptions(threads=1)
-        return RuntimeOptions(threads=1, kv_type=self.kv_type)
+        options = RuntimeOptions(threads=1, drafting=self.drafting)
+        return options if self.kv_type is None else replace(options, kv_type=self.kv_type)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,12 @@ class Taker:
         """A text as sound, float32 at 24 kHz, in the default voice."""
         audio = self._model.speak(text, overrides=_overrides(seed)).audio
         return np.zeros(0, np.float32) if audio is None else audio
+
+    def tokens(self, text: str, seed: int) -> TurnEnd:
+        """What is generated to speak a text; its sound is not decoded."""
+        *_, end = self._model.stream(Speak(text=text, overrides=_overrides(seed)))
+        assert isinstance(end, TurnEnd)
+        return end
 
     def reply(self, wave: np.ndarray, seed: int) -> Answered:
         """The spoken answer to a spoken question; its sound is not decoded."""

@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,19 @@ from .candidates import Answered, Candidate, Taker
 from .divergence import Distance, Distributions, distance, distributions
 from .exam import Exam, load_exam
 
-__all__ = ["Measuring", "Results", "measuring"]
+__all__ = ["Guessed", "Measuring", "Results", "measuring"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guessed:
+    """What guessing words did to a sentence that was spoken."""
+
+    same: bool
+    """Whether every token and every code is the one that comes without guesses."""
+    accepted: int
+    """Tokens that were guessed right."""
+    readings: int
+    """Readings of the weights in which some were guessed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,28 +46,33 @@ class Results:
     answered: list[bool]
     """Whether it answered each question right."""
     codes_equal: list[float]
-    """Per codebook, the part of the questions' codes that are those of `reference`."""
+    """Per codebook, the part of some questions' codes that are those of `reference`."""
     distances: list[Distance]
     """Of its distributions from those of `reference`, along some answers."""
+    guessed: list[Guessed] = field(default_factory=list)
+    """Of some of the sentences that it spoke."""
 
 
 class Measuring:
     """Asks the processes."""
 
     def __init__(self, pool: ProcessPoolExecutor, exam: Exam, answers: int) -> None:
-        """`answers`: along how many answers distributions are compared."""
+        """`answers`: along how many answers distributions are compared, and of how many questions
+        the codes."""
         self._pool, self._exam, self._answers = pool, exam, answers
 
     def results(self, candidate: Candidate) -> Results:
         """Let a candidate take the exam."""
         sentences, questions = len(self._exam.sentences), len(self._exam.questions)
-        equal = np.concatenate(self._each(_codes_equal, candidate, questions))
+        answers = min(self._answers, questions)
+        equal = np.concatenate(self._each(_codes_equal, candidate, answers))
         return Results(
             heard=self._each(_heard, candidate, sentences),
             spoken=self._each(_spoken, candidate, sentences),
             answered=self._each(_answered, candidate, questions),
             codes_equal=[round(float(part), 4) for part in equal.mean(axis=0)],
-            distances=self._each(_distance, candidate, min(self._answers, questions)),
+            distances=self._each(_distance, candidate, answers),
+            guessed=self._each(_guessed, candidate, min(2 * self._answers, sentences)),
         )
 
     def _each(self, do: Callable[[Candidate, int], Any], what: Candidate, count: int) -> list[Any]:
@@ -82,6 +99,8 @@ def measuring(
 _exam: Exam
 _reference: tuple[Candidate, Taker]
 _taker: tuple[Candidate, Taker] | None = None
+_plain: tuple[Candidate, Taker] | None = None
+"""The candidate without guesses."""
 
 
 def _begin(exam: Path, reference: Candidate) -> None:
@@ -99,6 +118,28 @@ def _take(candidate: Candidate) -> Taker:
             _taker[1].close()
         _taker = candidate, Taker(candidate)
     return _taker[1]
+
+
+def _take_without_guesses(candidate: Candidate) -> Taker:
+    """The candidate, loaded a second time: not to guess is an option of loading."""
+    global _plain
+    if _plain is None or _plain[0] != candidate:
+        if _plain is not None:
+            _plain[1].close()
+        _plain = candidate, Taker(replace(candidate, drafting=False))
+    return _plain[1]
+
+
+def _guessed(candidate: Candidate, item: int) -> Guessed:
+    text = _exam.sentences[item].text
+    found = _take(candidate).tokens(text, item)
+    plain = _take_without_guesses(candidate).tokens(text, item)
+    same = np.array_equal(found.text_ids, plain.text_ids)
+    return Guessed(
+        same=bool(same and np.array_equal(found.codes, plain.codes)),
+        accepted=found.stats.accepted_tokens,
+        readings=found.stats.guessing_readings,
+    )
 
 
 def _heard(candidate: Candidate, item: int) -> tuple[int, int]:

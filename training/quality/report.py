@@ -11,7 +11,7 @@ from typing import Any
 from mimo_edge.atomic import atomic_output
 
 from .divergence import Distance
-from .measuring import Results
+from .measuring import Guessed, Results
 
 __all__ = ["Row", "Settings", "read_report", "write_report"]
 
@@ -66,5 +66,6 @@ def _row(entry: dict[str, Any]) -> Row:
             answered=results["answered"],
             codes_equal=results["codes_equal"],
             distances=[Distance(**each) for each in results["distances"]],
+            guessed=[Guessed(**each) for each in results.get("guessed", ())],
         ),
     )

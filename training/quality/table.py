@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .measuring import Guessed
 from .report import Row, read_report
 
 __all__ = ["markdown"]
@@ -26,6 +27,7 @@ _HEAD = (
     "equal codes per codebook, %",
     "text KL",
     "code KL",
+    "same with guesses",
 )
 
 
@@ -50,10 +52,20 @@ def markdown(rows: Sequence[Row]) -> str:
                     " ".join(f"{100 * part:.0f}" for part in results.codes_equal),
                     f"{sum(each.text for each in results.distances) / positions:.4f}",
                     f"{sum(each.codes for each in results.distances) / drawn:.4f}",
+                    _same(results.guessed),
                 )
             )
         )
     return "\n".join(lines) + "\n"
+
+
+def _same(guessed: Sequence[Guessed]) -> str:
+    """How many spoken sentences are the same to the last code, and the tokens per reading."""
+    if not guessed:
+        return ""
+    readings = sum(each.readings for each in guessed)
+    per_reading = sum(each.accepted for each in guessed) / max(1, readings)
+    return f"{sum(each.same for each in guessed)} of {len(guessed)}, {per_reading:.1f} a reading"
 
 
 def _line(cells: Sequence[str]) -> str:
