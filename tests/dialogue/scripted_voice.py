@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from mimo_edge.audio.voice_activity import VoiceChunk
 from mimo_edge.dialogue.turn_events import (
     BargeInMode,
     PauseStarted,
@@ -17,27 +16,11 @@ from mimo_edge.dialogue.turn_events import (
     TurnStarted,
 )
 from mimo_edge.dialogue.turns import TurnTaker
+from tests.tools.scripted_detector import ScriptedDetector
 
 RATE = 1000
 CHUNK = 32
 QUIET, UNSURE, VOICE = 0.1, 0.45, 0.9
-
-
-class Scripted:
-    """A detector that believes the samples: a chunk's mean is its probability."""
-
-    def __init__(self) -> None:
-        self.pending = np.zeros(0, dtype=np.float32)
-
-    def feed(self, block: np.ndarray) -> list[VoiceChunk]:
-        self.pending = np.concatenate([self.pending, block])
-        count = len(self.pending) // CHUNK
-        chunks = self.pending[: count * CHUNK].reshape(count, CHUNK)
-        self.pending = self.pending[count * CHUNK :]
-        return [VoiceChunk(float(chunk.mean()), CHUNK) for chunk in chunks]
-
-    def reset(self) -> None:
-        self.pending = self.pending[:0]
 
 
 def signal(*parts: tuple[float, int]) -> np.ndarray:
@@ -46,7 +29,7 @@ def signal(*parts: tuple[float, int]) -> np.ndarray:
 
 
 def taker(barge_in: BargeInMode = "off", **settings: float) -> TurnTaker:
-    return TurnTaker(Scripted(), RATE, TurnSettings(**settings), barge_in=barge_in)
+    return TurnTaker(ScriptedDetector(CHUNK), RATE, TurnSettings(**settings), barge_in=barge_in)
 
 
 def kinds(events: list[TurnEvent]) -> list[type]:

@@ -1,6 +1,6 @@
 """A session without a socket, a model or a clock: a test plays all other sides.
 
-The signal's value is the probability of speech, as in `tests/dialogue/scripted_voice.py`.
+The signal's value is the probability of speech.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from mimo_edge.audio.voice_activity import VoiceChunk
 from mimo_edge.generation.events import StopReason, TurnEnd, TurnStats
 from mimo_edge.server.realtime.client_events import Append, read_event
 from mimo_edge.server.realtime.contents import InputAudio, Spoken
@@ -19,30 +18,12 @@ from mimo_edge.server.realtime.plan import Plan
 from mimo_edge.server.realtime.session import Session, SessionOptions
 from mimo_edge.server.requests.api_errors import ApiError
 from mimo_edge.tasks import Overrides
+from tests.tools.scripted_detector import ScriptedDetector
 
 RATE = 24_000
 CHUNK = 768
 QUIET, VOICE = 0.0, 0.9
 STEP_S = 0.05
-
-
-class Believing:
-    """A detector that believes the samples: a chunk's mean is its probability."""
-
-    def __init__(self) -> None:
-        self.pending = np.zeros(0, dtype=np.float32)
-        self.resets = 0
-
-    def feed(self, block: np.ndarray) -> list[VoiceChunk]:
-        self.pending = np.concatenate([self.pending, block])
-        count = len(self.pending) // CHUNK
-        chunks = self.pending[: count * CHUNK].reshape(count, CHUNK)
-        self.pending = self.pending[count * CHUNK :]
-        return [VoiceChunk(float(chunk.mean()), CHUNK) for chunk in chunks]
-
-    def reset(self) -> None:
-        self.pending = self.pending[:0]
-        self.resets += 1
 
 
 class Model:
@@ -87,7 +68,7 @@ class Sides:
         self.now = 100.0
         self.events: list[dict[str, Any]] = []
         self.model = Model()
-        self.detector = Believing()
+        self.detector = ScriptedDetector(CHUNK)
         known: dict[str, Any] = {
             "model": "scripted",
             "rate": RATE,
