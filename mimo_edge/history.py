@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .audio import AudioInput
 from .engine import Engine
-from .errors import WrongUseError
+from .errors import BadInputError, WrongUseError
 from .generation.events import TurnEnd
+from .generation.heard import heard_part
 from .prompt import prompts
 from .prompt.positions import Positions
 from .prompt.prompts import Exchange, Reply
 from .tasks import Overrides, PreparedTask, Turn, converse
 
-__all__ = ["History", "Prepared"]
+__all__ = ["History", "Prepared", "turn_of"]
 
 _RESERVE = 256
 """Positions kept free for an answer, or a quarter of a small context; when a prompt leaves
@@ -85,6 +87,36 @@ class History:
                 )
             history = history[1:]
 
+    def keep_heard(self, played_samples: int) -> tuple[str, bool]:
+        """Leave only what was heard of the last answer: patches that were played whole, with the
+        text positions before them. A written answer stays as it is.
+
+        Returns:
+            (text that was said until then, an estimate; whether anything went).
+
+        Raises:
+            MimoEdgeError: there is no turn yet, or fewer than 0 samples.
+        """
+        if played_samples < 0 or not self.turns:
+            raise WrongUseError(
+                f"an answer cannot be cut after {played_samples} samples with {len(self.turns)} "
+                "turns in the conversation; give 0 samples or more, after a turn."
+            )
+        answer = self.turns[-1].answer
+        if not isinstance(answer, Positions):
+            return (answer if isinstance(answer, str) else ""), False
+        config, layout = self.engine.manifest.audio, self.engine.layout
+        heard = heard_part(
+            answer,
+            played_samples // (config.samples_per_step * layout.group_size),
+            finished=self.finished,
+            layout=layout,
+            tokenizer=self.engine.tokenizer,
+        )
+        if not heard.complete:
+            self.turns[-1] = replace(self.turns[-1], answer=heard.positions)
+        return heard.text, not heard.complete
+
     def before_request(self) -> Positions:
         """What comes before the next request, whatever that will be.
 
@@ -127,3 +159,18 @@ class History:
         """Whether a prompt leaves room for an answer and so many positions besides."""
         context = self.engine.backbone.context
         return len(prompt) <= context - min(_RESERVE, context // 4) - besides
+
+
+def turn_of(
+    audio: AudioInput | NDArray[np.int64] | Turn | None, text: str | None, reply: Reply | None
+) -> Turn:
+    """What is said next, however it was given.
+
+    Raises:
+        MimoEdgeError: it is audio and text.
+    """
+    if not isinstance(audio, Turn):
+        return Turn(audio=audio, text=text, reply=reply)
+    if text is not None:
+        raise BadInputError("a turn is either audio or text; give one of them.")
+    return audio if reply is None else replace(audio, reply=reply)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +25,18 @@ from .generation.asynchronous import in_thread
 from .generation.events import Event, TextDelta, TurnEnd
 from .generation.sound import SoundOptions
 from .listener import Listener
+from .named_tasks import NamedTasks
 from .prompt.positions import Positions
 from .prompt.prompts import Reply
 from .prompt_cache import PromptCache
 from .session import Session
 from .stages.runtime_options import RuntimeOptions
-from .tasks import Ask, Continue, FewShot, Overrides, PreparedTask, Speak, Task, Transcribe
+from .tasks import Overrides, PreparedTask, Task
 
 __all__ = ["MimoAudio"]
 
 
-class MimoAudio:
+class MimoAudio(NamedTasks):
     """MiMo-Audio, ready to listen and speak. Close it, or use it as a context manager.
 
     Several threads may use one model, each with sessions of its own; they wait for each other
@@ -69,110 +70,6 @@ class MimoAudio:
     def sample_rate(self) -> int:
         """Hz, of all waveforms of this model."""
         return self._engine.manifest.audio.sample_rate
-
-    def transcribe(
-        self,
-        audio: AudioInput,
-        *,
-        instruction: str | None = None,
-        overrides: Overrides | None = None,
-        on_text: OnText | None = None,
-    ) -> Answer:
-        """Speech to text. More than 30 s are taken in parts, cut at quiet places.
-
-        Here and wherever else a recording is listened to, the middle of pauses of more than a
-        second is left out, at its begin and end too; only `encode` keeps the recording's length.
-        """
-        task = Transcribe(audio=audio, instruction=instruction, overrides=overrides)
-        return self.run(task, on_text=on_text)
-
-    def speak(
-        self,
-        text: str,
-        *,
-        style: str | None = None,
-        style_in_text: bool = False,
-        voice: AudioInput | NDArray[np.int64] | None = None,
-        anyway: bool = False,
-        overrides: Overrides | None = None,
-        on_text: OnText | None = None,
-        on_sound: OnSound | None = None,
-    ) -> Answer:
-        """Text to speech; see `tasks.Speak`.
-
-        Raises:
-            MimoEdgeError: there is no text, or the voice cannot be read.
-            NotTrainedError: the checkpoint was not trained for voices or styles; `anyway` tries
-                them all the same.
-        """
-        task = Speak(
-            text=text,
-            style=style,
-            style_in_text=style_in_text,
-            voice=voice,
-            anyway=anyway,
-            overrides=overrides,
-        )
-        return self.run(task, on_text=on_text, on_sound=on_sound)
-
-    def ask(
-        self,
-        audio: AudioInput,
-        question: str,
-        *,
-        thinking: bool = False,
-        overrides: Overrides | None = None,
-        on_text: OnText | None = None,
-    ) -> Answer:
-        """A question about a recording, answered in text."""
-        task = Ask(audio=audio, question=question, thinking=thinking, overrides=overrides)
-        return self.run(task, on_text=on_text)
-
-    def few_shot(
-        self,
-        instruction: str,
-        examples: Sequence[tuple[AudioInput, AudioInput, str]],
-        audio: AudioInput,
-        *,
-        anyway: bool = False,
-        overrides: Overrides | None = None,
-        on_text: OnText | None = None,
-        on_sound: OnSound | None = None,
-    ) -> Answer:
-        """Speech to speech by examples: (input, output, text of the output) each.
-
-        Raises:
-            MimoEdgeError: a recording cannot be read.
-            NotTrainedError: the checkpoint was not trained for this, as only the base model was;
-                `anyway` tries it all the same.
-        """
-        task = FewShot(
-            instruction=instruction,
-            examples=examples,
-            audio=audio,
-            anyway=anyway,
-            overrides=overrides,
-        )
-        return self.run(task, on_text=on_text, on_sound=on_sound)
-
-    def continue_speech(
-        self,
-        audio: AudioInput,
-        *,
-        anyway: bool = False,
-        overrides: Overrides | None = None,
-        on_text: OnText | None = None,
-        on_sound: OnSound | None = None,
-    ) -> Answer:
-        """Go on speaking where a recording ends.
-
-        Raises:
-            MimoEdgeError: the recording cannot be read.
-            NotTrainedError: the checkpoint was not trained for this, as only the base model was;
-                `anyway` tries it all the same.
-        """
-        task = Continue(audio=audio, anyway=anyway, overrides=overrides)
-        return self.run(task, on_text=on_text, on_sound=on_sound)
 
     def session(
         self,

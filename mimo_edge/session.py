@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from .answer import Answer, OnText
 from .audio import AudioInput
 from .engine import Engine, run_to_end
-from .errors import BadInputError, WrongUseError
+from .errors import WrongUseError
 from .generation.events import Event, TurnEnd
-from .generation.heard import heard_part
 from .generation.sound import SoundOptions
-from .history import History, Prepared
+from .history import History, Prepared, turn_of
 from .prompt.positions import InterleavedPiece, Positions
 from .prompt.prompts import Exchange, Reply
 from .session_file import SavedSession
@@ -149,7 +148,7 @@ class Session:
             MimoEdgeError: the request cannot be read or does not fit the context.
         """
         with self._alone():
-            prepared = self._history.next_turn(_turn(audio, text, reply))
+            prepared = self._history.next_turn(turn_of(audio, text, reply))
             before = self._cache.evaluated
             prompt = self._engine.layout.positions(prepared.task.pieces)
             if not self._engine.scheduler.evaluate(self._cache, prompt, cancel):
@@ -184,30 +183,11 @@ class Session:
         Raises:
             MimoEdgeError: there is no turn yet, or fewer than 0 samples.
         """
-        if played_samples < 0 or not self.turns:
-            raise WrongUseError(
-                f"an answer cannot be cut after {played_samples} samples with {len(self.turns)} "
-                "turns in the conversation; give 0 samples or more, after a turn."
-            )
         with self._alone():
-            return self._keep_heard(played_samples)
-
-    def _keep_heard(self, played_samples: int) -> str:
-        answer = self.turns[-1].answer
-        if not isinstance(answer, Positions):
-            return answer if isinstance(answer, str) else ""
-        config, layout = self._engine.manifest.audio, self._engine.layout
-        heard = heard_part(
-            answer,
-            played_samples // (config.samples_per_step * layout.group_size),
-            finished=self._history.finished,
-            layout=layout,
-            tokenizer=self._engine.tokenizer,
-        )
-        if not heard.complete:
-            self.turns[-1] = replace(self.turns[-1], answer=heard.positions)
-            self._cache.keep_common(self._history.opening())
-        return heard.text
+            text, is_cut = self._history.keep_heard(played_samples)
+            if is_cut:
+                self._cache.keep_common(self._history.opening())
+            return text
 
     def add_turn(
         self,
@@ -222,7 +202,7 @@ class Session:
         The request is audio or text; the answer is text, or, with `speech`, was spoken.
         """
         with self._alone():
-            request = _turn(audio, text, None).request(self._engine.hearing)
+            request = turn_of(audio, text, None).request(self._engine.hearing)
             said: str | InterleavedPiece = answer
             if speech is not None:
                 said = InterleavedPiece(answer, self._engine.hearing.listen(speech))
@@ -306,7 +286,7 @@ class Session:
         reply: Reply | None,
     ) -> Prepared:
         if not isinstance(audio, Prepared):
-            return self._history.next_turn(_turn(audio, text, reply))
+            return self._history.next_turn(turn_of(audio, text, reply))
         if text is not None or reply not in (None, audio.reply):
             raise WrongUseError("a prepared turn has its request and its reply; give it alone.")
         self._history.check(audio)
@@ -323,12 +303,3 @@ class Session:
                     if isinstance(event, TurnEnd):
                         self._history.remember(prepared, event)
                     yield event
-
-
-def _turn(audio: AudioInput | Patches | Turn | None, text: str | None, reply: Reply | None) -> Turn:
-    """What is said next, however it was given."""
-    if not isinstance(audio, Turn):
-        return Turn(audio=audio, text=text, reply=reply)
-    if text is not None:
-        raise BadInputError("a turn is either audio or text; give one of them.")
-    return audio if reply is None else replace(audio, reply=reply)

@@ -18,6 +18,7 @@ LAYERS = (
     {
         "__init__",
         "model",
+        "named_tasks",
         "session",
         "session_file",
         "history",
