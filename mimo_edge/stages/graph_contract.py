@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +13,64 @@ from ..installation import CONTRACTS
 
 __all__ = ["check_contract", "fits"]
 
+Found = Mapping[str, tuple[str, Sequence[Any]]]
+"""Name → onnxruntime's type and the shape, where strings are free dimensions."""
+
 _DTYPES = {"float32": "tensor(float)", "int32": "tensor(int32)", "int64": "tensor(int64)"}
 _ROTATED = 16
 """onnxruntime rotates heads of a multiple of this width; others are filled up to it."""
 
 
-def check_contract(
-    path: Path,
-    name: str,
-    side: str,
-    found: Mapping[str, tuple[str, Sequence[Any]]],
-    manifest: Manifest,
-) -> None:
-    """Compare one side of the graph `name`, "input" or "output", with its contract.
+def check_contract(path: Path, name: str, found: Mapping[str, Found], manifest: Manifest) -> None:
+    """Compare the graph `name`, whose tensors `found` has by side ("input", "output"), with its
+    contract.
 
-    `found` has for each name onnxruntime's type and the shape, where strings are free dimensions.
+    Tensors with a "layout" belong together: a graph has all of one layout, on both sides.
 
     Raises:
         BadBundleError: a name, a dtype or a shape is another one.
     """
     dimensions = _dimensions(manifest)
-    declared = json.loads((CONTRACTS / f"{name}.json").read_text(encoding="utf-8"))[f"{side}s"]
-    expected = {tensor["name"]: tensor for tensor in _expand(declared, dimensions)}
-    for tensor_name in found.keys() - expected.keys():
-        raise BadBundleError(f"{path} has an unknown {side} {tensor_name!r}; convert again.")
-    for tensor_name, tensor in expected.items():
-        if tensor_name not in found:
-            if tensor.get("optional"):
-                continue
-            raise BadBundleError(f"{path} has no {side} {tensor_name!r}; convert again.")
-        kind, shape = found[tensor_name]
-        wanted = [dimensions.get(dim, dim) for dim in tensor["shape"]]
-        if kind != _DTYPES[tensor["dtype"]] or not fits(shape, wanted):
-            raise BadBundleError(
-                f"{path}: {side} {tensor_name!r} is {kind} {list(shape)} instead of "
-                f"{tensor['dtype']} {wanted}: the graph is of another bundle."
-            )
+    contract = json.loads((CONTRACTS / f"{name}.json").read_text(encoding="utf-8"))
+    expected = {
+        side: {tensor["name"]: tensor for tensor in _expand(contract[f"{side}s"], dimensions)}
+        for side in found
+    }
+    layouts = {
+        tensor["layout"]
+        for side, tensors in expected.items()
+        for tensor_name, tensor in tensors.items()
+        if tensor_name in found[side] and "layout" in tensor
+    }
+    for side, tensors in expected.items():
+        for tensor_name in found[side].keys() - tensors.keys():
+            raise BadBundleError(f"{path} has an unknown {side} {tensor_name!r}; convert again.")
+        for tensor_name, tensor in tensors.items():
+            if tensor_name in found[side]:
+                _check_tensor(path, f"{side} {tensor_name!r}", found[side], tensor, dimensions)
+            elif not (tensor.get("optional") or _is_of_another(tensor, layouts)):
+                raise BadBundleError(f"{path} has no {side} {tensor_name!r}; convert again.")
+
+
+def _is_of_another(tensor: Mapping[str, Any], layouts: Collection[str]) -> bool:
+    """Whether a tensor is of another layout than the graph, which has one."""
+    return bool(layouts) and "layout" in tensor and tensor["layout"] not in layouts
+
+
+def _check_tensor(
+    path: Path,
+    label: str,
+    found: Found,
+    tensor: Mapping[str, Any],
+    dimensions: Mapping[str, int],
+) -> None:
+    kind, shape = found[tensor["name"]]
+    wanted = [dimensions.get(dim, dim) for dim in tensor["shape"]]
+    if kind != _DTYPES[tensor["dtype"]] or not fits(shape, wanted):
+        raise BadBundleError(
+            f"{path}: {label} is {kind} {list(shape)} instead of {tensor['dtype']} {wanted}: the "
+            "graph is of another bundle."
+        )
 
 
 def fits(found: Sequence[Any], expected: Sequence[Any]) -> bool:

@@ -76,10 +76,12 @@ class Graph:
             )
         except Exception as error:  # onnxruntime's exception classes share no base of their own
             raise _sentence(f"{path} does not load", error) from error
-        tensors = ("input", session.get_inputs()), ("output", session.get_outputs())
-        for side, values in tensors:
-            found = {value.name: (value.type, value.shape) for value in values}
-            check_contract(path, name, side, found, manifest)
+        sides = {"input": session.get_inputs(), "output": session.get_outputs()}
+        found = {
+            side: {value.name: (value.type, value.shape) for value in values}
+            for side, values in sides.items()
+        }
+        check_contract(path, name, found, manifest)
         return cls(path, session)
 
     def run(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import BadBundleError
 from .graphs import Graph
 
 __all__ = ["PatchSteps"]
@@ -25,16 +24,10 @@ class PatchSteps:
     """Makes the steps of patches, and keeps the arrays of the last ones for the next."""
 
     def __init__(self, graph: Graph, vocabulary: int) -> None:
-        """`vocabulary` is that of all codebooks together, the columns of the logits.
-
-        Raises:
-            BadBundleError: the graph has no cache of either layout.
-        """
+        """`vocabulary` is that of all codebooks together, the columns of the logits."""
         self._graph = graph
         self._vocabulary = vocabulary
         self._copied = "past" in graph.inputs
-        if not self._copied and not {"last_step", "steps", "past_key_0"} <= graph.inputs.keys():
-            raise BadBundleError("the patch decoder's graph has no cache; convert again.")
         self._idle: list[_InPlace] = []
 
     @contextlib.contextmanager

@@ -143,7 +143,6 @@ def test_a_context_beyond_the_model(default_bundle: Path) -> None:
     ("part", "values", "name"),
     [
         ("patch", {"channels": 7}, "patch_encoder"),
-        ("patch", {"local_layers": 3}, "patch_decoder"),
         ("patch", {"vocab_sizes": (10,)}, "patch_decoder"),
         ("backbone", {"hidden_size": 64}, "patch_encoder"),
         ("audio", {"n_mels": 80}, "vocoder"),
@@ -160,6 +159,19 @@ def test_contracts_of_graphs(
     with pytest.raises(MimoEdgeError, match=r"instead of (float32|int64)") as caught:
         Graph.load(default_bundle, name, manifest, Placement(threads=1))
     assert f"{name}.onnx: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("layers", "complaint"),
+    [(3, "has no input 'past_key_2'"), (1, r"has an unknown input 'past_(key|value)_1'")],
+)
+def test_a_patch_decoder_with_another_number_of_layers(
+    default_bundle: Path, layers: int, complaint: str
+) -> None:
+    manifest = load_manifest(default_bundle)
+    manifest = replace(manifest, patch=replace(manifest.patch, local_layers=layers))
+    with pytest.raises(MimoEdgeError, match=rf"patch_decoder\.onnx {complaint}; convert again"):
+        Graph.load(default_bundle, "patch_decoder", manifest, Placement(threads=1))
 
 
 def test_a_graph_under_the_name_of_another(default_bundle: Path, tmp_path: Path) -> None:
