@@ -7,6 +7,7 @@ codes ─ audio_decoder ─ mel frames ─ vocoder ─ waveform
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..errors import BadBundleError, BadInputError, CannotSpeakError
 from ..system.spare_cores import SpareCores
 from .damage import check_codes, check_numbers
 from .graphs import Graph
+from .loading import load_together
 from .placement import Placements
 
 __all__ = ["SEGMENT_FRAMES", "SEGMENT_STEPS", "AudioTokenizer", "DecoderStream"]
@@ -68,15 +70,14 @@ class AudioTokenizer:
         Raises:
             MimoEdgeError: a graph does not load or does not fulfil its contract.
         """
-        encoder = Graph.load(bundle, "audio_encoder", manifest, placements.hearing)
-        speaking = tuple(
-            Graph.load(bundle, name, manifest, placements.sound)
-            for name in ("audio_decoder", "vocoder")
-            if manifest.speaks
+        speaking = ("audio_decoder", "vocoder") if manifest.speaks else ()
+        places = {"audio_encoder": placements.hearing, **dict.fromkeys(speaking, placements.sound)}
+        graphs = load_together(
+            [partial(Graph.load, bundle, name, manifest, place) for name, place in places.items()]
         )
         return cls(
-            encoder,
-            speaking,
+            graphs[0],
+            tuple(graphs[1:]),
             manifest.audio,
             manifest.patch.channels,
             spare_cores,
