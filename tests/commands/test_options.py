@@ -29,6 +29,8 @@ def say(command: Command, tmp_path: Path) -> Say:
         path = tmp_path / "said.wav"
         path.unlink(missing_ok=True)
         result = command("speak", "Hello there.", "-o", path, *BASE, *options)
+        if "answered without speech" in result.err:  # a model of random weights may, with any seed
+            return result.err, b""
         assert result.status == 0, result.err
         return result.out, path.read_bytes()
 
@@ -57,6 +59,7 @@ def test_samplers_of_the_text(say: Say, option: tuple[object, ...]) -> None:
 def test_samplers_of_the_sound(say: Say, option: tuple[object, ...]) -> None:
     """The first patch comes at the same place: the text before it does not change."""
     plain, changed = say("--seed", 1), say("--seed", 1, *option)
+    assert plain[1] and changed[1]
     assert plain[1] != changed[1]
 
 
