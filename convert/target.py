@@ -37,7 +37,7 @@ _LOGGER = logging.getLogger(__name__)
 _LOCK_FILE = ".mimo-edge-lock"
 """Locked by the conversion at work; the system frees the lock with the process."""
 _OWN_NAMES = {_LOCK_FILE, PARTIAL_FOLDER, COMPLETE_FOLDER}
-_INTERMEDIATE = (".partial", ".source")
+_INTERMEDIATE = (".partial", ".source", ".imatrix", ".imatrix.rows.npz")
 """Endings of files that exist while a file of the bundle is made."""
 _TEMPORARY = tuple(f".{name}." for name in BUNDLE_FILES)
 """Beginnings of folders in which onnx_ir writes the weights of a graph before it moves them."""

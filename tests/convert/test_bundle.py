@@ -33,9 +33,13 @@ OPTIONS = RuntimeOptions(threads=1, context=128, device="cpu")
 FULL = r"the disk of .* is full; free some and run the same|No space left.*; make room"
 """While a graph is written, and while the backbone is."""
 STAGES = (
-    "writing the backbone",
-    "quantizing the backbone",
     "writing audio_encoder",
+    "hearing speech",
+    "writing the backbone",
+    "measuring the backbone",
+    "quantizing the backbone",
+    "listening",
+    "calibrating patch_decoder",
     "writing patch_decoder",
     "hashing",
 )
@@ -157,7 +161,9 @@ def test_a_bundle_that_fails_its_check_gets_no_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "stage",
     [
+        pytest.param("measuring the backbone", marks=pytest.mark.slow),
         pytest.param("quantizing the backbone", marks=pytest.mark.slow),
+        pytest.param("calibrating patch_decoder", marks=pytest.mark.slow),
         "hashing",
         pytest.param("verifying", marks=pytest.mark.slow),
     ],
