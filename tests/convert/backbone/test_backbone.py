@@ -288,7 +288,7 @@ def test_what_does_not_fit(inputs: Inputs, tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
         return str(caught.value)
 
-    assert "no backbone type 'q3_k'" in message(config, tokenizer, "q3_k")
+    assert "no backbone type 'q2_z'" in message(config, tokenizer, "q2_z")
     assert "has 768 entries" in message(replace(config, vocab_size=760), tokenizer, "f32")
     assert "2 heads of 64 and a hidden size of 256" in message(
         replace(config, head_dim=64), tokenizer, "f32"
