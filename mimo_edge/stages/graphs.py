@@ -183,7 +183,9 @@ class Graph:
         try:
             yield
         except Exception as error:
-            if not type(error).__module__.startswith("onnxruntime"):
+            # Of runs on bound arrays, onnxruntime raises Python's own class.
+            ours = type(error).__module__.startswith("onnxruntime")
+            if not ours and not isinstance(error, RuntimeError):
                 raise
             raise _sentence(f"{self._path} cannot be computed", error) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,10 @@ from mimo_edge.bundle.manifest import GRAPHS, Manifest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.stages.graphs import Graph
+from mimo_edge.stages.patch_decoder import PatchDecoder
 from mimo_edge.stages.placement import Placement
 from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.sampling import SamplerOptions
 
 from .test_bad_bundle import sign
 
@@ -300,3 +303,18 @@ def test_graphs_that_load_and_compute_something_else(
         path.write_bytes(before)
     out, err = capfd.readouterr()
     assert not out and not err
+
+
+def test_a_patch_decoder_that_declares_other_sizes(bundle: Path, manifest: Manifest) -> None:
+    """It computes into arrays that are made for what it declares; what does not fit shows then."""
+    path = bundle / "patch_decoder.onnx"
+    model = onnx.load_model_from_string(path.read_bytes())
+    (logits,) = (value for value in model.graph.output if value.name == "logits")
+    logits.type.tensor_type.shape.dim[0].dim_value = 2**31 - 1
+    path.write_bytes(model.SerializeToString())
+    sign(bundle, manifest)
+    hidden = np.zeros(manifest.backbone.hidden_size, dtype=np.float32)
+    with contextlib.closing(PatchDecoder.load(bundle, manifest, Placement(threads=1))) as decoder:
+        with pytest.raises(MimoEdgeError, match=r"patch_decoder\.onnx cannot be computed") as said:
+            decoder.decode(hidden, SamplerOptions(), np.random.default_rng(1))
+    assert str(said.value).isprintable() and len(str(said.value)) < 600
