@@ -314,7 +314,9 @@ def test_a_patch_decoder_that_declares_other_sizes(bundle: Path, manifest: Manif
     path.write_bytes(model.SerializeToString())
     sign(bundle, manifest)
     hidden = np.zeros(manifest.backbone.hidden_size, dtype=np.float32)
-    with contextlib.closing(PatchDecoder.load(bundle, manifest, Placement(threads=1))) as decoder:
-        with pytest.raises(MimoEdgeError, match=r"patch_decoder\.onnx cannot be computed") as said:
-            decoder.decode(hidden, SamplerOptions(), np.random.default_rng(1))
+    with (
+        contextlib.closing(PatchDecoder.load(bundle, manifest, Placement(threads=1))) as decoder,
+        pytest.raises(MimoEdgeError, match=r"patch_decoder\.onnx cannot be computed") as said,
+    ):
+        decoder.decode(hidden, SamplerOptions(), np.random.default_rng(1))
     assert str(said.value).isprintable() and len(str(said.value)) < 600
