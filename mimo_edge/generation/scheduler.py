@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from ..errors import WrongUseError
 from ..prompt.positions import Positions
+from ..stages.backbone_abort import waiting_thread
 from ..stages.patch_decoder import PatchDecoder
 from ..stages.placement import PromptPieces
 from .answer import RunningAnswer, Step
@@ -77,7 +78,7 @@ class Scheduler:
                     self._answers.remove(answer)
                 # Another thread that steps just now may have this answer in its hands. This one
                 # may be stepping, too: if garbage collection closes a generator meanwhile.
-                while answer in self._in_hand and self._stepping != threading.get_ident():
+                while answer in self._in_hand and self._stepping != waiting_thread():
                     self._changed.wait()
                 answer.cache.in_use = False
 
@@ -103,7 +104,7 @@ class Scheduler:
         Raises:
             WrongUseError: this thread is stepping already, and now in what interrupted that.
         """
-        if self._stepping == threading.get_ident():
+        if self._stepping == waiting_thread():
             raise WrongUseError(
                 "the model is used from within a call of it, by a signal's or a log's handler; "
                 "let that only take a note, and use the model afterwards."

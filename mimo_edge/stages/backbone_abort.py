@@ -15,12 +15,15 @@ from typing import Any, Generic, TypeVar
 
 import llama_cpp
 
-__all__ = ["AbortFlag", "EvaluationStopped", "run_aside"]
+__all__ = ["AbortFlag", "EvaluationStopped", "run_aside", "waiting_thread"]
 
 _LOOK_EVERY_S = 0.05
 """Between two looks at whether work that runs aside is still wanted."""
 
 T = TypeVar("T")
+
+_aside = threading.local()
+"""In a thread that `run_aside` made, `caller`: the thread that waits for it."""
 
 
 class EvaluationStopped(Exception):
@@ -84,14 +87,25 @@ def run_aside(work: Callable[[], T], look: Callable[[], None]) -> T:
     return call.result()
 
 
+def waiting_thread() -> int:
+    """The thread that waits for what this one computes; this one itself if none does.
+
+    A log's handler or garbage collection may come while llama.cpp works. Whatever it does must not
+    wait for the step that it is a part of, and that is the other thread's.
+    """
+    return int(getattr(_aside, "caller", threading.get_ident()))
+
+
 class _Call(Generic[T]):
     def __init__(self, work: Callable[[], T]) -> None:
         self.done = threading.Event()
+        self._caller = threading.get_ident()
         self._work = work
         self._returned: list[T] = []
         self._raised: BaseException | None = None
 
     def run(self) -> None:
+        _aside.caller = self._caller
         try:
             self._returned.append(self._work())
         except BaseException as error:  # also what only a test raises: the caller gets it
