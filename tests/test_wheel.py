@@ -46,7 +46,7 @@ def test_an_installed_wheel_answers(tmp_path: Path) -> None:
         timeout=120,
     )
     assert told.returncode == 0, told.stderr
-    assert "MiMo-Audio-Demo" in told.stdout and "for a second of speech" in told.stdout
+    assert "MiMo-Audio-Demo" in told.stdout and "for a second of dialogue" in told.stdout
     where = subprocess.run(
         [sys.executable, "-c", "import mimo_edge; print(mimo_edge.__file__)"],
         cwd=empty,

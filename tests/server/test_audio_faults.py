@@ -39,13 +39,23 @@ def pcm(server: Running, text: str) -> np.ndarray:
 
 
 def test_audio_is_neither_dropped_nor_garbled_under_load(server: Running) -> None:
-    """What is asked for beside others has the words that it has alone, and is as long."""
+    """What is asked for beside others has the words that it has alone, and is as long.
+
+    The rounding of 4 bits depends on who is beside, and of what the model says it mishears a word
+    in twenty itself: so one of these 28 may be another one. A piece that is dropped costs more.
+    """
     alone = [pcm(server, text) for text in SENTENCES]
     with ThreadPoolExecutor(len(SENTENCES)) as pool:
         beside = list(pool.map(lambda text: pcm(server, text), SENTENCES))
+    wrong: list[tuple[str, str]] = []
     for text, one, other in zip(SENTENCES, alone, beside, strict=True):
         assert abs(len(one) - len(other)) <= 0.2 * len(one)
-        assert server.service.model.transcribe(other).text == text
+        found = server.service.model.transcribe(other).text
+        assert len(found.split()) == len(text.split()), (found, text)
+        wrong += [
+            pair for pair in zip(found.split(), text.split(), strict=True) if len(set(pair)) > 1
+        ]
+    assert len(wrong) <= 1, wrong
 
 
 def test_answers_do_not_leak_into_each_other(server: Running) -> None:
