@@ -101,9 +101,10 @@ class PatchDecoder:
 
         - fp32: nothing, every bit is the same alone and in any batch.
         - w8, w4, w4c: what has 8 bits (of w4 and w4c the code heads, of w4c some matrices besides)
-          is summed in another order for one row than for several. The last bits then differ, and
-          where the kernel rounds activations to 8 bits that grows to the size of the recipe's
-          own error (1 to 2% of the largest logit). Two rows and more give the same.
+          is summed in another order for one row than for several, and for the last of an odd
+          number than for the others. The last bits then differ, and where the kernel rounds
+          activations to 8 bits that grows to the size of the recipe's own error (1 to 2% of the
+          largest logit). At one place among as many rows it is the same, whoever is beside it.
         - int8: activations of all rows are rounded with one scale, so that each row depends on
           the others, by as much as the recipe's own error.
         """
