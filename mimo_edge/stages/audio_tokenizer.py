@@ -7,7 +7,6 @@ codes ─ audio_decoder ─ mel frames ─ vocoder ─ waveform
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ from ..errors import BadBundleError, BadInputError, CannotSpeakError
 from ..system.spare_cores import SpareCores
 from .damage import check_codes, check_numbers
 from .graphs import Graph
-from .loading import load_together
 from .placement import Placements
 
 __all__ = ["SEGMENT_FRAMES", "SEGMENT_STEPS", "AudioTokenizer", "DecoderStream"]
@@ -70,14 +68,15 @@ class AudioTokenizer:
         Raises:
             MimoEdgeError: a graph does not load or does not fulfil its contract.
         """
-        speaking = ("audio_decoder", "vocoder") if manifest.speaks else ()
-        places = {"audio_encoder": placements.hearing, **dict.fromkeys(speaking, placements.sound)}
-        graphs = load_together(
-            [partial(Graph.load, bundle, name, manifest, place) for name, place in places.items()]
+        encoder = Graph.load(bundle, "audio_encoder", manifest, placements.hearing)
+        speaking = tuple(
+            Graph.load(bundle, name, manifest, placements.sound)
+            for name in ("audio_decoder", "vocoder")
+            if manifest.speaks
         )
         return cls(
-            graphs[0],
-            tuple(graphs[1:]),
+            encoder,
+            speaking,
             manifest.audio,
             manifest.patch.channels,
             spare_cores,
