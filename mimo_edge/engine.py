@@ -27,7 +27,6 @@ from .stages.audio_tokenizer import AudioTokenizer
 from .stages.backbone import Backbone
 from .stages.backbone_draft import DraftModel
 from .stages.gpu import gpu_layers
-from .stages.loading import load_together
 from .stages.memory_needs import MemoryNeeds
 from .stages.native import check_process
 from .stages.patch_decoder import PatchDecoder
@@ -110,47 +109,41 @@ class Engine:
         needs = MemoryNeeds.of(manifest, options, place.backbone.threads, repack=repack)
         needs.check_model()
         spare_cores = SpareCores()
-        parts = load_together(
-            (
-                lambda: Backbone.load(
-                    bundle / BACKBONE_FILE,
-                    head,
-                    manifest.backbone,
-                    options,
-                    place.backbone,
-                    spare_cores,
-                    repack=repack,
-                    skips_head=follows_format(manifest, options) and not gpu_layers(options),
-                ),
-                lambda: PatchEncoder.load(bundle, manifest, place.hearing),
-                lambda: PatchDecoder.load(bundle, manifest, place.patch_decoder),
-                lambda: AudioTokenizer.load(bundle, manifest, place, spare_cores),
+        with contextlib.ExitStack() as opened:
+            backbone = Backbone.load(
+                bundle / BACKBONE_FILE,
+                head,
+                manifest.backbone,
+                options,
+                place.backbone,
+                spare_cores,
+                repack=repack,
+                skips_head=follows_format(manifest, options) and not gpu_layers(options),
             )
-        )
-        try:
+            opened.callback(backbone.close)
+            hears = PatchEncoder.load(bundle, manifest, place.hearing)
+            opened.callback(hears.close)
+            speaks = PatchDecoder.load(bundle, manifest, place.patch_decoder)
+            opened.callback(speaks.close)
+            tokenizer = AudioTokenizer.load(bundle, manifest, place, spare_cores)
+            opened.callback(tokenizer.close)
             draft_model = None
             if options.draft_model is not None and options.drafting:
                 draft_model = DraftModel.load(
-                    options.draft_model,
-                    parts[0],
-                    manifest.backbone_bytes,
-                    options,
-                    place.backbone,
+                    options.draft_model, backbone, manifest.backbone_bytes, options, place.backbone
                 )
-        except BaseException:
-            for part in parts:
-                part.close()
-            raise
-        return cls(
-            manifest,
-            options,
-            needs,
-            parts[0],
-            parts[1],
-            parts[2],
-            parts[3],
-            draft_model=draft_model,
-        )
+            engine = cls(
+                manifest,
+                options,
+                needs,
+                backbone,
+                hears,
+                speaks,
+                tokenizer,
+                draft_model=draft_model,
+            )
+            opened.pop_all()
+        return engine
 
     def new_cache(self) -> PositionCache:
         """An empty KV cache of one conversation.
