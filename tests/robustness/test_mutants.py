@@ -15,7 +15,7 @@ from .kinds import KINDS, Run, run
 from .mutant import World
 from .verdict import snapshot
 
-FAST, ALL = 30, 130
+FAST, ALL = 30, 200
 WORKERS = 2
 SHOWN = 20
 """Mutants that a failing test describes."""
