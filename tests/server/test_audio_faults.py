@@ -27,7 +27,7 @@ SENTENCES = [
     "one two three four five six",
     "the opposite of big is small",
     "nine minus four is five",
-    "my name is echo",
+    "two plus two is four",
 ]
 
 
@@ -42,7 +42,7 @@ def test_audio_is_neither_dropped_nor_garbled_under_load(server: Running) -> Non
     """What is asked for beside others has the words that it has alone, and is as long.
 
     The rounding of 4 bits depends on who is beside, and of what the model says it mishears a word
-    in twenty itself: so one of these 28 may be another one. A piece that is dropped costs more.
+    in twenty itself: so one of these 29 may be another one. A piece that is dropped costs more.
     """
     alone = [pcm(server, text) for text in SENTENCES]
     with ThreadPoolExecutor(len(SENTENCES)) as pool:
