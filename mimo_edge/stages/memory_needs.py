@@ -14,6 +14,10 @@ __all__ = ["MemoryNeeds"]
 
 _STACK_BYTES = 10e6
 """Addresses that a thread takes: its stack, and a little."""
+_HEAP_BYTES = 128e6
+"""Addresses that glibc reserves for a moment when a thread first asks for memory, twice 64 MB, of
+which it keeps the half. Where there are fewer it does without, but what is left may be too little
+for the stack of the next thread then, and OpenMP ends the process when it cannot make one."""
 _POOLS = 6
 """Groups of threads: llama.cpp's, and one for each graph."""
 _LIBRARY_BYTES = 150e6
@@ -77,8 +81,17 @@ class MemoryNeeds:
         )
 
     def check_step(self) -> None:
-        """Before an answer or an encoding."""
-        check_memory("a step of this model", _STEP_BYTES, mapped=self._stacks)
+        """Before an answer or an encoding.
+
+        Whoever computes for the first time in a thread brings its team of OpenMP's threads to life,
+        and a prompt is evaluated in a thread beside the one that waits for it.
+        """
+        new_threads = 1 + 2 * (self.threads - 1)
+        check_memory(
+            "a step of this model",
+            _STEP_BYTES,
+            mapped=new_threads * (_STACK_BYTES + _HEAP_BYTES),
+        )
 
     @property
     def _stacks(self) -> float:

@@ -25,7 +25,7 @@ from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
 
-bundle, what, folder = sys.argv[1:]
+bundle, what, folder, *limits = sys.argv[1:]
 options = RuntimeOptions(threads=2, context=512, device="cpu")
 short = Overrides(max_new_tokens=24, seed=7)
 noise = np.random.default_rng(0).standard_normal(24000 * 40).astype(np.float32) * 0.1
@@ -43,7 +43,7 @@ calls = {
     "decode": lambda: model.decode(codes),
     "save": lambda: session.save(folder + "/kept.npz"),
 }
-for limit in (0, 1, 4, 16, 40, 60, 100, 160, 240, 1000):
+for limit in map(int, limits):
     with open("/proc/self/statm") as statm:
         size = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + limit * 1_000_000, resource.RLIM_INFINITY))
@@ -57,16 +57,31 @@ for limit in (0, 1, 4, 16, 40, 60, 100, 160, 240, 1000):
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such limit")
+ONLY_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such limit")
+
+
+@ONLY_LINUX
 @pytest.mark.parametrize("what", ["load", "session", "answer", "encode", "decode", "save"])
 def test_little_memory_is_a_sentence(what: str, default_bundle: Path, tmp_path: Path) -> None:
     """At no limit does the process end, and without one it goes on as if nothing had been."""
-    child = run_child(LIMITS, default_bundle, what, tmp_path)
+    limits = (0, 1, 4, 16, 40, 60, 100, 160, 240, 1000)
+    child = run_child(LIMITS, default_bundle, what, tmp_path, *limits)
     assert child.status == 0 and not child.err, child
     lines = dict(line.split(" ", 1) for line in child.out.splitlines())
-    assert len(lines) == 10 and not lines.pop("1000"), child.out
+    assert len(lines) == len(limits) and not lines.pop("1000"), child.out
     assert all("memory" in told for told in lines.values() if told), child.out
     assert what == "save" or lines["0"], child.out
+
+
+@ONLY_LINUX
+@pytest.mark.parametrize("limit", [70, 90, 110, 180])
+def test_the_first_answer_has_no_addresses_for_threads(
+    limit: int, default_bundle: Path, tmp_path: Path
+) -> None:
+    """With the first answer come threads, and each takes addresses for a stack and a heap."""
+    child = run_child(LIMITS, default_bundle, "session", tmp_path, limit, 1000)
+    assert child.status == 0 and not child.err, child
+    assert "memory" in child.out.splitlines()[0] and child.out.splitlines()[1] == "1000 ", child.out
 
 
 STATISTICS = "inactive_file 70000000\nanon 5\nactive_file 30000000\n"
