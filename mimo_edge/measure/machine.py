@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from ..stages.gpu import gpu_layers
-from ..stages.placement import MOST_IN_PATCH_DECODER
+from ..stages.placement import LARGE_BYTES, share_cores
 from ..stages.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
 from ..system.spare_cores import SpareCores
@@ -62,8 +62,9 @@ def look_at_machine(options: RuntimeOptions) -> Machine:
     patch_bandwidth: float | None = None
     try:
         bandwidth = patch_bandwidth = measure_bandwidth(threads)
-        if threads > MOST_IN_PATCH_DECODER:
-            patch_bandwidth = measure_bandwidth(MOST_IN_PATCH_DECODER)
+        few = share_cores(options.threads, LARGE_BYTES + 1).patch_decoder.threads
+        if few < threads:
+            patch_bandwidth = measure_bandwidth(few)
     except MemoryError:
         pass  # then it is not known
     return Machine(

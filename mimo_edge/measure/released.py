@@ -117,6 +117,7 @@ def _released(recipe: str, parts: Mapping[str, int]) -> Released:
         size=ModelSize(weights=sum(parts.values()), cached_values=CACHED_VALUES),
         read=ReadBytes(
             blocks=parts["backbone"] - table - head,
+            weights=(PART_BYTES["reference"]["backbone"] - sum(TOKEN_BYTES["reference"])) // 4,
             head=head,
             cached_values=CACHED_VALUES,
             patch_decoder=DECODE_STEPS * (parts["patch_decoder"] - TABLE_BYTES),

@@ -10,6 +10,7 @@ given text, the words are guessed, and read off together with the patch before t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -52,6 +53,10 @@ RIGHT_GUESSES = 1.0
 131 of 131; what the released one does is not known."""
 _BACKBONE_SHARE, _PATCH_SHARE = 0.9, 0.63
 """How much of the memory's speed each stage reached where it was measured (README, Hardware)."""
+_WEIGHTS_PER_CORE = 29e9
+"""Weights of the backbone that a core multiplies in a second, in a whole step. With few cores that
+limits, not the memory: two of an AMD EPYC (AVX-512) took 119 ms for the released model's 6.95
+billion in 4 bits, of which the memory would have needed 79."""
 _BESIDE_SOUND = 1.05
 """How much longer generating takes while its sound is decoded; measured at full size."""
 _CALM_REAL_TIME = 0.8
@@ -76,6 +81,8 @@ class ReadBytes:
     """One patch."""
     patches_per_second: float
     """Patches in a second of speech."""
+    weights: int
+    """Numbers that the backbone's layers consist of, whatever their bits."""
 
     @property
     def large(self) -> bool:
@@ -165,9 +172,12 @@ def seconds_of_speech(
     steps = steps_of_a_second(kind, read.patches_per_second, ways)
     of_patches = min(bandwidth, patch_bandwidth or bandwidth) * _PATCH_SHARE
     seconds = 0.0
+    arithmetic = read.weights / _WEIGHTS_PER_CORE / threads
     for stage, size in speech_bytes(read, kind, ways).items():
         is_patch = stage in ("patch decoder", "patch encoder")
-        seconds += size / (of_patches if is_patch else bandwidth * _BACKBONE_SHARE)
+        reading = size / (of_patches if is_patch else bandwidth * _BACKBONE_SHARE)
+        # Reading and multiplying go on at the same time: the slower of them counts.
+        seconds += max(reading, steps.readings * arithmetic) if stage == "backbone" else reading
     if not ways.backbone_on_gpu:
         guess = row_price(threads, on_gpu=False) * read.blocks / bandwidth / _BACKBONE_SHARE
         seconds += steps.guesses * guess
@@ -199,11 +209,13 @@ def read_bytes_of_bundle(folder: Path, manifest: Manifest) -> ReadBytes:
     tensors = read_header(folder / BACKBONE_FILE).tensors
     table = tensors["token_embd.weight"]  # single rows of it are read, unless it is the head, too
     head = tensors.get("output.weight", table)
+    layers = [tensor for tensor in tensors.values() if tensor not in (table, head)]
     decoder, encoder = (
         size.get(f"{name}.onnx.data", 0) for name in ("patch_decoder", "patch_encoder")
     )
     return ReadBytes(
-        blocks=sum(tensor.size for tensor in tensors.values() if tensor not in (table, head)),
+        blocks=sum(tensor.size for tensor in layers),
+        weights=sum(math.prod(tensor.shape) for tensor in layers),
         head=head.size,
         cached_values=backbone.cached_values,
         patch_decoder=decoder * patch.decode_steps,

@@ -27,6 +27,7 @@ READ = ReadBytes(
     patch_decoder=2 * 10**9,
     patch_encoder=10**8,
     patches_per_second=6.25,
+    weights=2 * 10**9,
 )
 PLAIN = Ways()
 
@@ -85,6 +86,13 @@ def test_guesses_cost_arithmetic_that_cores_share() -> None:
     assert many < few < alone
 
 
+def test_few_cores_multiply_more_slowly_than_memory_is_read() -> None:
+    read = replace(READ, head=0, cached_values=0, patch_decoder=0, patch_encoder=0)
+    for threads, step in ((1, 2 / 29), (2, 1 / 29), (8, 1 / 36)):
+        seconds = seconds_of_speech(read, "dialogue", PLAIN, 40e9, threads=threads)
+        assert seconds == pytest.approx(1.05 * 10 * step)
+
+
 def test_of_a_small_model_memory_says_nothing() -> None:
     small = replace(READ, blocks=10**6, patch_decoder=10**6)
     assert seconds_of_speech(small, "dialogue", PLAIN, 1e9, threads=2) is None
@@ -100,6 +108,7 @@ def test_the_bytes_of_a_bundle_are_those_of_its_tensors(default_bundle: Path) ->
     head = sizes.pop("output.weight")
     sizes.pop("token_embd.weight")  # single rows of it are read
     assert (read.head, read.blocks) == (head, sum(sizes.values()))
+    assert read.blocks < read.weights  # 4 bits each, and a little
     weights = (default_bundle / "patch_decoder.onnx.data").stat().st_size
     assert read.patch_decoder == manifest.patch.decode_steps * weights
 
