@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from .audio import AudioInput, read_audio
 from .bundle.default_bundle import find_bundle
 from .bundle.manifest import Manifest
 from .engine import Engine, run_to_end
+from .errors import BadInputError
 from .generation.asynchronous import in_thread
 from .generation.events import Event, TextDelta, TurnEnd
 from .generation.sound import SoundOptions
@@ -211,6 +212,29 @@ class MimoAudio(NamedTasks):
         cancelling the asyncio task, ends the answer within one step.
         """
         return in_thread(lambda ended: self.stream(task, cancel=ended, sound=sound), cancel)
+
+    def log_probabilities(
+        self, task: PreparedTask, texts: Sequence[str]
+    ) -> list[NDArray[np.float64]]:
+        """How likely each text is as the answer to a task: of every text, the natural logarithms
+        [tokens] of how likely each token is behind those before it.
+
+        Nothing is drawn, so samplers and seeds do not matter.
+
+        Raises:
+            MimoEdgeError: a text is empty, or does not fit the context behind the prompt.
+        """
+        engine = self._engine
+        engine.check_memory()
+        prompt = engine.layout.positions(task.pieces)
+        found = []
+        with contextlib.closing(engine.new_cache()) as cache:  # which keeps the prompt between them
+            for text in texts:
+                ids = engine.tokenizer.encode(text)
+                if not ids:
+                    raise BadInputError("the answer to be judged is empty; give a text.")
+                found.append(engine.generation.log_probabilities(cache, prompt, ids, task.options))
+        return found
 
     def parts(self, task: Task | PreparedTask) -> Iterator[PreparedTask]:
         """What a task consists of: one prompt, or, of a long recording, one of each part.

@@ -13,6 +13,7 @@ HOUSE = Path(mimo_edge.__file__).parent
 LAYERS = (
     {"__main__", "chat"},
     {"commands"},
+    {"evaluation"},
     {"measure", "server", "devices", "remote"},
     {"dialogue"},
     {
@@ -55,6 +56,8 @@ OWNERS = {
     "websockets": ("remote/",),
     "wyoming": ("server/wyoming/",),
     "zeroconf": ("server/wyoming/",),
+    "huggingface_hub": ("evaluation/fetching.py",),
+    "pyarrow": ("evaluation/tables.py",),
     "onnxruntime": ("stages/graphs.py",),
     "llama_cpp": ("stages/backbone", "stages/native_probe.py"),
 }

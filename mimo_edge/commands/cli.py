@@ -12,7 +12,7 @@ from .signals import deadly
 
 __all__ = ["cli", "main"]
 
-_FUNCTIONS = {"continue": "continue_", "few-shot": "few_shot"}
+_FUNCTIONS = {"continue": "continue_", "eval": "eval_", "few-shot": "few_shot"}
 """Where a command's function cannot have its name."""
 _COMMANDS = {
     "ask": "ask",
@@ -23,6 +23,7 @@ _COMMANDS = {
     "convert": "convert",
     "decode": "decode",
     "encode": "encode",
+    "eval": "eval",
     "few-shot": "few_shot",
     "info": "info",
     "lookahead": "lookahead",

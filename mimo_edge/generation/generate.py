@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..prompt.positions import Layout, Positions, concatenate
 from ..prompt.text_tokenizer import Detokenizer, TextTokenizer
@@ -17,6 +18,7 @@ from .answer import GenerationOptions, RunningAnswer, Step
 from .drafting.drafts import Drafts
 from .drafting.rhythm import Marks
 from .events import AudioChunk, Event, TextDelta, TurnEnd, TurnStats
+from .given_answer import GivenAnswer
 from .position_cache import PositionCache
 from .scheduler import Scheduler
 from .sound import SoundOptions, SoundThread
@@ -85,6 +87,22 @@ class Generation:
             answer = self._answer(cache, prompt, options, cancel)
             opened.enter_context(self.scheduler.running(answer))
             yield from self._events(answer, thread)
+
+    def log_probabilities(
+        self,
+        cache: PositionCache,
+        prompt: Positions,
+        text_ids: Sequence[int],
+        options: GenerationOptions,
+    ) -> NDArray[np.float64]:
+        """How likely each of the given ids is behind those before it: natural logarithms [ids].
+
+        Raises:
+            MimoEdgeError: it does not fit the context, or a stage fails.
+        """
+        answer = GivenAnswer(cache, prompt, text_ids, options, self.layout)
+        with self.scheduler.running(answer):
+            return np.array([step.logprob for step in self.scheduler.read(answer)])
 
     def _answer(
         self,
