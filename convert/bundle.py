@@ -24,6 +24,7 @@ from mimo_edge.bundle.manifest import (
 )
 
 from .backbone.gguf_file import Progress
+from .backbone.patch_stacks import write_patch_stack
 from .backbone.writing import expected_backbone_tensors, write_backbone
 from .calibration.importance import backbone_importance
 from .calibration.run import rounded_patch_decoder
@@ -165,6 +166,17 @@ def _write_parts(
         parameters |= write_graph(source, work, graph, recipe, tell, rounded)
     if recipe.speaks:
         parameters |= write_decoder_inputs(source, work)
+    for part, type in recipe.patch_stacks:
+        parameters |= write_patch_stack(
+            part,
+            source.language_checkpoint,
+            source.language,
+            work,
+            type=type,
+            name=name,
+            threads=threads,
+            progress=tell,
+        )
     return parameters
 
 

@@ -21,7 +21,14 @@ from .bundle import convert_into
 from .checkpoints.origin import find_checkpoint, look_up
 from .checkpoints.source import open_source
 from .graphs.linear import PRECISIONS
-from .recipes import RECIPES, change_recipe, get_recipe, part_sizes, without_speech
+from .recipes import (
+    RECIPES,
+    change_recipe,
+    get_recipe,
+    part_sizes,
+    with_patch_stacks,
+    without_speech,
+)
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from .room import check_room_for_downloads, describe
 from .target import claim
@@ -87,6 +94,14 @@ class _WithRecipes(click.Command):
     help="Leave out what only speaking needs: a smaller bundle that answers in text.",
 )
 @click.option(
+    "--patch-decoder",
+    "patch_form",
+    type=click.Choice(["onnx", "gguf"]),
+    default="onnx",
+    show_default=True,
+    help="gguf: also for llama.cpp, which runs patch decoder and patch encoder on a GPU.",
+)
+@click.option(
     "--imatrix",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Importance matrix for the backbone's quantization (llama-imatrix).  "
@@ -122,6 +137,7 @@ def convert_command(
     recipe_name: str,
     changes: tuple[str, ...],
     listens_only: bool,
+    patch_form: str,
     imatrix: Path | None,
     calibration: Path | None,
     name: str | None,
@@ -142,6 +158,8 @@ def convert_command(
     recipe = get_recipe(recipe_name)
     if listens_only:
         recipe = without_speech(recipe)
+    if patch_form == "gguf":
+        recipe = with_patch_stacks(recipe)
     recipe = change_recipe(recipe, changes)
     of_model: Any = {"kind": "model", "revision": revision, "offline": offline}
     of_tokenizer: Any = {"kind": "tokenizer", "revision": tokenizer_revision, "offline": offline}

@@ -107,11 +107,12 @@ def listening_manifest(source: Source, backbone: Path, recipe: Recipe) -> Manife
         name=BACKBONE_FILE, size=backbone.stat().st_size, sha256="", sample="", parameters=0
     )
     precisions = recipe.precisions()
+    listening = [graph for graph in recipe.graphs if graph not in SPEAKING_PARTS]
     return Manifest(
         schema_version=SCHEMA_VERSION,
         name=recipe.name,
         recipe=recipe.name,
-        precisions={part: precisions[part] for part in precisions if part not in SPEAKING_PARTS},
+        precisions={part: precisions[part] for part in ("backbone", *listening)},
         source=(),
         audio=_audio_config(source.audio),
         patch=_patch_config(source.language),

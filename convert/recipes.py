@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mimo_edge.bundle.manifest import GRAPHS, SPEAKING_PARTS
+from mimo_edge.bundle.manifest import GRAPHS, OPTIONAL_PARTS, SPEAKING_PARTS
 from mimo_edge.errors import BadInputError
 
 from .backbone.matrix_types import BACKBONE_TYPES
+from .backbone.patch_stacks import STACK_TYPES, stack_bytes
 from .backbone.writing import backbone_bytes
 from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
 from .checkpoints.tensors import ShapesOnly, audio_tensors, patch_tensors
@@ -28,6 +29,7 @@ __all__ = [
     "change_recipe",
     "get_recipe",
     "part_sizes",
+    "with_patch_stacks",
     "without_speech",
 ]
 
@@ -47,12 +49,18 @@ class Recipe:
     vocoder: Precision
     patch_encoder: Precision
     patch_decoder: Precision
+    patch_gguf: str
+    """One of `STACK_TYPES`: what GGUF files of patch encoder and patch decoder are stored as, if
+    they are made."""
     speaks: bool = True
     """Whether the speaking half is made, too."""
+    patch_stacks: tuple[tuple[str, str], ...] = ()
+    """GGUF files that are made beside the graphs, for GPUs: part and one of `STACK_TYPES`."""
 
     def precisions(self) -> dict[str, str]:
         """Part → precision, of the parts that are made."""
-        return {"backbone": self.backbone} | {name: getattr(self, name) for name in self.graphs}
+        graphs = {name: getattr(self, name) for name in self.graphs}
+        return {"backbone": self.backbone} | graphs | dict(self.patch_stacks)
 
     @property
     def graphs(self) -> tuple[str, ...]:
@@ -70,6 +78,7 @@ RECIPES: tuple[Recipe, ...] = (
         vocoder="fp32",
         patch_encoder="fp32",
         patch_decoder="fp32",
+        patch_gguf="f32",
     ),
     Recipe(
         name="quality",
@@ -80,6 +89,7 @@ RECIPES: tuple[Recipe, ...] = (
         vocoder="fp32",
         patch_encoder="w8",
         patch_decoder="w8",
+        patch_gguf="q8_0",
     ),
     Recipe(
         name="default",
@@ -90,6 +100,7 @@ RECIPES: tuple[Recipe, ...] = (
         vocoder="fp32",
         patch_encoder="w8",
         patch_decoder="w4c",
+        patch_gguf="q4_k",
     ),
     Recipe(
         name="fast",
@@ -100,6 +111,7 @@ RECIPES: tuple[Recipe, ...] = (
         vocoder="fp32",
         patch_encoder="w8",
         patch_decoder="w4c",
+        patch_gguf="q4_k",
     ),
     Recipe(
         name="small",
@@ -110,6 +122,7 @@ RECIPES: tuple[Recipe, ...] = (
         vocoder="int8",
         patch_encoder="w4",
         patch_decoder="w4c",
+        patch_gguf="q4_k",
     ),
 )
 
@@ -140,19 +153,35 @@ def change_recipe(recipe: Recipe, changes: Sequence[str]) -> Recipe:
                 f"{change!r}: there is no part {part!r}; "
                 f"give one of {', '.join(recipe.precisions())}, as in backbone=q5_k_m."
             )
-        known = tuple(BACKBONE_TYPES) if part == "backbone" else PRECISIONS
-        if precision == "w4c" and part != "patch_decoder":
-            known = tuple(name for name in known if name != "w4c")
+        known = _precisions_of(part)
         if precision not in known:
             raise BadInputError(f"{change!r}: {part} is stored as one of {', '.join(known)}.")
-        fields: dict[str, Any] = {part: precision, "name": f"{recipe.name}, {change}"}
-        recipe = replace(recipe, **fields)
+        fields: dict[str, Any] = {part: precision}
+        if part in OPTIONAL_PARTS:
+            fields = {"patch_stacks": tuple({**dict(recipe.patch_stacks), part: precision}.items())}
+        recipe = replace(recipe, name=f"{recipe.name}, {change}", **fields)
     return recipe
+
+
+def _precisions_of(part: str) -> tuple[str, ...]:
+    """What a part can be stored as."""
+    if part == "backbone":
+        return tuple(BACKBONE_TYPES)
+    if part in OPTIONAL_PARTS:
+        return tuple(STACK_TYPES)
+    return tuple(name for name in PRECISIONS if name != "w4c" or part == "patch_decoder")
 
 
 def without_speech(recipe: Recipe) -> Recipe:
     """The recipe for a bundle that listens and answers in text only."""
     return replace(recipe, speaks=False, name=f"{recipe.name}, without speech")
+
+
+def with_patch_stacks(recipe: Recipe) -> Recipe:
+    """The recipe with GGUF files of patch encoder and patch decoder beside their graphs."""
+    parts = [part for part, graph in OPTIONAL_PARTS.items() if graph in recipe.graphs]
+    stacks = tuple((part, recipe.patch_gguf) for part in parts)
+    return replace(recipe, patch_stacks=stacks, name=f"{recipe.name}, with patch GGUF")
 
 
 def build_graph(
@@ -193,4 +222,6 @@ def part_sizes(
     if recipe.speaks:
         tables = sum(language.speech_vocab_sizes) + language.hidden_size
         sizes["patch_decoder"] += 4 * language.local_dim * tables
+    for part, type in recipe.patch_stacks:
+        sizes[part] = stack_bytes(part, language, type)
     return sizes

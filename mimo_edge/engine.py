@@ -31,6 +31,7 @@ from .stages.memory_needs import MemoryNeeds
 from .stages.native import check_process
 from .stages.patch_decoder import PatchDecoder
 from .stages.patch_encoder import PatchEncoder
+from .stages.patch_place import place_patches
 from .stages.placement import LARGE_BYTES, prompt_pieces, share_cores, useful_threads
 from .stages.repacking import repacks
 from .stages.runtime_options import RuntimeOptions
@@ -105,6 +106,7 @@ class Engine:
         options.context_for(manifest.backbone)  # before anything is loaded
         head = check_backbone(bundle / BACKBONE_FILE, manifest)
         place = share_cores(useful_threads(options.threads), manifest.backbone_bytes)
+        place = place_patches(manifest, options, place)
         repack = repacks(manifest, options, place.backbone.threads)
         needs = MemoryNeeds.of(manifest, options, place.backbone.threads, repack=repack)
         needs.check_model()
@@ -121,7 +123,7 @@ class Engine:
                 skips_head=follows_format(manifest, options) and not gpu_layers(options),
             )
             opened.callback(backbone.close)
-            hears = PatchEncoder.load(bundle, manifest, place.hearing)
+            hears = PatchEncoder.load(bundle, manifest, place.patch_encoder)
             opened.callback(hears.close)
             speaks = PatchDecoder.load(bundle, manifest, place.patch_decoder)
             opened.callback(speaks.close)

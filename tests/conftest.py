@@ -76,6 +76,13 @@ def default_bundle(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
+def gguf_bundle(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`reference_bundle` with GGUF files of patch encoder and patch decoder."""
+    out = tmp_path_factory.mktemp("bundles") / "gguf"
+    return convert_checkpoint(golden.model, golden.tokenizer, out, "reference", patch_gguf=True)
+
+
+@pytest.fixture(scope="session")
 def engine(reference_bundle: Path) -> Iterator[Engine]:
     """`reference_bundle`, set for exactness."""
     engine = Engine.load(reference_bundle, EXACT)

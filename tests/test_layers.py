@@ -59,7 +59,7 @@ OWNERS = {
     "huggingface_hub": ("evaluation/fetching.py",),
     "pyarrow": ("evaluation/tables.py",),
     "onnxruntime": ("stages/graphs.py",),
-    "llama_cpp": ("stages/backbone", "stages/native_probe.py"),
+    "llama_cpp": ("stages/backbone", "stages/patch_llama.py", "stages/native_probe.py"),
 }
 
 KNOWN = {

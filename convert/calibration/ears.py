@@ -72,7 +72,7 @@ class Ears:
                 spare,
             )
             opened.callback(model.close)
-            encoder = PatchEncoder.load(folder, manifest, place.hearing)
+            encoder = PatchEncoder.load(folder, manifest, place.patch_encoder)
             opened.callback(encoder.close)
             tokenizer = AudioTokenizer.load(folder, manifest, place, spare)
             opened.callback(tokenizer.close)

@@ -6,7 +6,8 @@ newer manifest is reported and never half-understood. What values must have in c
 `bundle/manifest_checks.py`.
 
 A bundle consists of parts: the backbone and five graphs. Those of the speaking half may be left
-out, all of them together; then the model listens and answers in text.
+out, all of them together; then the model listens and answers in text. The patch encoder and the
+patch decoder may be there a second time, as GGUF files for llama.cpp, which runs them on a GPU.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ __all__ = [
     "GRAPHS",
     "HIDDEN_DOWNCAST_FILE",
     "MANIFEST_FILE",
+    "OPTIONAL_PARTS",
     "PART_FILES",
+    "PATCH_DECODER_GGUF",
+    "PATCH_EMBEDDINGS_FILE",
+    "PATCH_ENCODER_GGUF",
     "SCHEMA_VERSION",
     "SPEAKING_PARTS",
     "AudioConfig",
@@ -49,6 +54,10 @@ CODE_EMBEDDINGS_FILE = "code_embeddings.npy"
 """float32 [sum of code vocabularies, local_dim]: inputs of the patch decoder's later steps."""
 HIDDEN_DOWNCAST_FILE = "hidden_downcast.npy"
 """float32 [local_dim, hidden]: makes the input of the patch decoder's first step."""
+PATCH_DECODER_GGUF = "patch_decoder.gguf"
+PATCH_ENCODER_GGUF = "patch_encoder.gguf"
+PATCH_EMBEDDINGS_FILE = "patch_embeddings.npy"
+"""float32 [sum of code vocabularies, width of the patch encoder]: what its GGUF gets of a code."""
 GRAPHS = ("audio_encoder", "audio_decoder", "vocoder", "patch_encoder", "patch_decoder")
 """The graphs of a bundle; each is `{name}.onnx` with its weights in `{name}.onnx.data`."""
 
@@ -60,11 +69,17 @@ PART_FILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("patch_decoder.onnx", "patch_decoder.onnx.data"),
             *(CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE),
         ),
+        "patch_encoder_gguf": (PATCH_ENCODER_GGUF, PATCH_EMBEDDINGS_FILE),
+        "patch_decoder_gguf": (PATCH_DECODER_GGUF,),
     }
 )
 """Part → its files. A graph whose weights are all tiny has no `.onnx.data`."""
 SPEAKING_PARTS = ("audio_decoder", "vocoder", "patch_decoder")
 """The speaking half: parts that only make speech. A bundle has all of them or none."""
+OPTIONAL_PARTS: Mapping[str, str] = MappingProxyType(
+    {"patch_encoder_gguf": "patch_encoder", "patch_decoder_gguf": "patch_decoder"}
+)
+"""Parts that a bundle may have beside its graphs → the graph that computes the same."""
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 CHECKSUM_KEY = "checksum"
@@ -223,6 +238,10 @@ class Manifest:
         """Raise CannotSpeakError if the bundle lacks its speaking half."""
         if not self.speaks:
             raise CannotSpeakError
+
+    def part_of(self, file: str) -> str:
+        """The part that one of the bundle's files belongs to."""
+        return next(part for part in self.precisions if file in PART_FILES[part])
 
     @property
     def backbone_bytes(self) -> int:

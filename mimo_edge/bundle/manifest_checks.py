@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from .manifest import (
     BACKBONE_FILE,
+    OPTIONAL_PARTS,
     PART_FILES,
     SPEAKING_PARTS,
     AudioConfig,
@@ -58,11 +59,16 @@ def _raise_first(*complaints: Iterator[str]) -> None:
 
 
 def _parts(manifest: Manifest) -> Iterator[str]:
-    """The speaking half is there as a whole or not at all, everything else always."""
+    """The speaking half is there as a whole or not at all, what is optional beside what it stands
+    for, everything else always."""
     found = manifest.precisions.keys()
-    left_out = SPEAKING_PARTS if found.isdisjoint(SPEAKING_PARTS) else ()
-    for name in sorted(PART_FILES.keys() - set(left_out) ^ found):
+    left_out = set(SPEAKING_PARTS) if found.isdisjoint(SPEAKING_PARTS) else set()
+    required = PART_FILES.keys() - left_out - OPTIONAL_PARTS.keys()
+    for name in sorted(required ^ (found - OPTIONAL_PARTS.keys())):
         yield f"precisions has {'no' if name in PART_FILES else 'an unknown'} part {name!r}"
+    for name in sorted(found & OPTIONAL_PARTS.keys()):
+        if OPTIONAL_PARTS[name] not in found:
+            yield f"precisions has the part {name!r} without {OPTIONAL_PARTS[name]!r}"
 
 
 def _files(manifest: Manifest) -> Iterator[str]:

@@ -92,11 +92,11 @@ def print_files(manifest: Manifest) -> None:
     """A table of files, sizes and bits per weight."""
     rows = []
     for file in manifest.files:
-        part = file.name.split(".")[0]
+        part = manifest.part_of(file.name)
         rows.append(
             (
                 file.name,
-                manifest.precisions.get(part, "f32"),
+                "f32" if file.name.endswith(".npy") else manifest.precisions[part],
                 f"{file.size / 1e6:.2f}",
                 f"{file.parameters / 1e6:.2f}" if file.parameters else "",
                 f"{8 * file.size / file.parameters:.2f}" if file.parameters else "",

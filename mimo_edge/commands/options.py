@@ -44,6 +44,7 @@ class ModelOptions:
     ctx: int | None
     device: Literal["auto", "cpu", "gpu"]
     gpu_layers: int
+    patches: Literal["auto", "onnx", "gguf"]
     repack: bool | None
     draft: Path | None
     no_draft: bool
@@ -71,6 +72,7 @@ class ModelOptions:
             context=self.ctx,
             device=self.device,
             gpu_layers=self.gpu_layers,
+            patches=self.patches,
             drafting=not self.no_draft,
             draft_model=self.draft,
             cache_positions=cache_positions,
@@ -122,6 +124,13 @@ model_options = option_group(
         default=-1,
         show_default="all",
         help="How many layers of the language model run on the GPU.",
+    ),
+    click.option(
+        "--patches",
+        type=click.Choice(["auto", "onnx", "gguf"]),
+        default="auto",
+        show_default=True,
+        help="What computes the patches of sound: onnxruntime, or llama.cpp (GGUF, on a GPU).",
     ),
     click.option(
         "--repack/--no-repack",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..bundle.manifest import Manifest
+from ..bundle.manifest import OPTIONAL_PARTS, PART_FILES, Manifest
 from .runtime_options import RuntimeOptions
 
 __all__ = ["KV_BYTES", "ModelSize", "memory_verdict", "size_of_bundle"]
@@ -37,8 +37,10 @@ class ModelSize:
 
 def size_of_bundle(manifest: Manifest) -> ModelSize:
     """What a machine has to hold of a bundle, from the sizes of its files."""
+    # Of a stage that is there twice, one form is loaded, and both are about as large.
+    twice = {name for part in OPTIONAL_PARTS for name in PART_FILES[part]}
     return ModelSize(
-        weights=sum(file.size for file in manifest.files),
+        weights=sum(file.size for file in manifest.files if file.name not in twice),
         cached_values=manifest.backbone.cached_values,
     )
 

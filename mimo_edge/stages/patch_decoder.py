@@ -12,18 +12,21 @@ Report, section 4 ("delayed generation"); reference: `local_forward`. Codebook r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.manifest import CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE, Manifest, PatchConfig
-from ..bundle.untrusted_arrays import UnusableArrayError, map_matrix
 from ..errors import BadBundleError, CannotSpeakError
 from ..system.products import product_in_this_thread
 from .damage import check_numbers
 from .graphs import Graph
+from .matrices import load_matrix
+from .patch_decoder_gguf import GgufSteps
 from .patch_steps import PatchSteps
 from .placement import Placement
 from .sampling import SamplerOptions, sample
@@ -36,11 +39,21 @@ _Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Inputs of the next step [batch, local_dim] → logits of all codebooks [batch, vocabulary]."""
 
 
+class _Steps(Protocol):
+    """What computes the steps of patches; see `PatchSteps`."""
+
+    def begin(self, rows: int) -> AbstractContextManager[_Run]:
+        """A function that makes the next step of `rows` new patches."""
+
+    def close(self) -> None:
+        """Free it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
     """What a bundle's files hold."""
 
-    steps: PatchSteps
+    steps: _Steps
     code_embeddings: NDArray[np.float32]
     """[sum of the codebooks' vocabularies, local_dim]."""
     hidden_downcast: NDArray[np.float32]
@@ -48,7 +61,7 @@ class _Parts:
 
 
 class PatchDecoder:
-    """One graph and the two matrices that make its inputs. Holds no patch of its own.
+    """One graph or one GGUF, and the two matrices that make its inputs. Holds no patch of its own.
 
     A bundle that only listens has none of them: whatever decodes raises CannotSpeakError.
     """
@@ -60,7 +73,7 @@ class PatchDecoder:
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, placement: Placement) -> PatchDecoder:
-        """Load the graph and map the matrices.
+        """Load the graph or the GGUF, as `placement` says, and map the matrices.
 
         Raises:
             MimoEdgeError: something does not load or does not fit the manifest.
@@ -69,13 +82,11 @@ class PatchDecoder:
         if not manifest.speaks:
             return cls(patch, None)
         parts = _Parts(
-            steps=PatchSteps(
-                Graph.load(bundle, "patch_decoder", manifest, placement), sum(patch.vocab_sizes)
-            ),
-            code_embeddings=_matrix(
+            steps=_load_steps(bundle, manifest, placement),
+            code_embeddings=load_matrix(
                 bundle / CODE_EMBEDDINGS_FILE, (sum(patch.vocab_sizes), patch.local_dim)
             ),
-            hidden_downcast=_matrix(bundle / HIDDEN_DOWNCAST_FILE, (patch.local_dim, hidden)),
+            hidden_downcast=load_matrix(bundle / HIDDEN_DOWNCAST_FILE, (patch.local_dim, hidden)),
         )
         return cls(patch, parts)
 
@@ -100,6 +111,7 @@ class PatchDecoder:
         What a row's logits have to do with the rows beside it depends on the recipe:
 
         - fp32: nothing, every bit is the same alone and in any batch.
+        - a GGUF: the last bits, and with quantized weights as much as for w8 below.
         - w8, w4, w4c: what has 8 bits (of w4 and w4c the code heads, of w4c some matrices besides)
           is summed in another order for one row than for several, and for the last of an odd
           number than for the others. The last bits then differ, and where the kernel rounds
@@ -182,7 +194,7 @@ class PatchDecoder:
         return codes
 
     def close(self) -> None:
-        """Free the graph."""
+        """Free the graph or the GGUF."""
         if self._parts_if_any is not None:
             self._parts_if_any.steps.close()
 
@@ -193,14 +205,8 @@ class PatchDecoder:
         return self._parts_if_any
 
 
-def _matrix(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    try:
-        return map_matrix(path, shape)
-    except OSError as error:
-        raise BadBundleError(
-            f"{path} does not load ({error.strerror or error}); copy the bundle again."
-        ) from error
-    except UnusableArrayError as error:
-        raise BadBundleError(
-            f"{path} does not load: {error}; it is damaged, or it is of another bundle."
-        ) from error
+def _load_steps(bundle: Path, manifest: Manifest, placement: Placement) -> _Steps:
+    if placement.form == "gguf":
+        return GgufSteps.load(bundle, manifest, placement)
+    graph = Graph.load(bundle, "patch_decoder", manifest, placement)
+    return PatchSteps(graph, sum(manifest.patch.vocab_sizes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,40 +11,64 @@ from numpy.typing import NDArray
 from ..bundle.manifest import Manifest
 from .damage import check_numbers
 from .graphs import Graph
+from .patch_encoder_gguf import PATCHES_AT_ONCE, GgufPatchEncoder
 from .placement import Placement
 
 __all__ = ["PatchEncoder"]
 
-_PATCHES_AT_ONCE = 64
-"""Bounds the memory of a long recording; more at once is hardly faster."""
+
+class _Form(Protocol):
+    """What computes it."""
+
+    def embed(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Codes [patches, group, channels] of a few patches → embeddings [patches, hidden]."""
+
+    def close(self) -> None:
+        """Free it."""
 
 
 class PatchEncoder:
-    """One graph; no state."""
+    """One graph, or one GGUF; no state."""
 
-    def __init__(self, graph: Graph, hidden_size: int) -> None:
-        self._graph = graph
+    def __init__(self, form: _Form, hidden_size: int) -> None:
+        self._form = form
         self._hidden_size = hidden_size
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, placement: Placement) -> PatchEncoder:
-        """Load the graph of a bundle.
+        """Load it from a bundle, in the form that `placement` says.
 
         Raises:
-            MimoEdgeError: it does not load or does not fulfil its contract.
+            MimoEdgeError: it does not load, or does not fit the manifest or its contract.
         """
-        graph = Graph.load(bundle, "patch_encoder", manifest, placement)
-        return cls(graph, manifest.backbone.hidden_size)
+        form: _Form
+        if placement.form == "gguf":
+            form = GgufPatchEncoder.load(bundle, manifest, placement)
+        else:
+            form = _GraphForm(Graph.load(bundle, "patch_encoder", manifest, placement))
+        return cls(form, manifest.backbone.hidden_size)
 
     def encode(self, patches: NDArray[np.int64]) -> NDArray[np.float32]:
         """Codes int64 [patches, group, channels] → embeddings float32 [patches, hidden]."""
         out = np.empty((len(patches), self._hidden_size), dtype=np.float32)
-        for start in range(0, len(patches), _PATCHES_AT_ONCE):
-            part = slice(start, start + _PATCHES_AT_ONCE)
-            out[part] = self._graph.run({"codes": np.ascontiguousarray(patches[part])})[0]
+        for start in range(0, len(patches), PATCHES_AT_ONCE):
+            part = slice(start, start + PATCHES_AT_ONCE)
+            out[part] = self._form.embed(patches[part])
         check_numbers("patch encoder", out)
         return out
 
     def close(self) -> None:
-        """Free the graph."""
+        """Free it."""
+        self._form.close()
+
+
+class _GraphForm:
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def embed(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        embeddings: NDArray[np.float32] = self._graph.run({"codes": np.ascontiguousarray(codes)})[0]
+        return embeddings
+
+    def close(self) -> None:
         self._graph.close()

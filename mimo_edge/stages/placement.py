@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Literal
 
 from ..system.cores import fast_cores, logical_processors, usable_cores
 
 __all__ = [
     "LARGE_BYTES",
     "MOST_IN_PATCH_DECODER",
+    "PatchForm",
     "Placement",
     "Placements",
     "PromptPieces",
@@ -32,6 +34,10 @@ last. Four read about as fast as a laptop's memory gives; 15, on a server, were 
 one with the released dimensions and half as fast as four with the demo model's."""
 
 
+PatchForm = Literal["onnx", "gguf"]
+"""The two forms in which a bundle may hold patch encoder and patch decoder."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Placement:
     """Where one stage computes."""
@@ -45,6 +51,13 @@ class Placement:
     provider: str = "CPUExecutionProvider"
     """What onnxruntime computes a graph with. Of the backbone, `RuntimeOptions` says whether it is
     on a GPU."""
+    form: PatchForm = "onnx"
+    """Of patch encoder and patch decoder: which of a bundle's files computes it, the graph in
+    onnxruntime or the GGUF in llama.cpp."""
+    device: str = "cpu"
+    """Of a GGUF of these: where llama.cpp computes it, as `RuntimeOptions.device`."""
+    exact: bool = False
+    """Of a GGUF of these: whether the cache has float32 numbers instead of float16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +66,8 @@ class Placements:
 
     backbone: Placement
     hearing: Placement
-    """The audio encoder and the patch encoder."""
+    """The audio encoder."""
+    patch_encoder: Placement
     patch_decoder: Placement
     sound: Placement
     """The audio decoder and the vocoder, which work beside the others."""
@@ -73,6 +87,7 @@ def share_cores(threads: int, backbone_bytes: int) -> Placements:
     return Placements(
         backbone=Placement(threads=threads, makes_way=makes_way),
         hearing=Placement(threads=threads),
+        patch_encoder=Placement(threads=threads),
         patch_decoder=Placement(threads=min(fewer, MOST_IN_PATCH_DECODER)),
         # Spinning would take twice the time that they compute from the language model.
         sound=Placement(threads=threads, spins=False),

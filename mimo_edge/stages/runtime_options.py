@@ -44,6 +44,10 @@ class RuntimeOptions:
     """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""
     gpu_layers: int = -1
     """Layers of the backbone on the GPU; -1: all."""
+    patches: Literal["auto", "onnx", "gguf"] = "auto"
+    """What computes patch encoder and patch decoder: onnxruntime on the processor, or llama.cpp
+    where the backbone is, of a bundle with a GGUF of them. auto: llama.cpp where the backbone is on
+    a GPU, or what was measured to be quicker (`stages.patch_place`)."""
     kv_type: Literal["f32", "f16", "q8_0"] = "f16"
     """Number type of the KV cache. q8_0 takes half the memory of f16, but on a processor a step
     takes longer by it, the more the longer the conversation is. Where the width of a head is not a

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import psutil
@@ -47,6 +48,7 @@ STAGES = (
 STOP_AT = """
 import sys, time
 from pathlib import Path
+from typing import Any
 from tests.tools.bundles import convert_checkpoint
 model, tokenizer, out, wanted = sys.argv[1:]
 def wait(stage="verifying", done=1, total=1):
@@ -62,7 +64,7 @@ class StopHereError(Exception):
     """Any exception that nobody expects."""
 
 
-def make(out: Path, recipe: str = "default", **options: object) -> Path:
+def make(out: Path, recipe: str = "default", **options: Any) -> Path:
     return convert_checkpoint(LANGUAGE_MODEL, AUDIO_TOKENIZER, out, recipe, **options)
 
 

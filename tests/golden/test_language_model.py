@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +15,23 @@ from mimo_edge.generation.answer import GenerationOptions
 from mimo_edge.generation.position_cache import PositionCache
 from mimo_edge.prompt.positions import Positions
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions, candidates
+from tests.conftest import EXACT
 
 from .folder import STOPS, Golden, relative
 from .prompts import PROMPTS
 
 MakePrompt = Callable[[str], Positions]
+
+
+@pytest.fixture(scope="module", params=["onnx", "gguf"])
+def engine(request: pytest.FixtureRequest, engine: Engine, gguf_bundle: Path) -> Iterator[Engine]:
+    """Both forms of patch encoder and patch decoder."""
+    if request.param == "onnx":
+        yield engine
+        return
+    other = Engine.load(gguf_bundle, replace(EXACT, patches="gguf"))
+    yield other
+    other.close()
 
 
 @pytest.fixture(scope="module")

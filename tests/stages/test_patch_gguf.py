@@ -1,0 +1,187 @@
+"""Patch encoder and patch decoder in llama.cpp: they compute what the graphs compute."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mimo_edge.bundle.files import load_manifest
+from mimo_edge.bundle.manifest import PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, Manifest
+from mimo_edge.engine import Engine
+from mimo_edge.errors import BadInputError, MimoEdgeError
+from mimo_edge.stages.patch_decoder import PatchDecoder
+from mimo_edge.stages.patch_encoder import PatchEncoder
+from mimo_edge.stages.patch_place import patch_form, remember_form, remembered_form
+from mimo_edge.stages.placement import Placement
+from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.sampling import GREEDY, SamplerOptions
+from tests.conftest import EXACT
+from tests.tools.bundles import convert_checkpoint
+from tests.tools.random_checkpoint import make_checkpoint
+
+GRAPH = Placement(threads=1)
+GGUF = Placement(threads=1, form="gguf", exact=True)
+OPTIONS = (SamplerOptions(temperature=0.9, top_p=0.95), GREEDY, SamplerOptions(top_k=20))
+
+Decoders = dict[str, PatchDecoder]
+
+
+def states(rows: int, width: int) -> NDArray[np.float32]:
+    return np.random.default_rng(rows).standard_normal((rows, width), dtype=np.float32)
+
+
+def codes(patches: int, manifest: Manifest) -> NDArray[np.int64]:
+    """Any codes, empty ones among them."""
+    patch = manifest.patch
+    shape = (patches, patch.group_size, patch.channels)
+    return np.random.default_rng(patches).integers(0, patch.vocab_sizes, shape)
+
+
+@pytest.fixture(scope="module")
+def manifest(gguf_bundle: Path) -> Manifest:
+    return load_manifest(gguf_bundle)
+
+
+@pytest.fixture(scope="module")
+def decoders(gguf_bundle: Path, manifest: Manifest) -> Iterator[Decoders]:
+    with ExitStack() as opened:
+        yield {
+            place.form: opened.enter_context(
+                closing(PatchDecoder.load(gguf_bundle, manifest, place))
+            )
+            for place in (GRAPH, GGUF)
+        }
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 40])
+def test_the_same_codes_as_the_graph(decoders: Decoders, manifest: Manifest, rows: int) -> None:
+    """Float32; each row with its own options and its own generator, alone and beside others."""
+    hidden = states(rows, manifest.backbone.hidden_size)
+    options = [OPTIONS[row % len(OPTIONS)] for row in range(rows)]
+
+    def rngs() -> list[np.random.Generator]:
+        return [np.random.default_rng(100 + row) for row in range(rows)]
+
+    expected = decoders["onnx"].decode_all(hidden, options, rngs())
+    together = decoders["gguf"].decode_all(hidden, options, rngs())
+    np.testing.assert_array_equal(together, expected)
+    for row in range(0, rows, 7):
+        alone = decoders["gguf"].decode(hidden[row], options[row], rngs()[row])
+        np.testing.assert_array_equal(alone, expected[row])
+
+
+def test_the_same_logits_as_the_graph(decoders: Decoders, manifest: Manifest) -> None:
+    hidden = states(1, manifest.backbone.hidden_size)[0]
+    patch = codes(1, manifest)[0]
+    expected, found = (decoders[form].logits_along(hidden, patch) for form in ("onnx", "gguf"))
+    assert len(found) == manifest.patch.group_size * manifest.patch.channels
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-4 * np.abs(one).max())
+
+
+def test_threads_wait_for_each_other(decoders: Decoders, manifest: Manifest) -> None:
+    """Whoever decodes patches at the same time gets his own."""
+    hidden = states(12, manifest.backbone.hidden_size)
+    rng = np.random.default_rng(0)
+    alone = [decoders["gguf"].decode(row, GREEDY, rng) for row in hidden]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda row: decoders["gguf"].decode(row, GREEDY, rng), hidden))
+    np.testing.assert_array_equal(found, alone)
+
+
+@pytest.mark.parametrize("profile", ["second", "bare"])
+def test_the_same_embeddings_as_the_graph(tmp_path: Path, profile: str) -> None:
+    """Of other shapes, too: another width in the decoder, attention to what is before alone."""
+    made = make_checkpoint(tmp_path / profile, profile)
+    bundle = convert_checkpoint(made.model, made.tokenizer, tmp_path / "bundle", patch_gguf=True)
+    manifest = load_manifest(bundle)
+    hidden = states(3, manifest.backbone.hidden_size)
+    with ExitStack() as opened:
+        encoders = [PatchEncoder.load(bundle, manifest, place) for place in (GRAPH, GGUF)]
+        for encoder in encoders:
+            opened.callback(encoder.close)
+        for patches in (1, 2, 5, 70):
+            expected, found = (one.encode(codes(patches, manifest)) for one in encoders)
+            assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+        rngs = [np.random.default_rng(0)] * 3
+        decoded = []
+        for place in (GRAPH, GGUF):
+            decoder = PatchDecoder.load(bundle, manifest, place)
+            opened.callback(decoder.close)
+            decoded.append(decoder.decode_all(hidden, [GREEDY] * 3, rngs))
+        np.testing.assert_array_equal(decoded[1], decoded[0])
+
+
+def test_closed_ones_say_so(gguf_bundle: Path, manifest: Manifest) -> None:
+    decoder = PatchDecoder.load(gguf_bundle, manifest, GGUF)
+    encoder = PatchEncoder.load(gguf_bundle, manifest, GGUF)
+    hidden, rng = states(1, manifest.backbone.hidden_size)[0], np.random.default_rng(0)
+    decoder.decode(hidden, GREEDY, rng)
+    for part in (decoder, encoder):
+        part.close()
+        part.close()
+    with pytest.raises(MimoEdgeError, match="the model is closed"):
+        decoder.decode(hidden, GREEDY, rng)
+    with pytest.raises(MimoEdgeError, match="the model is closed"):
+        encoder.encode(codes(1, manifest))
+
+
+def test_auto_is_the_graph_on_a_processor(
+    gguf_bundle: Path, reference_bundle: Path, tmp_path: Path
+) -> None:
+    """Unless it was measured otherwise; and what the bundle has not cannot be asked for."""
+    with_files, without = load_manifest(gguf_bundle), load_manifest(reference_bundle)
+    cpu = RuntimeOptions(device="cpu")
+    assert patch_form(with_files, cpu) == patch_form(without, cpu) == "onnx"
+    assert patch_form(with_files, replace(cpu, patches="gguf")) == "gguf"
+    with pytest.raises(BadInputError, match="has no GGUF of them"):
+        patch_form(without, replace(cpu, patches="gguf"))
+    file = tmp_path / "cache" / "forms.json"
+    assert remembered_form(with_files, "cpu", file) is None
+    remember_form(with_files, "cpu", "gguf", file)
+    remember_form(with_files, "Vulkan0", "onnx", file)
+    assert remembered_form(with_files, "cpu", file) == "gguf"
+    assert remembered_form(with_files, "Vulkan0", file) == "onnx"
+    assert remembered_form(without, "cpu", file) is None
+    file.write_text("[", encoding="utf-8")
+    assert remembered_form(with_files, "cpu", file) is None
+
+
+@pytest.mark.parametrize("name", [PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, "patch_embeddings.npy"])
+def test_a_missing_file_is_named(gguf_bundle: Path, tmp_path: Path, name: str) -> None:
+    bundle = Path(shutil.copytree(gguf_bundle, tmp_path / "bundle"))
+    (bundle / name).unlink()
+    with pytest.raises(MimoEdgeError, match=rf"{name} is missing"):
+        Engine.load(bundle, EXACT)
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "complaint"),
+    [
+        (PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, "which does not fit the manifest"),
+        (PATCH_ENCODER_GGUF, PATCH_DECODER_GGUF, "which does not fit the manifest"),
+        (PATCH_ENCODER_GGUF, "backbone.gguf", "which no bundle has"),
+        (PATCH_DECODER_GGUF, "manifest.json", "is no GGUF"),
+        ("patch_embeddings.npy", "hidden_downcast.npy", "instead of float32"),
+    ],
+)
+def test_files_of_another_shape_are_refused(
+    gguf_bundle: Path, manifest: Manifest, tmp_path: Path, name: str, other: str, complaint: str
+) -> None:
+    """One sentence, before llama.cpp sees the file."""
+    bundle = Path(shutil.copytree(gguf_bundle, tmp_path / "bundle"))
+    shutil.copyfile(gguf_bundle / other, bundle / name)
+    stage = PatchDecoder if name == PATCH_DECODER_GGUF else PatchEncoder
+    with pytest.raises(MimoEdgeError) as said:
+        stage.load(bundle, manifest, GGUF)
+    text = str(said.value)
+    assert name in text and complaint in text
+    assert text.endswith(".") and text.isprintable() and len(text) < 500
