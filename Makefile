@@ -19,7 +19,7 @@ QUESTIONS := tests/data/demo
 DEMO_OUT := demo-out
 CHECKPOINT := models/demo-checkpoint/MiMo-Audio-Demo
 
-.PHONY: demo demo-model test clients wheelhouse lint clean
+.PHONY: demo demo-model test vulkan test-vulkan clients wheelhouse lint clean
 
 # A spoken question, the answer in speech, and what both look like.
 demo: $(VENV)/installed
@@ -43,6 +43,18 @@ test: $(VENV)/installed
 	$(VENV_BIN)/ruff format --check .
 	$(VENV_BIN)/mypy
 	$(VENV_BIN)/python -m pytest -m "" $(PYTEST)
+
+# llama.cpp built for Vulkan, in an environment of its own. The wheel stays in the user's cache.
+VULKAN_VENV ?= .venv-vulkan
+vulkan: $(VULKAN_VENV)/installed
+$(VULKAN_VENV)/installed: pyproject.toml deploy/vulkan.py
+	$(PYTHON) -m deploy.vulkan --venv $(VULKAN_VENV) $(if $(WITHOUT_AMX),--without-amx)
+	@touch $@
+
+# The tests that need a Vulkan device. llama.cpp uses a software one (Mesa's) only if it is told to.
+test-vulkan: vulkan
+	GGML_VK_VISIBLE_DEVICES=$${GGML_VK_VISIBLE_DEVICES:-0} \
+	  $(VULKAN_VENV)/bin/python -m pytest -m vulkan tests/vulkan $(PYTEST)
 
 # Published clients that the tests run against the server; without them those tests are skipped.
 CLIENTS := tests/server/clients
@@ -81,4 +93,4 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .clients $(DEMO_OUT) dist build
+	rm -rf $(VENV) $(VULKAN_VENV) .clients $(DEMO_OUT) dist build

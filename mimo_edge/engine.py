@@ -27,6 +27,9 @@ from .stages.audio_tokenizer import AudioTokenizer
 from .stages.backbone import Backbone
 from .stages.backbone_draft import DraftModel
 from .stages.gpu import gpu_layers
+from .stages.gpu_room import settle_device
+from .stages.graph_providers import choose_providers
+from .stages.measured import read_measured
 from .stages.memory_needs import MemoryNeeds
 from .stages.native import check_process
 from .stages.patch_decoder import PatchDecoder
@@ -105,7 +108,10 @@ class Engine:
         check_process()
         options.context_for(manifest.backbone)  # before anything is loaded
         head = check_backbone(bundle / BACKBONE_FILE, manifest)
-        place = share_cores(useful_threads(options.threads), manifest.backbone_bytes)
+        measured = read_measured(manifest)
+        options = settle_device(bundle, manifest, options, measured)
+        providers = choose_providers(options.provider, measured)
+        place = share_cores(useful_threads(options.threads), manifest.backbone_bytes, providers)
         place = place_patches(manifest, options, place)
         repack = repacks(manifest, options, place.backbone.threads)
         needs = MemoryNeeds.of(manifest, options, place.backbone.threads, repack=repack)

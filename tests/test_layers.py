@@ -58,8 +58,8 @@ OWNERS = {
     "zeroconf": ("server/wyoming/",),
     "huggingface_hub": ("evaluation/fetching.py",),
     "pyarrow": ("evaluation/tables.py",),
-    "onnxruntime": ("stages/graphs.py",),
     "llama_cpp": ("stages/backbone", "stages/patch_llama.py", "stages/native_probe.py"),
+    "onnxruntime": ("stages/graph",),
 }
 
 KNOWN = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -15,6 +15,7 @@ from ..measure.bench import Speed, measure_speed
 from ..measure.conversations import check_counts, measure_conversations
 from ..measure.picture import pillow
 from ..measure.speed_picture import bars_of, draw_bars
+from ..stages.gpu_room import settle_device
 from ..stages.runtime_options import RuntimeOptions
 from .bench_report import (
     print_conversations,
@@ -23,7 +24,7 @@ from .bench_report import (
     record_speed,
 )
 from .console import Console
-from .options import output_options, threads_option
+from .options import device_option, output_options, threads_option
 from .picture import check_png
 from .synthetic import SYNTHETIC, remove_synthetic_bundles, synthetic_bundle
 
@@ -59,13 +60,7 @@ class _Counts(click.types.StringParamType):
     show_default=f"{_CONTEXT}, or what the model knows",
     help="Longest conversation, in positions.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "gpu"]),
-    default="auto",
-    show_default=True,
-    help="Where the language model runs.",
-)
+@device_option
 @click.option("--repack", is_flag=True, help="Measure with repacked weights.")
 @click.option(
     "--conversations",
@@ -98,7 +93,7 @@ def bench(
     threads: int,
     runs: int,
     ctx: int | None,
-    device: Literal["auto", "cpu", "gpu"],
+    device: str,
     repack: bool,
     counts: tuple[int, ...] | None,
     processes: bool,
@@ -128,6 +123,7 @@ def bench(
         # Noise of the released dimensions stands for that model, which keeps the format of speech.
         full_head=None if synthetic is None else False,
     )
+    options = settle_device(folder, manifest, options)  # for what is said of it, too
     if counts:
         check_counts(manifest, options, counts)  # before all that takes its time
     with console.busy("measuring"):

@@ -20,12 +20,16 @@ from ..measure.info import (
     needs_of_released,
 )
 from ..measure.machine import BUSY_CORES, Machine, look_at_machine
+from ..measure.parts import measure_parts
 from ..measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
 from ..measure.speech_cost import speed_verdict
 from ..measure.speed_table import BANDWIDTHS, factors_by_bandwidth, table_rows
+from ..stages.gpu_room import settle_device
+from ..stages.measured import Measured, read_measured, write_measured
 from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
 from .console import Console, one_line, print_table
-from .options import output_options
+from .device_report import device_record, print_devices
+from .options import device_option, output_options
 from .verify import verify_listed_files
 
 __all__ = ["info", "print_files"]
@@ -47,15 +51,30 @@ program yet."""
     help="Longest conversation, in positions.",
 )
 @click.option("--verify", is_flag=True, help="Read every file and compare its hash.")
+@device_option
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Time every part on each device that it can run on, and remember what was quickest.",
+)
 @output_options
-def info(bundle: Path | None, ctx: int | None, verify: bool, console: Console) -> None:
+def info(
+    bundle: Path | None,
+    ctx: int | None,
+    verify: bool,
+    device: str,
+    measure: bool,
+    console: Console,
+) -> None:
     """Show what is in BUNDLE and what this machine will do with it."""
     path = find_bundle(bundle)
     manifest = load_manifest(path)
     if verify:
         verify_listed_files(path, console)
-    options = RuntimeOptions(context=ctx)
+    options = RuntimeOptions(context=ctx, device=device)
     positions = options.context_for(manifest.backbone)
+    measured = _measured(path, manifest, options, console) if measure else read_measured(manifest)
+    options = settle_device(path, manifest, options, measured)
     with console.busy("measuring the memory's speed"):
         machine = look_at_machine(options)
     own = needs_of_bundle(path, manifest, machine, options, positions)
@@ -63,6 +82,7 @@ def info(bundle: Path | None, ctx: int | None, verify: bool, console: Console) -
     console.record(
         manifest=asdict(manifest),
         machine=asdict(machine),
+        devices=device_record(manifest, options, measured),
         **vars(own),
         released=[vars(needs) for needs in released],
         released_by_bandwidth={
@@ -80,12 +100,23 @@ def info(bundle: Path | None, ctx: int | None, verify: bool, console: Console) -
     click.echo(_model_lines(manifest))
     click.echo(_machine_lines(machine))
     click.echo(_own_lines(own, positions))
+    print_devices(manifest, options, measured)
     _print_released(released)
     if machine.busy_cores > BUSY_CORES:
         console.note(
             f"other programs kept {machine.busy_cores:.1f} cores busy meanwhile, so the times are "
             "too long; close them and look again."
         )
+
+
+def _measured(
+    path: Path, manifest: Manifest, options: RuntimeOptions, console: Console
+) -> Measured:
+    """Measurements made now, which the next commands will find."""
+    with console.busy("measuring") as tell:
+        measured = measure_parts(path, manifest, options, tell=tell)
+    write_measured(manifest, measured)
+    return measured
 
 
 def print_files(manifest: Manifest) -> None:

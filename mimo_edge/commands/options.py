@@ -26,6 +26,7 @@ __all__ = [
     "TEXT",
     "ModelOptions",
     "decorate",
+    "device_option",
     "model_options",
     "option_group",
     "output_options",
@@ -42,9 +43,10 @@ class ModelOptions:
     """None: the environment's bundle, else the demo model."""
     threads: int
     ctx: int | None
-    device: Literal["auto", "cpu", "gpu"]
+    device: str
     gpu_layers: int
     patches: Literal["auto", "onnx", "gguf"]
+    provider: str
     repack: bool | None
     draft: Path | None
     no_draft: bool
@@ -73,6 +75,7 @@ class ModelOptions:
             device=self.device,
             gpu_layers=self.gpu_layers,
             patches=self.patches,
+            provider=self.provider,
             drafting=not self.no_draft,
             draft_model=self.draft,
             cache_positions=cache_positions,
@@ -96,6 +99,15 @@ threads_option = click.option(
 )
 """Of every command that runs a model."""
 
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|gpu|NAME",
+    help="Where the language model runs; `mimo-edge info` lists names.",
+)
+"""As above."""
+
 model_options = option_group(
     "options",
     ModelOptions,
@@ -112,17 +124,11 @@ model_options = option_group(
         show_default=f"{DEFAULT_CONTEXT}, or what the model was trained for",
         help="Longest conversation, in positions: one per text token or 160 ms of sound.",
     ),
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "gpu"]),
-        default="auto",
-        show_default=True,
-        help="Where the language model runs.",
-    ),
+    device_option,
     click.option(
         "--gpu-layers",
         default=-1,
-        show_default="all",
+        show_default="as many as its free memory holds",
         help="How many layers of the language model run on the GPU.",
     ),
     click.option(
@@ -131,6 +137,13 @@ model_options = option_group(
         default="auto",
         show_default=True,
         help="What computes the patches of sound: onnxruntime, or llama.cpp (GGUF, on a GPU).",
+    ),
+    click.option(
+        "--provider",
+        default="auto",
+        show_default="cpu, unless `mimo-edge info --measure` found a quicker one",
+        metavar="NAME",
+        help="What onnxruntime computes the audio tokenizer with; `mimo-edge info` lists names.",
     ),
     click.option(
         "--repack/--no-repack",

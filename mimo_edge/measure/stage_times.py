@@ -17,7 +17,7 @@ from ..prompt.positions import Positions
 from ..stages.sampling import SamplerOptions
 from .speech_cost import ReadBytes, Ways
 
-__all__ = ["Timing", "measure_stages"]
+__all__ = ["Timing", "measure_stages", "median_seconds"]
 
 _PROMPT = 128
 """Positions of the prompt that is evaluated."""
@@ -57,10 +57,10 @@ def measure_stages(
 
 def _hearing(engine: Engine, runs: int) -> list[Timing]:
     samples = _noise(engine.manifest)
-    listen = _median(lambda: engine.audio_tokenizer.encode(samples), runs) / _SOUND_S
+    listen = median_seconds(lambda: engine.audio_tokenizer.encode(samples), runs) / _SOUND_S
     prompt = _text(engine, _PROMPT)
     with contextlib.closing(engine.new_cache()) as cache:
-        prefill = _median(lambda: _restart(cache, engine, prompt), min(runs, 3))
+        prefill = median_seconds(lambda: _restart(cache, engine, prompt), min(runs, 3))
     return [
         Timing(stage="hear: audio encoder", seconds=listen, unit="second of sound"),
         Timing(stage="hear: prompt", seconds=prefill / _PROMPT, unit="position"),
@@ -81,9 +81,9 @@ def _backbone(
             engine.caches.make_room(cache, 1)
             engine.caches.evaluate([New(cache, text[positions:], outputs=1, logits=logits)])
 
-        took["token"] = _median(lambda: step(logits=True), 2 * runs)
+        took["token"] = median_seconds(lambda: step(logits=True), 2 * runs)
         if ways.skips_head:
-            took["patch"] = _median(lambda: step(logits=False), 2 * runs)
+            took["patch"] = median_seconds(lambda: step(logits=False), 2 * runs)
     size = read.blocks + positions * round(read.cached_values * ways.cache_bytes)
     names = {"token": "token" if ways.skips_head else "token or patch", "patch": "patch"}
     return [
@@ -108,8 +108,8 @@ def _patches(engine: Engine, runs: int, read: ReadBytes) -> list[Timing]:
     codes = rng.integers(0, np.array(patch.empty_ids), (1, patch.group_size, patch.channels))
     hidden = rng.standard_normal(manifest.backbone.hidden_size).astype(np.float32)
     sampler = SamplerOptions(temperature=0.9, top_p=0.95)
-    decode = _median(lambda: engine.patch_decoder.decode(hidden, sampler, rng), runs)
-    encode = _median(lambda: engine.patch_encoder.encode(codes), runs)
+    decode = median_seconds(lambda: engine.patch_decoder.decode(hidden, sampler, rng), runs)
+    encode = median_seconds(lambda: engine.patch_encoder.encode(codes), runs)
     return [
         Timing(
             stage=f"speak: {name}",
@@ -128,7 +128,7 @@ def _patches(engine: Engine, runs: int, read: ReadBytes) -> list[Timing]:
 def _sound(engine: Engine, runs: int) -> Timing:
     channels = engine.manifest.patch.channels
     codes = engine.audio_tokenizer.encode(_noise(engine.manifest))[:, :channels]
-    sound = _median(lambda: engine.audio_tokenizer.decode(codes), runs) / _SOUND_S
+    sound = median_seconds(lambda: engine.audio_tokenizer.decode(codes), runs) / _SOUND_S
     return Timing(
         stage="speak: audio decoder and vocoder",
         seconds=sound,
@@ -154,8 +154,8 @@ def _restart(cache: PositionCache, engine: Engine, prompt: Positions) -> None:
     cache.prefill(prompt)
 
 
-def _median(run: Callable[[], Any], runs: int) -> float:
-    """Seconds; one more run goes first and does not count."""
+def median_seconds(run: Callable[[], Any], runs: int) -> float:
+    """Seconds that `run` takes: the median of so many; one more goes first and does not count."""
     run()
     times = []
     for _ in range(runs):

@@ -68,7 +68,7 @@ class AudioTokenizer:
         Raises:
             MimoEdgeError: a graph does not load or does not fulfil its contract.
         """
-        encoder = Graph.load(bundle, "audio_encoder", manifest, placements.hearing)
+        encoder = Graph.load(bundle, "audio_encoder", manifest, placements.audio_encoder)
         speaking = tuple(
             Graph.load(bundle, name, manifest, placements.sound)
             for name in ("audio_decoder", "vocoder")
@@ -130,6 +130,10 @@ class AudioTokenizer:
         """A decoder for codes that arrive piece by piece; see `DecoderStream`."""
         decoder, vocoder = self._speaking_graphs()
         return DecoderStream(decoder, vocoder, self.config, self._spare_cores, lookahead)
+
+    def providers(self) -> tuple[str, ...]:
+        """What each graph is computed with by now, in the order encoder, decoder, vocoder."""
+        return tuple(graph.provider for graph in (self._encoder, *self._speaking))
 
     def close(self) -> None:
         """Free the graphs."""

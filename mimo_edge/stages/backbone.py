@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,10 +24,11 @@ from ..errors import BadBundleError, DoesNotFitError
 from ..system.mapped_pages import let_go
 from ..system.memory import is_memory_fault, no_memory
 from ..system.spare_cores import SpareCores
+from .backbone_abort import EvaluationStopped
 from .backbone_context import BackboneContext, BackboneOutput, Rows
 from .backbone_libraries import load_libraries
 from .backbone_sequence import BackboneSequence
-from .gpu import gpu_layers
+from .gpu import gpu_layers, load_model
 from .llama_log import complaints
 from .native import Native
 from .placement import Placement
@@ -90,13 +90,12 @@ class Backbone:
         load_libraries()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
-        params.n_gpu_layers = gpu_layers(options)
         params.use_extra_bufts = repack
-        if repack and not params.n_gpu_layers:
+        if repack and not gpu_layers(options):
             # The mapped file would stay in memory beside the repacked weights: a second copy.
             params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
         with complaints() as said:
-            model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+            model = load_model(path, params, options)
         if not model:
             if is_memory_fault(said.first):
                 raise no_memory(f"{path} does not load")
@@ -261,7 +260,10 @@ class Backbone:
         for number, new, cut in zip(numbers, rows, cuts, strict=True):
             silent.append(Rows(number, new[:cut]))
             asked.append(Rows(number, new[cut:]))
-        for batch in _batches(silent, opened.largest_batch):
+        for index, batch in enumerate(_batches(silent, opened.largest_batch)):
+            # A GPU cannot be stopped within a batch, so it is asked between two.
+            if index and stop is not None and stop():
+                raise EvaluationStopped
             opened.feed(batch, stop)
         found: list[BackboneOutput] = []
         for batch in _batches(asked, opened.largest_batch):

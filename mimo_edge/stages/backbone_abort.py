@@ -43,7 +43,7 @@ class _InitParams(ctypes.Structure):
 class AbortFlag:
     """While it is up, a context of llama.cpp ends what it computes on the processor, in moments.
 
-    Only whole operators: one of a large model takes about 20 ms. What a GPU computes goes on.
+    Only whole operators: one of a large model takes about 20 ms. A GPU finishes its batch.
     """
 
     def __init__(self) -> None:

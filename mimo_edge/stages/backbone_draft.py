@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import os
 import weakref
 from collections import deque
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from ..errors import BadInputError
 from ..system.memory import check_memory
 from .backbone import Backbone
 from .backbone_libraries import load_libraries
-from .gpu import gpu_layers
+from .gpu import gpu_layers, load_model
 from .llama_log import complaints
 from .native import Native
 from .placement import Placement
@@ -85,9 +84,8 @@ class DraftModel:
             ) from error
         load_libraries()
         params = llama_cpp.llama_model_default_params()
-        params.n_gpu_layers = gpu_layers(options)
         with complaints() as said:
-            model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+            model = load_model(path, params, options)
         if not model:
             raise BadInputError(f"the draft model {path} does not load ({said.first}).")
         try:

@@ -12,13 +12,14 @@ import ctypes
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 
 from ..errors import DeviceError
 from .llama_log import complaints
 
-__all__ = ["load_libraries"]
+__all__ = ["ggml_function", "load_libraries"]
 
 _lock = threading.Lock()
 
@@ -50,3 +51,21 @@ def load_libraries() -> None:
                 f"no library in {folder} runs on this processor; install llama-cpp-python again, "
                 "built for it."
             )
+
+
+def ggml_function(name: str, result: Any, *arguments: Any) -> Any:
+    """A function of ggml's own, which llama-cpp-python does not declare, with its ctypes types.
+
+    ggml is two libraries, and llama.cpp links both. Where a library does not pass on what it is
+    linked to (Windows), a function is found only in the one that it is in.
+    """
+    # The module of llama-cpp-python that finds and loads them.
+    from llama_cpp._ctypes_extensions import load_shared_library
+    from llama_cpp._ggml import libggml, libggml_base_path
+
+    library = libggml
+    if not hasattr(library, name):
+        library = load_shared_library("ggml-base", libggml_base_path)
+    function = library[name]  # an object of its own: types that others set do not change
+    function.restype, function.argtypes = result, list(arguments)
+    return function

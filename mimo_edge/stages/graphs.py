@@ -1,14 +1,15 @@
 """ONNX graphs of a bundle: loading, the check of their contracts, running.
 
-The only module that imports onnxruntime.
+Only this module and the others named `graph_…` import onnxruntime.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,14 @@ from ..bundle.manifest import Manifest
 from ..errors import BadBundleError, MimoEdgeError
 from ..system.memory import is_memory_fault, no_memory
 from .graph_contract import check_contract, fits
+from .graph_providers import CPU
+from .graph_sessions import OpenedGraph, open_graph, tell_fallback
 from .native import Native
 from .placement import Placement
 
 __all__ = ["BoundGraph", "Graph", "GraphState"]
 
-logger = logging.getLogger(__name__)
-
 _NUMPY = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
-_QUIET = 4  # onnxruntime's severity "fatal": its errors are raised, and told by us
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _NOISE = re.compile(r"\[\w+Error\] |Load model from .*? failed: ?")
 _LONGEST_REASON = 240
@@ -38,13 +38,12 @@ _LONGEST_REASON = 240
 class Graph:
     """One loaded graph. Close it, or use it as a context manager, to free its memory."""
 
-    def __init__(self, path: Path, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, path: Path, opened: OpenedGraph, placement: Placement) -> None:
         self._path = path
-        self._session: Native[onnxruntime.InferenceSession] = Native(
-            session,
-            lambda _: None,  # Python frees it with its last reference.
-            closed="the model is closed; load it again.",
-        )
+        self._placement = placement
+        session, self.provider = opened
+        self._session = _held(session)
+        self._moving = threading.Lock()
         self.inputs = {value.name: value for value in session.get_inputs()}
         self._shapes = {value.name: tuple(value.shape) for value in session.get_outputs()}
 
@@ -57,32 +56,17 @@ class Graph:
         """
         path = bundle / f"{name}.onnx"
         check_graph(path)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = placement.threads
-        options.log_severity_level = _QUIET
-        # Threads spin between the many small operators of a run, which makes the patch
-        # decoder a fifth faster, but not after it: then another stage needs the cores.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        spins = "1" if placement.spins else "0"
-        options.add_session_config_entry("session.intra_op.allow_spinning", spins)
         try:
-            session = onnxruntime.InferenceSession(
-                path,
-                options,
-                providers=[placement.provider],
-                # Its wrapper would print what failed and try the same once more.
-                enable_fallback=0,
-                read_config_from_model=0,
-            )
+            opened = open_graph(path, placement)
         except Exception as error:  # onnxruntime's exception classes share no base of their own
             raise _sentence(f"{path} does not load", error) from error
-        sides = {"input": session.get_inputs(), "output": session.get_outputs()}
+        sides = {"input": opened.session.get_inputs(), "output": opened.session.get_outputs()}
         found = {
             side: {value.name: (value.type, value.shape) for value in values}
             for side, values in sides.items()
         }
         check_contract(path, name, found, manifest)
-        return cls(path, session)
+        return cls(path, opened, placement)
 
     def run(
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
@@ -93,8 +77,7 @@ class Graph:
             MimoEdgeError: the graph cannot be computed, or gives something else than it says.
         """
         names = list(outputs or self._shapes)
-        with self._session.use() as session, self._failures():
-            result = session.run(names, dict(feeds))
+        result = self._compute(lambda session: session.run(names, dict(feeds)))
         for name, array in zip(names, result, strict=True):
             self._check_shape(name, array.shape)
         return list(result)
@@ -113,8 +96,9 @@ class Graph:
             name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in feeds.items()
         }
         names = [output, *state.next_names.values()]
-        with self._session.use() as session, self._failures():
-            result = session.run_with_ort_values(names, {**values, **state.values})
+        result = self._compute(
+            lambda session: session.run_with_ort_values(names, {**values, **state.values})
+        )
         for name, value in zip(names, result, strict=True):
             self._check_shape(name, value.shape())
         state.values = dict(zip(state.next_names, result[1:], strict=True))
@@ -176,6 +160,28 @@ class Graph:
     def __exit__(self, *_: object) -> None:
         """Free the graph's memory."""
         self.close()
+
+    def _compute(self, run: Callable[[Any], Any]) -> Any:
+        """What `run` gives for the session; if its provider fails, for one on the processor."""
+        held, provider = self._session, self.provider
+        if provider == CPU:
+            with held.use() as session, self._failures():
+                return run(session)
+        try:
+            with held.use() as session:
+                return run(session)
+        except MimoEdgeError:  # it is closed, or used where it must not be
+            raise
+        except Exception as error:  # onnxruntime's exception classes share no base of their own
+            tell_fallback(self._path, provider, error)
+        with self._moving, self._failures():
+            if self._session is held:  # and not moved by another thread meanwhile
+                held.check()  # The model may have been closed meanwhile.
+                session, self.provider = open_graph(
+                    self._path, replace(self._placement, provider=CPU)
+                )
+                self._session = _held(session)
+        return self._compute(run)
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
@@ -248,6 +254,15 @@ class GraphState:
             if _is_cache(name):
                 last = np.ascontiguousarray(value.numpy()[:, :, -positions:])
                 self.values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(last)
+
+
+def _held(session: onnxruntime.InferenceSession) -> Native[onnxruntime.InferenceSession]:
+    """The session with its one owner."""
+    return Native(
+        session,
+        lambda _: None,  # Python frees it with its last reference.
+        closed="the model is closed; load it again.",
+    )
 
 
 def _is_cache(name: str) -> bool:

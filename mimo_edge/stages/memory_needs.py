@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..bundle.manifest import Manifest
 from ..system.memory import check_memory
-from .gpu import gpu_layers
+from .gpu import chosen_gpus, gpu_layers
 from .machine_needs import size_of_bundle
 from .runtime_options import RuntimeOptions
 
@@ -33,7 +33,8 @@ class MemoryNeeds:
     mapped: float
     """Weights, which take addresses, and memory only as far as there is some."""
     repacked: float
-    """Weights that are read into memory of this process and laid out anew there."""
+    """Weights that are read into memory of this process, for an integrated GPU or to be laid out
+    anew."""
     cache: float
     buffers: float
     threads: int
@@ -47,11 +48,14 @@ class MemoryNeeds:
         """Of a bundle under these options; `repack` is what was decided (`repacks`)."""
         positions = options.cache_for(manifest.backbone)
         need = size_of_bundle(manifest).memory(options, positions)
-        repacked = manifest.backbone_bytes if repack else 0
+        used = chosen_gpus(options) if gpu_layers(options) else []
+        # A GPU without memory of its own fills the machine's.
+        copied = any(gpu.shares_memory and not gpu.maps_files for gpu in used)
+        repacked = manifest.backbone_bytes if repack or copied else 0
         return cls(
             mapped=need["weights"] - repacked,
             repacked=repacked,
-            cache=0 if gpu_layers(options) else need["cache"],
+            cache=0 if used and not any(gpu.shares_memory for gpu in used) else need["cache"],
             buffers=need["buffers"],
             threads=threads,
             positions=positions,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,11 @@ from ..bundle.qwen2_gguf import Qwen2Shape
 from ..errors import BadBundleError, NoMemoryError
 from ..system.memory import is_memory_fault, no_memory
 from .backbone_libraries import load_libraries
+from .gpu import load_model
 from .llama_log import complaints
 from .native import Native
 from .placement import Placement
+from .runtime_options import RuntimeOptions
 
 __all__ = ["PatchStack"]
 
@@ -92,10 +93,9 @@ class PatchStack:
         load_libraries()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
-        params.n_gpu_layers = 0 if placement.device == "cpu" else -1
         params.use_extra_bufts = False
         with complaints() as said:
-            model = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
+            model = load_model(path, params, RuntimeOptions(device=placement.device))
         if not model:
             if is_memory_fault(said.first):
                 raise no_memory(f"{path} does not load")

@@ -15,6 +15,7 @@ __all__ = [
     "Placement",
     "Placements",
     "PromptPieces",
+    "Providers",
     "prompt_pieces",
     "share_cores",
     "useful_threads",
@@ -48,9 +49,9 @@ class Placement:
     """Whether it leaves cores to sound that is being decoded and to other programs."""
     spins: bool = True
     """Whether threads that wait for the next operator of a graph keep their cores busy."""
-    provider: str = "CPUExecutionProvider"
-    """What onnxruntime computes a graph with. Of the backbone, `RuntimeOptions` says whether it is
-    on a GPU."""
+    provider: str = "cpu"
+    """What onnxruntime computes a graph with, by the name of `graph_providers`. Of the backbone,
+    `RuntimeOptions` says whether it is on a GPU."""
     form: PatchForm = "onnx"
     """Of patch encoder and patch decoder: which of a bundle's files computes it, the graph in
     onnxruntime or the GGUF in llama.cpp."""
@@ -65,20 +66,31 @@ class Placements:
     """Where every stage computes."""
 
     backbone: Placement
-    hearing: Placement
-    """The audio encoder."""
+    audio_encoder: Placement
     patch_encoder: Placement
     patch_decoder: Placement
     sound: Placement
     """The audio decoder and the vocoder, which work beside the others."""
 
 
-def share_cores(threads: int, backbone_bytes: int) -> Placements:
+@dataclass(frozen=True, kw_only=True)
+class Providers:
+    """What onnxruntime computes the audio tokenizer with, by the names of `graph_providers`."""
+
+    audio_encoder: str = "cpu"
+    audio_decoder: str = "cpu"
+    """With the vocoder."""
+
+
+def share_cores(
+    threads: int, backbone_bytes: int, providers: Providers | None = None
+) -> Placements:
     """Share the processor; `backbone_bytes` is the size of the backbone's weights.
 
     `threads` 0: as many as are good for a model of this size. A number that somebody chose is kept,
     whatever other programs do, so that a seed gives the same answer to the last bit.
     """
+    providers = providers or Providers()
     makes_way = not threads
     if makes_way:
         threads = fast_cores() if backbone_bytes > LARGE_BYTES else 1
@@ -86,11 +98,11 @@ def share_cores(threads: int, backbone_bytes: int) -> Placements:
     fewer = threads if threads < usable_cores() else max(1, threads - 1)
     return Placements(
         backbone=Placement(threads=threads, makes_way=makes_way),
-        hearing=Placement(threads=threads),
+        audio_encoder=Placement(threads=threads, provider=providers.audio_encoder),
         patch_encoder=Placement(threads=threads),
         patch_decoder=Placement(threads=min(fewer, MOST_IN_PATCH_DECODER)),
         # Spinning would take twice the time that they compute from the language model.
-        sound=Placement(threads=threads, spins=False),
+        sound=Placement(threads=threads, spins=False, provider=providers.audio_decoder),
     )
 
 

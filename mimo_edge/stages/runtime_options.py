@@ -40,14 +40,21 @@ class RuntimeOptions:
     prompt_piece: int | None = None
     """Positions of a prompt that are evaluated at once, and half as many between two steps of other
     answers. More are faster together, fewer delay a voice less. None: what suits the model."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where the backbone runs; auto: on a GPU if llama.cpp was built for one."""
+    device: str = "auto"
+    """Where the backbone runs: auto, cpu, gpu, or a device by its name, for example Vulkan0
+    (several with commas between them). auto: on a GPU that llama.cpp was built for and finds, but
+    not on one that is a program on the processor."""
     gpu_layers: int = -1
-    """Layers of the backbone on the GPU; -1: all."""
+    """Layers of the backbone on the GPU, counted from the last one, the text head being one of
+    them; -1: as many as its free memory holds."""
     patches: Literal["auto", "onnx", "gguf"] = "auto"
     """What computes patch encoder and patch decoder: onnxruntime on the processor, or llama.cpp
     where the backbone is, of a bundle with a GGUF of them. auto: llama.cpp where the backbone is on
     a GPU, or what was measured to be quicker (`stages.patch_place`)."""
+    provider: str = "auto"
+    """What onnxruntime computes the audio tokenizer with, by a name of `stages.graph_providers`:
+    cpu, coreml, webgpu, directml, cuda, openvino. auto: what `mimo-edge info --measure` found to be
+    quickest, and without that the processor. Where it is missing or fails, the processor."""
     kv_type: Literal["f32", "f16", "q8_0"] = "f16"
     """Number type of the KV cache. q8_0 takes half the memory of f16, but on a processor a step
     takes longer by it, the more the longer the conversation is. Where the width of a head is not a

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import psutil
 
 from .control_groups import ROOT, groups_of, read_text
 
-__all__ = ["allowed_cpus", "fast_cores", "logical_processors", "usable_cores"]
+__all__ = ["allowed_cpus", "fast_cores", "logical_processors", "processor_name", "usable_cores"]
 
 
 def allowed_cpus() -> set[int] | None:
@@ -47,6 +49,17 @@ def fast_cores(root: Path = ROOT) -> int:
     return performance or usable_cores(root)
 
 
+def processor_name(root: Path = ROOT) -> str:
+    """What the processor calls itself, as exactly as the system tells."""
+    if sys.platform == "linux":
+        told = read_text(root / "proc/cpuinfo")
+        found = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
+        return found[1].strip() if found else platform.machine()
+    if sys.platform == "darwin":
+        return _sysctl("machdep.cpu.brand_string") or platform.machine()
+    return platform.processor()
+
+
 def _physical(cpus: set[int], root: Path) -> int:
     """Different cores among logical processors; where Linux does not tell, each is one."""
     topology = root / "sys/devices/system/cpu"
@@ -67,11 +80,20 @@ def _cpu_list(path: Path) -> set[int]:
 
 def _apple_performance_cores() -> int:
     """0 on a Mac with an Intel processor, which has no such levels."""
-    command = ["/usr/sbin/sysctl", "-n", "hw.perflevel0.physicalcpu"]
     try:
-        return int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
+        return int(_sysctl("hw.perflevel0.physicalcpu"))
+    except ValueError:
         return 0
+
+
+def _sysctl(name: str) -> str:
+    """What macOS says of this machine; empty if it does not know."""
+    command = ["/usr/sbin/sysctl", "-n", name]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True, text=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def _within_quota(cores: int, root: Path) -> int:

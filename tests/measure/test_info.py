@@ -70,6 +70,33 @@ def test_a_fast_machine(command: Command, pretend: Any) -> None:
     assert released(command)["default"]["speed"] == "real time"
 
 
+def test_devices_and_where_each_part_runs(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before and after they were timed; what was found is there for the next command."""
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "cache")
+    before = json.loads(command("info", "--json").out)["devices"]
+    assert "cpu" in before["providers"]
+    parts = ["backbone", "patch_decoder", "patch_encoder", "audio_encoder", "audio_decoder"]
+    assert list(before["parts"]) == parts
+    assert all(part["seconds"] == {} for part in before["parts"].values())
+    text = command("info").out
+    assert "not measured" in text and "mimo-edge info --measure" in text
+    assert "with other packages: coreml, webgpu" in text
+
+    command("info", "--measure")
+    after = json.loads(command("info", "--json").out)["devices"]
+    for part in after["parts"].values():
+        assert part["seconds"]["cpu"] > 0
+    text = command("info").out
+    assert "ms a second of sound" in text and "info --measure" not in text
+
+
+def test_a_device_that_is_not_there(command: Command) -> None:
+    sentence = command("info", "--device", "Vulkan9").sentence
+    assert "there is no device 'Vulkan9' on this machine; there are: auto, cpu" in sentence
+
+
 def test_other_machines(command: Command, pretend: Any) -> None:
     """A slow machine tells, too, what the model does on a faster one."""
     pretend(16, 33)
