@@ -179,9 +179,7 @@ def test_wrong_values(command: Command, option: tuple[str, object], complaint: s
     assert complaint in command("text", text, *BASE, *option).sentence
 
 
-@pytest.mark.parametrize(
-    "option", [("--threads", "x"), ("--device", "tpu"), ("--seed",), ("--nonsense",)]
-)
+@pytest.mark.parametrize("option", [("--threads", "x"), ("--seed",), ("--nonsense",)])
 def test_wrong_usage(command: Command, option: tuple[str, ...]) -> None:
     result = command("text", "Hello.", *option)
     assert result.status == 2 and result.err.startswith(("Usage: ", "Error: "))
