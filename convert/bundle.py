@@ -25,7 +25,7 @@ from mimo_edge.bundle.manifest import (
 
 from .backbone.gguf_file import Progress
 from .backbone.patch_stacks import write_patch_stack
-from .backbone.writing import expected_backbone_tensors, write_backbone
+from .backbone.writing import copy_bytes, expected_backbone_tensors, write_backbone
 from .calibration.importance import backbone_importance
 from .calibration.run import rounded_patch_decoder
 from .calibration.speech import calibration_clips, check_folder
@@ -36,7 +36,7 @@ from .graphs.linear import CalibratedWeights
 from .graphs.patch_decoder import decoder_input_tables
 from .manifest import check_source, listening_manifest, make_manifest
 from .memory import look_at_memory, memory_explained
-from .recipes import Recipe, build_graph
+from .recipes import Recipe, build_graph, fitting_recipe
 from .room import check_room, conversion_needs
 from .target import Target, claim
 
@@ -63,7 +63,8 @@ def convert(
     A bundle that is there already is replaced with `force`. `progress` is told the stage, the
     bytes done and all bytes; `verify` gets the finished folder before it takes its place.
     `calibration` is a folder of speech; None: the speech that ships. `imatrix` says which columns
-    of the backbone's matrices matter; None: it is measured along that speech.
+    of the backbone's matrices matter; None: it is measured along that speech. Of a model that was
+    never trained to speak, the bundle only listens.
 
     Raises:
         MimoEdgeError: `out` is in the way, the disk is full, or a part cannot be made.
@@ -100,6 +101,7 @@ def convert_into(
         MimoEdgeError: the disk or the memory is full, or a part cannot be made.
     """
     tell = progress or (lambda stage, done, total: None)
+    recipe = fitting_recipe(recipe, source.language)
     check_source(source, name)
     check_folder(calibration)
     with memory_explained(), target.working_folder() as work:
@@ -227,8 +229,7 @@ def write_graph(
 
 
 def _check_room(source: Source, recipe: Recipe, out: Path) -> None:
-    names = expected_backbone_tensors(source.language)
-    backbone = sum(source.language_checkpoint.info(name).nbytes for name in names)
-    needs = conversion_needs(out, recipe, source.language, source.audio, backbone_bytes=backbone)
+    copied = copy_bytes(source.language_checkpoint, source.language)
+    needs = conversion_needs(out, recipe, source.language, source.audio, backbone_bytes=copied)
     check_room(needs)
     look_at_memory(needs[0].size)

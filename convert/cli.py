@@ -69,7 +69,11 @@ class _WithRecipes(click.Command):
 
 
 @click.command("convert", cls=_WithRecipes)
-@click.option("--model", required=True, help="Folder or hub id of MiMo-Audio-7B-Base or -Instruct.")
+@click.option(
+    "--model",
+    required=True,
+    help="Folder or hub id of MiMo-Audio-7B-Base, -Instruct or MiMo-V2.5-ASR.",
+)
 @click.option("--tokenizer", required=True, help="Folder or hub id of MiMo-Audio-Tokenizer.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to make.")
 @click.option(
@@ -174,6 +178,8 @@ def convert_command(
             find_checkpoint(tokenizer, **of_tokenizer),
             speaks=recipe.speaks,
         )
+        if recipe.speaks and source.language.listens_only:
+            console.note(f"{source.language_origin.model_name} only listens, and so its bundle.")
         with _Reporter(console) as reporter:
             manifest = convert_into(
                 target,
@@ -186,7 +192,9 @@ def convert_command(
                 progress=reporter.progress,
                 verify=lambda folder, manifest: reporter.verify(folder, manifest, threads),
             )
-    console.record(bundle=out, recipe=recipe.name, files=[vars(file) for file in manifest.files])
+    console.record(
+        bundle=out, recipe=manifest.recipe, files=[vars(file) for file in manifest.files]
+    )
     if not console.as_json:
         print_files(manifest)
         click.echo(one_line(f"{out} is ready: {reporter.verdict}"))

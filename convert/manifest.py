@@ -80,6 +80,7 @@ def make_manifest(
         patch=_patch_config(source.language),
         backbone=_backbone_config(source.language, work / BACKBONE_FILE),
         special_tokens=dict(source.text.special_tokens),
+        prompts=source.language.prompts,
         files=tuple(
             BundleFile(
                 name=path.name,
@@ -118,6 +119,7 @@ def listening_manifest(source: Source, backbone: Path, recipe: Recipe) -> Manife
         patch=_patch_config(source.language),
         backbone=_backbone_config(source.language, backbone),
         special_tokens=dict(source.text.special_tokens),
+        prompts=source.language.prompts,
         files=(file,),
     )
 

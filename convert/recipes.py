@@ -27,6 +27,7 @@ __all__ = [
     "Recipe",
     "build_graph",
     "change_recipe",
+    "fitting_recipe",
     "get_recipe",
     "part_sizes",
     "with_patch_stacks",
@@ -182,6 +183,15 @@ def with_patch_stacks(recipe: Recipe) -> Recipe:
     parts = [part for part, graph in OPTIONAL_PARTS.items() if graph in recipe.graphs]
     stacks = tuple((part, recipe.patch_gguf) for part in parts)
     return replace(recipe, patch_stacks=stacks, name=f"{recipe.name}, with patch GGUF")
+
+
+def fitting_recipe(recipe: Recipe, language: LanguageModelConfig) -> Recipe:
+    """The recipe itself, or that without speech for a model that was never trained to speak."""
+    if not (recipe.speaks and language.listens_only):
+        return recipe
+    listening = without_speech(recipe)
+    kept = tuple(s for s in recipe.patch_stacks if OPTIONAL_PARTS[s[0]] in listening.graphs)
+    return replace(listening, patch_stacks=kept)
 
 
 def build_graph(

@@ -16,7 +16,7 @@ from .backbone.writing import expected_backbone_tensors
 from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
 from .checkpoints.json_file import read_json
 from .checkpoints.origin import Prospect
-from .recipes import Recipe, part_sizes
+from .recipes import Recipe, fitting_recipe, part_sizes
 
 __all__ = ["Need", "check_room", "check_room_for_downloads", "conversion_needs", "describe"]
 
@@ -38,7 +38,7 @@ def conversion_needs(
     *,
     backbone_bytes: int,
 ) -> list[Need]:
-    """What a conversion into `out` takes; `backbone_bytes` is the backbone in the checkpoint."""
+    """What a conversion into `out` takes; `backbone_bytes` is the backbone in 16 bits."""
     bundle = sum(part_sizes(recipe, language, audio).values())
     needs = [Need(what="the bundle", folder=out, size=bundle)]
     if recipe.backbone not in FLOATS:
@@ -48,7 +48,7 @@ def conversion_needs(
 
 
 def _size_in_bfloat16(language: LanguageModelConfig) -> int:
-    """Bytes of the backbone as it is published."""
+    """Bytes of the backbone in 16 bits."""
     return 2 * sum(math.prod(shape) for shape in expected_backbone_tensors(language).values())
 
 
@@ -99,6 +99,7 @@ def check_room_for_downloads(
         language = LanguageModelConfig.parse(read_json(model.config), model.config)
         audio = AudioTokenizerConfig.parse(read_json(tokenizer.config), tokenizer.config)
         size = _size_in_bfloat16(language)
+        recipe = fitting_recipe(recipe, language)
         needs += conversion_needs(out, recipe, language, audio, backbone_bytes=size)
     check_room(needs)
     return needs

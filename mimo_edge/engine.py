@@ -22,6 +22,7 @@ from .generation.scheduler import Scheduler
 from .generation.sound import SoundOptions
 from .hearing import Hearing
 from .prompt.positions import Layout, to_patches
+from .prompt.text_marks import without_marks
 from .prompt.text_tokenizer import TextTokenizer, split_thinking
 from .stages.audio_tokenizer import AudioTokenizer
 from .stages.backbone import Backbone
@@ -231,8 +232,9 @@ class Engine:
         )
 
     def text_of(self, end: TurnEnd) -> tuple[str, str]:
-        """(thinking, text) of a generation."""
-        return split_thinking(self.tokenizer.decode(end.text_ids.tolist()))
+        """(thinking, text) of a generation, without its marks."""
+        text = self.tokenizer.decode(end.text_ids.tolist())
+        return split_thinking(without_marks(text, end.marks))
 
     def close(self) -> None:
         """Free everything."""

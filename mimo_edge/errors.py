@@ -82,12 +82,16 @@ class MissingPackageError(MimoEdgeError):
 
 
 class CannotSpeakError(MimoEdgeError):
-    """The bundle was converted without its speaking half, and what was asked for needs that."""
+    """The bundle has no speaking half, and what was asked for needs that."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        remedy: str = "ask for an answer in text, or convert the checkpoint again with its "
+        "speaking half",
+    ) -> None:
         super().__init__(
-            "this bundle only listens: it has no patch decoder, audio decoder and vocoder; ask for "
-            "an answer in text, or convert the checkpoint again with its speaking half."
+            "this bundle only listens: it has no patch decoder, audio decoder and vocoder; "
+            f"{remedy}."
         )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .answer import Answer, OnSound, OnText
 from .audio import AudioInput
+from .prompt.prompts import Language
 from .tasks import Ask, Continue, FewShot, Overrides, PreparedTask, Speak, Task, Transcribe
 
 __all__ = ["NamedTasks"]
@@ -35,6 +36,7 @@ class NamedTasks(ABC):
         audio: AudioInput,
         *,
         instruction: str | None = None,
+        language: Language = "auto",
         overrides: Overrides | None = None,
         on_text: OnText | None = None,
     ) -> Answer:
@@ -42,8 +44,13 @@ class NamedTasks(ABC):
 
         Here and wherever else a recording is listened to, the middle of pauses of more than a
         second is left out, at its begin and end too; only `encode` keeps the recording's length.
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, or the model does not know the language.
         """
-        task = Transcribe(audio=audio, instruction=instruction, overrides=overrides)
+        task = Transcribe(
+            audio=audio, instruction=instruction, language=language, overrides=overrides
+        )
         return self.run(task, on_text=on_text)
 
     def speak(

@@ -16,17 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio import AudioInput
+from .bundle.manifest import Manifest
 from .errors import BadInputError
 from .generation.answer import GenerationOptions
 from .hearing import HeardPart, Hearing
 from .overrides import Overrides
 from .prompt import prompts
 from .prompt.positions import Piece
-from .prompt.prompts import Exchange, Reply
+from .prompt.prompts import LANGUAGE_TAGS, Exchange, Language, Reply
 from .stages.sampling import SamplerOptions
-from .trained_tasks import check_trained, spoken_forms
+from .trained_tasks import check_language, check_trained, spoken_forms
 
 __all__ = [
+    "LONGEST_TRANSCRIPT_S",
     "Ask",
     "Continue",
     "FewShot",
@@ -38,11 +40,12 @@ __all__ = [
     "Turn",
     "converse",
     "task",
+    "transcription",
 ]
 
 Patches = NDArray[np.int64]
 
-_LONGEST_TRANSCRIPT_S = 30.0
+LONGEST_TRANSCRIPT_S = 30.0
 """Longer recordings are transcribed in parts, cut where they are quiet."""
 _CODES = SamplerOptions(temperature=0.9, top_p=0.95)
 _TEXT_ENDS = ("<|endoftext|>", "<|im_end|>")
@@ -110,6 +113,27 @@ def converse(
     return task(name, pieces, overrides)
 
 
+def transcription(
+    manifest: Manifest,
+    patches: Patches,
+    *,
+    instruction: str | None = None,
+    language: Language = "auto",
+    overrides: Overrides | None = None,
+) -> PreparedTask:
+    """Speech to text of what was heard already, as the bundle's checkpoint knows it.
+
+    Raises:
+        MimoEdgeError: the checkpoint does not know the language.
+    """
+    check_language(manifest, language)
+    tagged = manifest.prompts == "mimo-v2.5-asr"
+    pieces = prompts.transcribe(patches, instruction, language=language, tagged=tagged)
+    prepared = task("transcribe", pieces, overrides)
+    marks = tuple(LANGUAGE_TAGS.values()) if tagged else ()
+    return replace(prepared, options=replace(prepared.options, marks=marks))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Transcribe:
     """Speech to text. More than 30 s are taken in parts, cut at quiet places."""
@@ -117,16 +141,35 @@ class Transcribe:
     audio: AudioInput
     instruction: str | None = None
     """What to ask for instead, for example in another language."""
+    language: Language = "auto"
+    """The language that is spoken; MiMo-V2.5-ASR writes in it, MiMo-Audio is asked in it."""
     overrides: Overrides | None = None
 
     def prepare(self, hearing: Hearing) -> Iterator[PreparedTask]:
-        """Its parts, each heard when the one before it was answered."""
-        for part in hearing.parts(self.audio, _LONGEST_TRANSCRIPT_S):
-            patches = hearing.listen_samples(part.samples)
-            instruction = (self.instruction,) if self.instruction else ()
-            pieces = prompts.transcribe(patches, *instruction)
-            prepared = task("transcribe", pieces, self.overrides)
-            yield replace(prepared, part=part)
+        """Its parts, each heard when the one before it was answered.
+
+        Raises:
+            MimoEdgeError: the audio cannot be read or is silent, or the checkpoint does not know
+                the language.
+        """
+        check_language(hearing.manifest, self.language)
+        for part in hearing.parts(self.audio, LONGEST_TRANSCRIPT_S):
+            yield self.prepare_part(hearing, part)
+
+    def prepare_part(self, hearing: Hearing, part: HeardPart) -> PreparedTask:
+        """One part of the recording, which is encoded here.
+
+        Raises:
+            MimoEdgeError: it does not fit the context, or the language is not known.
+        """
+        prepared = transcription(
+            hearing.manifest,
+            hearing.listen_samples(part.samples),
+            instruction=self.instruction,
+            language=self.language,
+            overrides=self.overrides,
+        )
+        return replace(prepared, part=part)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .bundle.manifest import Manifest
-from .errors import NotTrainedError
-from .prompt.prompts import capitalized
+from .errors import BadInputError, NotTrainedError
+from .prompt.prompts import Language, capitalized
 
 __all__ = [
     "Ability",
+    "check_language",
     "check_trained",
     "doubt_about",
+    "hears_one_sentence",
+    "hinted_language",
     "is_known",
     "keeps_speech_format",
     "knows_chinese",
@@ -67,6 +70,8 @@ class _Training:
     """Whether the text of its speech is words alone, in lower case, whatever it was given."""
     chinese: bool = True
     """Whether it was trained with instructions in Chinese, too."""
+    one_sentence: bool = False
+    """Whether it was trained with recordings of one sentence each; of several it hears the last."""
 
 
 _LONGEST_SPOKEN = 400
@@ -95,6 +100,7 @@ _KNOWN = (
         longest_spoken=40,
         plain_words=True,
         chinese=False,
+        one_sentence=True,
     ),
     _Training(
         name="MiMo-Audio-7B-Instruct",
@@ -119,6 +125,22 @@ _KNOWN = (
         ),
     ),
 )
+
+_ASR = _Training(
+    name="MiMo-V2.5-ASR",
+    hidden_size=4096,
+    layers=36,
+    doubts=dict.fromkeys(
+        ("ask", "converse"),
+        "it writes down what it hears, whatever it is asked",
+    ),
+)
+"""Told by the prompts of its bundle, whatever that is called."""
+_CODES: Mapping[Language, tuple[str, ...]] = {
+    "en": ("en", "eng", "english"),
+    "zh": ("zh", "zho", "chi", "cmn", "yue", "chinese", "mandarin", "cantonese"),
+}
+"""First parts of the codes, and names, by which programs call a language."""
 
 
 def is_known(manifest: Manifest) -> bool:
@@ -175,8 +197,41 @@ def knows_chinese(manifest: Manifest) -> bool:
     return training is None or training.chinese
 
 
+def hears_one_sentence(manifest: Manifest) -> bool:
+    """Whether the bundle's checkpoint is known to hear only one sentence at a time."""
+    training = _training(manifest)
+    return training is not None and training.one_sentence
+
+
+def check_language(manifest: Manifest, language: Language) -> None:
+    """Refuse to write down speech in a language that the bundle's checkpoint is known not to know.
+
+    Raises:
+        MimoEdgeError: which it knows instead.
+    """
+    if language == "zh" and not knows_chinese(manifest):
+        raise BadInputError(
+            f"{manifest.name} was trained in English only; leave the language out, or give a "
+            "bundle of a model that knows Chinese."
+        )
+
+
+def hinted_language(code: str | None, manifest: Manifest) -> Language:
+    """The language that a program names, where it always names one: `en`, `zh-CN`, `Chinese`.
+
+    One that the bundle's checkpoint has no words for counts as not named.
+    """
+    first = (code or "").strip().lower().replace("_", "-").partition("-")[0]
+    for language, codes in _CODES.items():
+        if first in codes and (language != "zh" or knows_chinese(manifest)):
+            return language
+    return "auto"
+
+
 def _training(manifest: Manifest) -> _Training | None:
     """By name and size: whoever trains a small model of the same layout may keep the name."""
+    if manifest.prompts == "mimo-v2.5-asr":
+        return _ASR
     backbone = manifest.backbone
     for known in _KNOWN:
         same_size = (backbone.hidden_size, backbone.layers) == (known.hidden_size, known.layers)

@@ -30,8 +30,8 @@ FLOATS: Mapping[str, tuple[Any, np.dtype[Any]]] = {
     "bf16": (gguf.GGMLQuantizationType.BF16, np.dtype(np.uint16)),
 }
 """Name → GGUF dtype, and the numpy dtype of its values (bfloat16: its bits)."""
-_PIECE = 1 << 24
-"""Values converted and written at a time: 64 MiB as float32."""
+_PIECE = 1 << 22
+"""Values converted and written at a time: 16 MiB as float32."""
 
 
 def write_gguf(

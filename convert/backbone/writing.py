@@ -2,7 +2,9 @@
 
 Tensor by tensor from the mapped checkpoint into the file, so memory does not grow
 with the model. The float types are written in one go; for the others the file is
-written in the checkpoint's own dtype first, quantized by llama.cpp, and deleted.
+written in 16 bits first, quantized by llama.cpp, and deleted. Of a float32 checkpoint that copy is
+bfloat16, in which the reference computes whatever the file holds: it is rounded further anyway,
+and takes half the disk and half the reading.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ __all__ = [
     "add_dimensions",
     "add_tokenizer",
     "backbone_bytes",
+    "copy_bytes",
     "expected_backbone_tensors",
     "tensor_names",
     "write_backbone",
@@ -37,6 +40,8 @@ __all__ = [
 
 _BLOCK = 32
 """The smallest quantization block: every quantized row is a multiple of it."""
+_COPIED_AS = {"BF16": "bf16", "F16": "f16", "F32": "bf16"}
+"""The checkpoint's dtype → that of the copy which is quantized."""
 
 
 def tensor_names(config: LanguageModelConfig) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -69,6 +74,14 @@ def tensor_names(config: LanguageModelConfig) -> dict[str, tuple[str, tuple[int,
     if not c.tie_word_embeddings:
         result["output.weight"] = ("lm_head.weight", table)
     return result
+
+
+def copy_bytes(checkpoint: Checkpoint, config: LanguageModelConfig) -> int:
+    """Bytes of the copy that is written on the way to a quantized backbone."""
+    return sum(
+        math.prod(shape) * FLOATS[_COPIED_AS[checkpoint.info(name).dtype]][1].itemsize
+        for name, shape in expected_backbone_tensors(config).items()
+    )
 
 
 def expected_backbone_tensors(config: LanguageModelConfig) -> dict[str, tuple[int, ...]]:
@@ -107,7 +120,7 @@ def write_backbone(
 
     `name` becomes `general.name`; `imatrix` is an importance matrix file, used by
     the quantized types. Without one, `measure` makes it for the coarse types: it gets the
-    model in the checkpoint's dtype and a name for the matrix, both in the folder of `out`.
+    model in 16 bits and a name for the matrix, both in the folder of `out`.
     `threads` 0: one per core. Nothing but `out` is left behind, and by an exception
     not that either.
 
@@ -207,7 +220,7 @@ def _prepare(
     add_tokenizer(writer, tokenizer)
     used: set[str] = set()
     for tensor, (upstream, shape) in tensor_names(config).items():
-        own = checkpoint.info(upstream).dtype.lower()
+        own = _COPIED_AS[checkpoint.info(upstream).dtype]
         # llama.cpp adds biases and norms in float32 and wants them so.
         kind = "f32" if len(shape) == 1 else type if type in FLOATS else own
         if len(shape) > 1:

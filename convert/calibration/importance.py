@@ -22,8 +22,8 @@ _MOST_POSITIONS = 2048
 of a conversation with the model that is not quantized."""
 _LONGEST = 384
 """Positions of a prompt: several prompts to a batch."""
-_USES = 4
-"""Prompts that an utterance's patches are in, about."""
+_USES = {"mimo-audio": 4, "mimo-v2.5-asr": 1}
+"""Prompts that an utterance's patches are in, about, by whose prompts they are."""
 
 
 def backbone_importance(
@@ -57,7 +57,7 @@ def backbone_importance(
 def _passages(
     ears: Ears, clips: Sequence[Clip], manifest: Manifest, progress: Progress
 ) -> Iterator[Passage]:
-    wanted = _MOST_POSITIONS // _USES
+    wanted = _MOST_POSITIONS // _USES[manifest.prompts]
     utterances: list[Utterance] = []
     done = 0
     # Of many recordings some of each part of the folder, always the same ones.
@@ -72,7 +72,7 @@ def _passages(
     if not utterances:
         raise no_recordings(clips[0].path.parent)
     longest = min(_LONGEST, manifest.backbone.max_positions)
-    runs = calibration_prompts(ears.layout, utterances, longest=longest)
+    runs = calibration_prompts(ears.layout, utterances, longest=longest, whose=manifest.prompts)
     ends = np.cumsum([len(run) for run in runs])
     runs = runs[: max(1, int((ends <= _MOST_POSITIONS).sum()))]
     for run, weights in zip(runs, equal_shares(runs, ears.layout.empty_id), strict=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mimo_edge.bundle.manifest import Prompts
 from mimo_edge.prompt import prompts
 from mimo_edge.prompt.positions import (
     InterleavedPiece,
@@ -18,12 +19,12 @@ from mimo_edge.prompt.positions import (
     TextPiece,
     concatenate,
 )
-from mimo_edge.prompt.prompts import Exchange
+from mimo_edge.prompt.prompts import Exchange, Language
 
 __all__ = ["Utterance", "calibration_prompts", "equal_shares"]
 
 _SYSTEM = "You are a helpful assistant. Answer in short sentences."
-_TRANSCRIBE_CHINESE = "请将这段语音转换为文字"
+_LANGUAGES: tuple[Language, ...] = ("auto", "en", "zh")
 _QUESTIONS = (
     "What is said in this recording?",
     "Who is speaking, and in which mood?",
@@ -47,9 +48,16 @@ class Utterance:
 
 
 def calibration_prompts(
-    layout: Layout, utterances: Sequence[Utterance], *, longest: int
+    layout: Layout,
+    utterances: Sequence[Utterance],
+    *,
+    longest: int,
+    whose: Prompts = "mimo-audio",
 ) -> list[Positions]:
     """Prompts and answers of all tasks over these utterances, at most `longest` positions each.
+
+    A model that only transcribes gets nothing else, with and without the name of the language.
+    All others:
 
     Each utterance is transcribed, asked about, spoken from its words, and answered by another
     one in a conversation, in English and in Chinese by turns.
@@ -57,15 +65,25 @@ def calibration_prompts(
     positions = []
     for index, utterance in enumerate(utterances):
         other = utterances[(index + 1) % len(utterances)]
-        for pieces in _tasks(layout, index, utterance, other):
+        if whose == "mimo-v2.5-asr":
+            tasks = _transcriptions(index, utterance)
+        else:
+            tasks = _tasks(layout, index, utterance, other)
+        for pieces in tasks:
             positions.append(layout.positions(pieces)[:longest])
     return positions
 
 
+def _transcriptions(index: int, heard: Utterance) -> Iterator[list[Piece]]:
+    language = ("auto", "en")[index % 2] if heard.text is not None else _LANGUAGES[index % 3]
+    asked = prompts.transcribe(heard.patches, language=language, tagged=True)
+    yield [*asked, *_text(heard.text)]
+
+
 def _tasks(layout: Layout, index: int, heard: Utterance, other: Utterance) -> Iterator[list[Piece]]:
-    instructions = (_TRANSCRIBE_CHINESE,) if index % 2 else ()
     question = _QUESTIONS[index % len(_QUESTIONS)]
-    yield [*prompts.transcribe(heard.patches, *instructions), *_text(heard.text)]
+    asked = prompts.transcribe(heard.patches, language="zh" if index % 2 else "auto")
+    yield [*asked, *_text(heard.text)]
     turns = [Exchange(request=heard.patches, answer=_spoken(other))]
     if index % 2:
         yield prompts.conversation(

@@ -17,8 +17,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import ConfigDict, Field, Strict
 
 from mimo_edge.bundle import manifest_bounds as bounds
+from mimo_edge.bundle.manifest import Prompts
 from mimo_edge.bundle.untrusted_json import shown
 
+from .asr_config import check_audio_config, prompts_of
 from .config_keys import ConfigKeys
 
 __all__ = ["AudioTokenizerConfig", "LanguageModelConfig", "Window"]
@@ -49,7 +51,7 @@ Window = tuple[Side, Side]
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModelConfig:
-    """`config.json` of MiMo-Audio-7B-Base and -Instruct (report, table 7)."""
+    """`config.json` of MiMo-Audio-7B-Base and -Instruct (report, table 7), or MiMo-V2.5-ASR."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _FINITE
 
@@ -79,6 +81,13 @@ class LanguageModelConfig:
     input_local_dim: Width
     input_local_layers: Layers
     input_full_attention: Flag = False
+    prompts: Prompts = "mimo-audio"
+    """Told by the architecture's name, see `asr_config`; no key of the file."""
+
+    @property
+    def listens_only(self) -> bool:
+        """Whether it was never trained to speak, though it may have the weights of that half."""
+        return self.prompts == "mimo-v2.5-asr"
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], path: Path) -> LanguageModelConfig:
@@ -100,6 +109,7 @@ class LanguageModelConfig:
         changes["rope_theta"] = keys.rope_theta()
         if raw.get("input_local_dim") in (None, 0):
             changes["input_local_dim"] = raw.get("local_dim")
+        changes["prompts"] = prompts_of(raw)
         config = keys.build(cls, changes)
         _check_language_model(config, keys)
         return config
@@ -122,6 +132,13 @@ def _check_language_model(config: LanguageModelConfig, keys: ConfigKeys) -> None
     for size, empty in zip(config.speech_vocab_sizes, config.speech_empty_ids, strict=True):
         if empty >= size:
             raise keys.fail("speech_zeroemb_idx", f"has {empty}, outside a vocabulary of {size}.")
+    if config.listens_only:
+        check_audio_config(
+            keys,
+            heads=config.local_attn_heads,
+            width=config.input_local_dim,
+            hidden=config.hidden_size,
+        )
 
 
 def _check_multiple(config: object, keys: ConfigKeys, key: str, by: str) -> None:

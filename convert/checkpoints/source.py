@@ -36,7 +36,8 @@ class Source:
 def open_source(model: Path | Origin, tokenizer: Path | Origin, *, speaks: bool = True) -> Source:
     """Open the two checkpoints (a folder each) and check that everything needed is there.
 
-    Unless a bundle is made that `speaks`, the weights of the speaking half may be missing.
+    Unless a bundle is made that `speaks`, the weights of the speaking half may be missing, as in
+    any case where the model was never trained to speak.
 
     Raises:
         MimoEdgeError: what is missing, misshapen, or does not belong together.
@@ -47,18 +48,17 @@ def open_source(model: Path | Origin, tokenizer: Path | Origin, *, speaks: bool 
                 origin if isinstance(origin, Origin) else Origin.of_folder(origin)
                 for origin in (model, tokenizer)
             ),
-            not_needed=() if speaks else SPEAKING_TENSORS,
+            speaks=speaks,
         )
 
 
-def _open_source(
-    language_origin: Origin, audio_origin: Origin, *, not_needed: tuple[str, ...]
-) -> Source:
+def _open_source(language_origin: Origin, audio_origin: Origin, *, speaks: bool) -> Source:
     model, tokenizer = language_origin.folder, audio_origin.folder
     language_checkpoint, audio_checkpoint = Checkpoint.open(model), Checkpoint.open(tokenizer)
     language = LanguageModelConfig.parse(language_checkpoint.config, model / "config.json")
     audio = AudioTokenizerConfig.parse(audio_checkpoint.config, tokenizer / "config.json")
     _check_pair(language, model, audio, tokenizer)
+    not_needed = () if speaks and not language.listens_only else SPEAKING_TENSORS
     _check_tensors(
         language_checkpoint,
         expected_backbone_tensors(language) | patch_tensors(language),

@@ -17,7 +17,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
@@ -43,6 +43,7 @@ __all__ = [
     "BundleFile",
     "Manifest",
     "PatchConfig",
+    "Prompts",
     "SourceFile",
     "checksum",
 ]
@@ -80,6 +81,11 @@ OPTIONAL_PARTS: Mapping[str, str] = MappingProxyType(
     {"patch_encoder_gguf": "patch_encoder", "patch_decoder_gguf": "patch_decoder"}
 )
 """Parts that a bundle may have beside its graphs → the graph that computes the same."""
+
+Prompts = Literal["mimo-audio", "mimo-v2.5-asr"]
+"""Whose prompts a checkpoint was trained with: MiMo-Audio's, for many tasks, or those of
+MiMo-V2.5-ASR, which only writes down what is said."""
+_USUAL_PROMPTS: Prompts = "mimo-audio"
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 CHECKSUM_KEY = "checksum"
@@ -222,10 +228,15 @@ class Manifest:
     special_tokens: dict[bounds.Name, bounds.TokenId]
     """Text of every control token a prompt may need (`<|im_start|>`, …) → its id."""
     files: tuple[BundleFile, ...]
+    prompts: Prompts = _USUAL_PROMPTS
+    """Left out of the file where it is the usual one, so that such a bundle loads in versions of
+    this program that know no other."""
 
     def to_json(self) -> str:
         """The manifest as it is written to disk, with a checksum against edits."""
         values = asdict(self)
+        if self.prompts == _USUAL_PROMPTS:
+            del values["prompts"]
         values[CHECKSUM_KEY] = checksum(values)
         return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
@@ -236,8 +247,11 @@ class Manifest:
 
     def check_speaks(self) -> None:
         """Raise CannotSpeakError if the bundle lacks its speaking half."""
-        if not self.speaks:
-            raise CannotSpeakError
+        if self.speaks:
+            return
+        if self.prompts == "mimo-v2.5-asr":  # to convert it again would not help
+            raise CannotSpeakError("use a bundle of MiMo-Audio-7B-Instruct for that")
+        raise CannotSpeakError
 
     def part_of(self, file: str) -> str:
         """The part that one of the bundle's files belongs to."""

@@ -44,6 +44,9 @@ class GenerationOptions:
     repeats: tuple[str, ...] = ()
     """Forms of a text that the answer speaks, the likeliest first. Only time depends on it: the
     text is guessed, and what was guessed right is not computed one by one."""
+    marks: tuple[str, ...] = ()
+    """Pieces of text that the model may write for programs, not for people, such as `<english>`:
+    they are left out of what is told of the answer's text."""
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""

@@ -85,6 +85,9 @@ class TurnEnd:
     logprobs: NDArray[np.float64] | None = None
     """[positions] log-probability of each text id, and of the stop id if there was one; None if
     `GenerationOptions.logprobs` did not ask for them."""
+    marks: tuple[str, ...] = ()
+    """Those of `GenerationOptions.marks` that the text holds, in their order; `text_ids` has
+    them, the pieces of text have not."""
 
 
 Event = TextDelta | AudioChunk | TurnEnd

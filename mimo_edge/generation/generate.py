@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..prompt.positions import Layout, Positions, concatenate
+from ..prompt.text_marks import MarkFilter
 from ..prompt.text_tokenizer import Detokenizer, TextTokenizer
 from ..stages.audio_tokenizer import AudioTokenizer
 from ..stages.backbone_draft import DraftModel
@@ -139,7 +140,7 @@ class Generation:
         return Drafts(prompt.text_ids, marks, known, price=self.guess_price, model=self.draft_model)
 
     def _events(self, answer: RunningAnswer, sound: SoundThread | None) -> Iterator[Event]:
-        detokenizer = Detokenizer(self.tokenizer)
+        detokenizer, shown = Detokenizer(self.tokenizer), MarkFilter(answer.options.marks)
         speech = SpeechSpan.behind(answer.prompt, self.tokenizer)
         stops = {self.tokenizer.id(name) for name in answer.options.stops}
         said: list[Step] = []
@@ -151,15 +152,15 @@ class Generation:
                 sound.push(step.patch)
             if step.text_id not in stops:
                 said.append(step)
-                if text := detokenizer.push(step.text_id):
+                if text := shown.push(detokenizer.push(step.text_id)):
                     yield TextDelta(text=text)
             if sound is not None:
                 yield from (AudioChunk(samples=samples) for samples in sound.ready())
-        if text := detokenizer.finish():
+        if text := shown.push(detokenizer.finish()) + shown.finish():
             yield TextDelta(text=text)
         if sound is not None and answer.reason != "cancelled":
             yield from (AudioChunk(samples=samples) for samples in sound.finish())
-        end = self._end(answer, said)
+        end = replace(self._end(answer, said), marks=shown.found)
         if answer.options.logprobs:
             end = replace(end, logprobs=np.array(logprobs))
         yield end

@@ -7,8 +7,9 @@ tokens, everything else is plain text.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -18,7 +19,9 @@ from .positions import AudioPiece, InterleavedPiece, Piece, Positions, RawPiece,
 from .text_tokenizer import Template
 
 __all__ = [
+    "LANGUAGE_TAGS",
     "Exchange",
+    "Language",
     "Reply",
     "capitalized",
     "continue_speech",
@@ -35,7 +38,17 @@ Patches = NDArray[np.int64]
 Reply = Literal["speech", "text", "thinking"]
 """How the assistant answers: in speech, in text, or in text after thinking aloud."""
 
+Language = Literal["auto", "en", "zh"]
+"""Which language is spoken in a recording that is written down; auto: the model finds out."""
+
+LANGUAGE_TAGS: Mapping[Literal["en", "zh"], str] = MappingProxyType(
+    {"en": "<english>", "zh": "<chinese>"}
+)
+"""How MiMo-V2.5-ASR opens an answer in a language: plain text, no control tokens. Where the prompt
+leaves it out, the model may write it itself."""
+
 _TRANSCRIBE = "Please transcribe this audio file"
+_TRANSCRIBE_CHINESE = "请将这段语音转换为文字"
 _SPEAK = "Please convert this text to speech"
 _SPEAK_CHINESE = "请将这段文字转换为语音"
 _STYLE = Template("你需要根据指定的风格指令和文本内容来生成语音。")
@@ -56,9 +69,28 @@ _NO_THOUGHT = Template("<think>\n\n</think>\n")
 _IDEOGRAPH = re.compile(r"[\u4e00-\u9fff]")
 
 
-def transcribe(audio: Patches, instruction: str = _TRANSCRIBE) -> list[Piece]:
-    """Speech recognition; another instruction may name the language."""
-    return understand(audio, instruction, thinking=False)
+def transcribe(
+    audio: Patches,
+    instruction: str | None = None,
+    *,
+    language: Language = "auto",
+    tagged: bool = False,
+) -> list[Piece]:
+    """Speech recognition.
+
+    The language chooses the one in which it is asked for, as in the reference, which for auto
+    takes either; here that is English, so that the same recording gives the same text. That is all
+    that the prompt of MiMo-Audio has of it, and a hint at most. With `tagged`, as MiMo-V2.5-ASR
+    has it, the answer is opened with the language's tag. An `instruction` is asked for instead.
+    """
+    if instruction is None:
+        instruction = _TRANSCRIBE_CHINESE if language == "zh" else _TRANSCRIBE
+    request = understand(audio, instruction, thinking=False)
+    if not tagged or language == "auto":
+        return request
+    # One piece, and so tokenized as one string, as in the reference.
+    opening = Template(_NO_THOUGHT + LANGUAGE_TAGS[language])
+    return [*request[:-1], TextPiece((opening,))]
 
 
 def understand(audio: Patches, question: str, *, thinking: bool) -> list[Piece]:

@@ -185,10 +185,25 @@ FULL = Profile(
 )
 """The released model's dimensions, about 21 GB."""
 
+ASR = Profile(
+    language=dict(
+        architectures=["MiMoV2ASRForCausalLM"],
+        attention_bias=True,
+        add_input_local_transformer=True,
+        add_speech_sosp_eosp=False,
+        n_rvq=20,
+    ),
+    language_dtype="F32",
+    shard_bytes=1_000_000,
+    louder=LOUDER,
+)
+"""MiMo-V2.5-ASR in the golden checkpoint's dimensions; `tests.tools.asr_checkpoint` adds to it."""
+
 PROFILES: Mapping[str, Profile] = {
     "tiny": Profile(louder=LOUDER),
     "second": SECOND,
     "bare": BARE,
     "small": SMALL,
     "full": FULL,
+    "asr": ASR,
 }

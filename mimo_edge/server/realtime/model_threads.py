@@ -19,9 +19,8 @@ from ...errors import MimoEdgeError
 from ...generation import events as generation
 from ...generation.sound import SoundOptions
 from ...model import MimoAudio
-from ...prompt import prompts
 from ...prompt_cache import PromptCache
-from ...tasks import Overrides, PreparedTask, Transcribe, task
+from ...tasks import PreparedTask, Transcribe, transcription
 from ..mistakes import log_mistake
 from ..requests.api_errors import ApiError, api_error
 from ..sharing.work import Answering
@@ -235,7 +234,7 @@ class ModelThreads:
             return Transcribe(audio=utterance.samples)
         # What the answer encoded is not encoded again.
         patches = utterance.patches(self._model.listener())
-        return task("transcribe", prompts.transcribe(patches), Overrides())
+        return transcription(self._model.manifest, patches)
 
     def _told(self, error: Exception) -> ApiError:
         """An error as the client sees it; a mistake of ours also goes into the log."""

@@ -17,6 +17,7 @@ from wyoming.tts import SynthesizeStopped
 from ...errors import BadInputError, MimoEdgeError
 from ...generation.events import TextDelta, TurnEnd
 from ...tasks import Transcribe
+from ...trained_tasks import hinted_language
 from ..requests.api_errors import ApiError, api_error
 from ..sharing.service import Service
 from .conversations import Conversation, Conversations
@@ -52,6 +53,8 @@ class Handler:
         self._peer = peer
         self._beside = beside
         self._utterance: Utterance | None = None
+        self._language: str | None = None
+        """Of the recording that is announced, as the client calls it."""
         self._speech: Speech | None = None
         """A text that comes piece by piece."""
         self._speaking: asyncio.Task[None] | None = None
@@ -65,10 +68,10 @@ class Handler:
             "synthesize-start": self._synthesize_start,
             "synthesize-chunk": self._synthesize_chunk,
             "synthesize-stop": self._synthesize_stop,
+            "transcribe": self._transcribe,
             "transcript": self._transcript,
         }
-        # `transcribe` says which of several models, and in which language: there is one model,
-        # which hears what is spoken. `select-program` chooses among programs of one kind.
+        # `select-program` chooses among programs of one kind, of which there is one.
 
     async def handle(self, event: Event) -> None:
         """Answer one event; kinds that are not known are passed over, as the protocol wants.
@@ -90,6 +93,11 @@ class Handler:
         text = event.data.get("text")
         await self._peer.send(Pong(text=text if isinstance(text, str) else None))
 
+    async def _transcribe(self, event: Event) -> None:
+        """Comes before a recording. It also names one of several models: there is one."""
+        language = event.data.get("language")
+        self._language = language if isinstance(language, str) else None
+
     async def _audio_start(self, event: Event) -> None:
         data_of(event, SoundFormat)
         self._utterance = Utterance(self._limits.recording_bytes)
@@ -102,18 +110,23 @@ class Handler:
     async def _audio_stop(self, event: Event) -> None:
         utterance, self._utterance = self._utterance, None
         await self._peer.send(TranscriptStart())
-        text = "" if utterance is None else await self._write_down(utterance)
+        language, self._language = self._language, None
+        text = "" if utterance is None else await self._write_down(utterance, language)
         # Once more as a whole, for clients that know no pieces; Home Assistant leaves after it.
         await self._peer.send(Transcript(text=text))
         await self._peer.send(TranscriptStop())
 
-    async def _write_down(self, utterance: Utterance) -> str:
-        """What was said; nothing if there was nothing to hear."""
+    async def _write_down(self, utterance: Utterance, language: str | None) -> str:
+        """What was said, in the language that the client named; nothing if nothing was heard."""
         said = ""
         async with self._peer.working("transcribe") as work:
             model = self._service.model
             samples = await work.run(lambda: utterance.samples(model.sample_rate))
-            task = Transcribe(audio=samples, overrides=self._service.options.overrides)
+            task = Transcribe(
+                audio=samples,
+                language=hinted_language(language, model.manifest),
+                overrides=self._service.options.overrides,
+            )
             events = work.events(lambda cancel: model.stream(task, cancel=cancel))
             try:
                 async with aclosing(events):

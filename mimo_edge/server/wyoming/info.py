@@ -29,7 +29,7 @@ _XIAOMI = Attribution(name="Xiaomi MiMo", url="https://github.com/XiaomiMiMo/MiM
 
 
 def describe(manifest: Manifest, voices: Sequence[Voice]) -> Info:
-    """Speech to text, text to speech if the bundle can speak, and answers.
+    """Speech to text, text to speech if the bundle can speak, and answers if it gives any.
 
     `voices` are those of the library.
     """
@@ -42,13 +42,15 @@ def describe(manifest: Manifest, voices: Sequence[Voice]) -> Info:
             )
         ],
         tts=[_speech(manifest, voices)] if _speaks(manifest) else [],
-        handle=[
-            HandleProgram(
-                **_program("Answers by MiMo-Audio"),
-                models=[HandleModel(**_model(manifest), languages=_languages(manifest))],
-                supports_handled_streaming=True,
-            )
-        ],
+        handle=[_answers(manifest)] if manifest.prompts == "mimo-audio" else [],
+    )
+
+
+def _answers(manifest: Manifest) -> HandleProgram:
+    return HandleProgram(
+        **_program("Answers by MiMo-Audio"),
+        models=[HandleModel(**_model(manifest), languages=_languages(manifest))],
+        supports_handled_streaming=True,
     )
 
 
