@@ -13,7 +13,7 @@ from .audio import write_audio
 from .errors import BadInputError
 from .generation.events import StopReason, TurnEnd, TurnStats
 
-__all__ = ["Answer", "OnSound", "OnText", "join_answers", "join_ends"]
+__all__ = ["Answer", "OnSound", "OnText", "add_stats", "first_cut", "join_answers", "join_ends"]
 
 OnText = Callable[[str], None]
 """Called with each piece of text as it is generated."""
@@ -58,20 +58,21 @@ def join_answers(answers: Sequence[Answer]) -> Answer:
     return replace(
         answers[-1],
         text=" ".join(answer.text for answer in answers if answer.text),
-        reason=_first_cut([answer.reason for answer in answers]),
-        stats=_add([answer.stats for answer in answers]),
+        reason=first_cut([answer.reason for answer in answers]),
+        stats=add_stats([answer.stats for answer in answers]),
     )
 
 
 def join_ends(ends: Sequence[TurnEnd]) -> TurnEnd:
     """One last event of those of the parts of a recording."""
     return TurnEnd(
-        reason=_first_cut([end.reason for end in ends]),
+        reason=first_cut([end.reason for end in ends]),
         text_ids=np.concatenate([end.text_ids for end in ends]),
         codes=np.concatenate([end.codes for end in ends]),
         spoken=np.concatenate([end.spoken for end in ends]),
-        stats=_add([end.stats for end in ends]),
+        stats=add_stats([end.stats for end in ends]),
         logprobs=_join_logprobs(ends),
+        marks=tuple(mark for end in ends for mark in end.marks),
     )
 
 
@@ -80,7 +81,7 @@ def _join_logprobs(ends: Sequence[TurnEnd]) -> NDArray[np.float64] | None:
     return np.concatenate(known) if known else None
 
 
-def _add(parts: Sequence[TurnStats]) -> TurnStats:
+def add_stats(parts: Sequence[TurnStats]) -> TurnStats:
     """Counts and times of several generations together."""
     return TurnStats(
         **{
@@ -90,6 +91,6 @@ def _add(parts: Sequence[TurnStats]) -> TurnStats:
     )
 
 
-def _first_cut(reasons: Sequence[StopReason]) -> StopReason:
+def first_cut(reasons: Sequence[StopReason]) -> StopReason:
     """Why several answers ended, as one reason: the first that is not their own end."""
     return next((reason for reason in reasons if reason != "stop"), "stop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -11,26 +12,26 @@ from numpy.typing import NDArray
 
 from .audio import (
     AudioInput,
-    Timeline,
-    keep,
-    kept_stretches,
+    SurveyedSound,
+    check_length,
     log_mel,
     read_recording,
     shorten_pauses,
-    split_at_quiet,
+    surveyed,
 )
 from .bundle.manifest import Manifest
 from .errors import BadInputError, DoesNotFitError
 from .prompt.positions import to_patches
 from .stages.audio_tokenizer import AudioTokenizer
+from .trained_tasks import hears_one_sentence
 
 __all__ = ["HeardPart", "Hearing"]
 
 _SILENCE = 1e-4
 """Peak amplitude (-80 dB) below which a recording holds nothing to listen to."""
 _LONGEST_REST_S = 3.0
-"""A pause from which on what follows is a part of its own: it is about something else, or so long
-after the words before it that one time could not be said of both."""
+"""Of a pause what is left out, from which on what follows is a part of its own: it is about
+something else, or so long after the words before it that one time could not be said of both."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +90,19 @@ class Hearing:
             return self.check_patches(cast(NDArray[np.int64], audio))
         return self.listen(cast(AudioInput, audio))
 
+    @contextlib.contextmanager
+    def open(self, audio: AudioInput) -> Iterator[SurveyedSound]:
+        """A recording to be heard part by part, never in memory as a whole; see `parts_of`.
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, or is silent.
+        """
+        config = self.manifest.audio
+        with surveyed(audio, config.sample_rate) as recording:
+            check_length(recording.sound.name, recording.samples, config)
+            self._check_heard(recording.sound.name, recording.peak)
+            yield recording
+
     def parts(self, audio: AudioInput, longest_s: float) -> Iterator[HeardPart]:
         """A recording in parts of at most so many seconds and half a context, cut in its long
         pauses, else where it is quiet; parts that hold nothing to listen to are left out.
@@ -96,19 +110,23 @@ class Hearing:
         Raises:
             MimoEdgeError: the audio cannot be read, or is silent.
         """
-        samples, rate = self._read(audio), self.manifest.audio.sample_rate
+        with self.open(audio) as recording:
+            yield from self.parts_of(recording, longest_s)
+
+    def parts_of(self, recording: SurveyedSound, longest_s: float) -> Iterator[HeardPart]:
+        """The parts of a recording that is open, as `parts`.
+
+        Raises:
+            MimoEdgeError: it cannot be read any more.
+        """
+        rate = recording.sound.rate
         longest_s = min(longest_s, self.seconds_of(self._context) / 2)
-        stretches = kept_stretches(samples, rate)
-        timeline = Timeline(stretches)
-        samples = keep(samples, stretches)
-        start = 0
-        for end in [*timeline.breaks(round(_LONGEST_REST_S * rate)), len(samples)]:
-            for part in split_at_quiet(samples[start:end], rate, longest_s):
-                begin_at, end_at = timeline.span(start, start + len(part))
-                start += len(part)
-                # Long silence is shortened, but a part may still be so soft that it counts as none.
-                if not self.is_silent(part):
-                    yield HeardPart(samples=part, begin_s=begin_at / rate, end_s=end_at / rate)
+        rest_s = 0.0 if hears_one_sentence(self.manifest) else _LONGEST_REST_S
+        for part in recording.cut(longest_s, rest_s):
+            # Long silence is shortened, but a part may still be so soft that it counts as none.
+            if not self.is_silent(part.samples):
+                begin_s, end_s = part.begin / rate, part.end / rate
+                yield HeardPart(samples=part.samples, begin_s=begin_s, end_s=end_s)
 
     def listen_samples(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
         """Samples as `hear` gives them → patches, as `listen`.
@@ -163,12 +181,15 @@ class Hearing:
     def _read(self, audio: AudioInput) -> NDArray[np.float32]:
         """The samples of a recording, unless it is silent."""
         recording = read_recording(audio, self.manifest.audio)
-        if self.is_silent(recording.samples):
-            raise BadInputError(
-                f"{recording.name} is silent (peak {np.abs(recording.samples).max():.6f} of 1); "
-                "check that the microphone was not muted."
-            )
+        self._check_heard(recording.name, float(np.abs(recording.samples).max()))
         return recording.samples
+
+    @staticmethod
+    def _check_heard(name: str, peak: float) -> None:
+        if peak < _SILENCE:
+            raise BadInputError(
+                f"{name} is silent (peak {peak:.6f} of 1); check that the microphone was not muted."
+            )
 
     def _check_length(self, samples: int) -> None:
         """Refuse what cannot fit before the encoder works minutes for nothing."""

@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .answer import Answer, OnSound, OnText, join_answers, join_ends
-from .audio import AudioInput, read_audio
+from .audio import AudioInput, SurveyedSound, read_audio
 from .bundle.default_bundle import find_bundle
 from .bundle.manifest import Manifest
 from .engine import Engine, run_to_end
@@ -25,6 +26,7 @@ from .errors import BadInputError
 from .generation.asynchronous import in_thread
 from .generation.events import Event, TextDelta, TurnEnd
 from .generation.sound import SoundOptions
+from .hearing import HeardPart
 from .listener import Listener
 from .named_tasks import NamedTasks
 from .prompt.positions import Positions
@@ -32,7 +34,7 @@ from .prompt.prompts import Reply
 from .prompt_cache import PromptCache
 from .session import Session
 from .stages.runtime_options import RuntimeOptions
-from .tasks import Overrides, PreparedTask, Task
+from .tasks import LONGEST_TRANSCRIPT_S, Overrides, PreparedTask, Task, Transcribe
 
 __all__ = ["MimoAudio"]
 
@@ -132,8 +134,9 @@ class MimoAudio(NamedTasks):
         `progress` is told from time to time how many steps are done, and how many there are.
 
         Raises:
-            MimoEdgeError: they are no codes of this model.
+            MimoEdgeError: they are no codes of this model, or the bundle only listens.
         """
+        self.manifest.check_speaks()
         return self._engine.audio_tokenizer.decode(np.asarray(codes), progress)
 
     def warm_up(self, lookahead: int | None = None) -> None:
@@ -247,6 +250,30 @@ class MimoAudio(NamedTasks):
         if isinstance(task, PreparedTask):
             return iter([task])
         return task.prepare(self._engine.hearing)
+
+    def recording(self, audio: AudioInput) -> AbstractContextManager[SurveyedSound]:
+        """A recording of any length, to be heard part by part until the end of the block.
+
+        Raises:
+            MimoEdgeError: the audio cannot be read, or is silent.
+        """
+        return self._engine.hearing.open(audio)
+
+    def heard_parts(self, recording: SurveyedSound) -> Iterator[HeardPart]:
+        """The parts in which such a recording is written down, of 30 s at most.
+
+        Raises:
+            MimoEdgeError: it cannot be read any more.
+        """
+        return self._engine.hearing.parts_of(recording, LONGEST_TRANSCRIPT_S)
+
+    def prepare(self, task: Transcribe, part: HeardPart) -> PreparedTask:
+        """One part of a recording as a prompt; encodes it.
+
+        Raises:
+            MimoEdgeError: it does not fit the context, or the model does not know the language.
+        """
+        return task.prepare_part(self._engine.hearing, part)
 
     def _events(
         self, task: PreparedTask, cancel: threading.Event | None, sound: SoundOptions | bool

@@ -15,7 +15,7 @@ LAYERS = (
     {"commands"},
     {"evaluation"},
     {"measure", "server", "devices", "remote"},
-    {"dialogue"},
+    {"dialogue", "transcription"},
     {
         "__init__",
         "model",

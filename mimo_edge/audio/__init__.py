@@ -2,14 +2,15 @@
 
 In: `source` opens what a caller gives, `containers` finds the files in it (`ogg`, `mp3`),
 `decoding` and `media` decode them, `arrays` takes samples, `mixing` makes one channel of several,
-`reading` puts it together. Then `pauses`, `timeline` (when what is left of them was), `quiet`
-(where to cut), `mel` and `mel_stream`; `voice_activity` says where somebody speaks.
+`sound` puts it together, block by block, and `reading` makes one array of it. Then `pauses`,
+`timeline` (when what is left of them was), `quiet` (where to cut), `survey` (all three for long
+recordings), `mel` and `mel_stream`; `voice_activity` says where somebody speaks.
 Out: `writing`.
 """
 
 from .mel import MEL_BLOCK, log_mel, mel_filters, mel_frames
 from .mixing import Mixer
-from .pauses import keep, kept_stretches, shorten_pauses
+from .pauses import kept_stretches, shorten_pauses
 from .quiet import split_at_quiet
 from .reading import (
     AudioInput,
@@ -23,6 +24,7 @@ from .reading import (
     stated_by_header,
 )
 from .resampling import resample
+from .survey import SurveyedSound, surveyed
 from .timeline import Timeline
 from .writing import AUDIO_ENDINGS, check_audio_name, encode_audio, write_audio
 
@@ -33,12 +35,12 @@ __all__ = [
     "Mixer",
     "Recording",
     "Stated",
+    "SurveyedSound",
     "Timeline",
     "check_audio_name",
     "check_length",
     "check_recording",
     "encode_audio",
-    "keep",
     "kept_stretches",
     "log_mel",
     "mel_filters",
@@ -50,5 +52,6 @@ __all__ = [
     "shorten_pauses",
     "split_at_quiet",
     "stated_by_header",
+    "surveyed",
     "write_audio",
 ]

@@ -3,20 +3,24 @@
 Models of speech are trained on utterances that begin and end with speech; seconds of silence
 or of a room's noise behind it make them invent words or forget some. Of every stretch in which
 there is nothing to hear, only its edges stay. Shorter pauses belong to the speech.
+
+How loud it is has to be known of the whole recording, one number for each frame; the samples of
+its pauses are then looked at once more, for soft voices. So it need not be in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MissingPackageError
+from .passages import Passages
 from .voice_activity import SileroDetector
 
-__all__ = ["keep", "kept_stretches", "shorten_pauses"]
+__all__ = ["Loudness", "keep", "kept_stretches", "shorten_pauses"]
 
 _LONGEST_PAUSE_S = 1.0
 """Measured on the demo model: a second of silence behind a question changes no word."""
@@ -86,40 +90,79 @@ def kept_stretches(samples: NDArray[np.float32], rate: int) -> list[tuple[int, i
     noise, and where nobody speaks: the latter by the voice detector if it is installed
     (`mimo-edge[microphone]`), else by a stricter level. Sounds that are no speech are kept.
     """
-    frame = max(1, round(_FRAME_S * rate))
-    energy = _energies(samples, frame)
-    quiet = _quiet(energy, _WITH_DETECTOR)
-    longest = _LONGEST_PAUSE_S * rate / frame
-    gaps = [(begin, end) for begin, end in _runs(quiet) if end - begin > longest]
-    if not gaps:
-        return [(0, len(samples))]
-    detector = None  # one for all: to load it takes as long as a second of sound
-    try:
+    loudness = Loudness(rate)
+    loudness.add(samples)
+    return loudness.kept_stretches(lambda: iter([samples]))
+
+
+class Loudness:
+    """How loud a recording is from frame to frame, learned while it is read the first time."""
+
+    def __init__(self, rate: int) -> None:
+        """Of mono sound of `rate` Hz."""
+        self._rate = rate
+        self._frame = max(1, round(_FRAME_S * rate))
+        self._energies: list[NDArray[np.float32]] = []
+        self._rest = np.zeros(0, np.float32)
+        self._samples = 0
+
+    def add(self, block: NDArray[np.float32]) -> None:
+        """Hear the next samples, float32 [n]."""
+        self._samples += len(block)
+        held = np.concatenate([self._rest, block]) if len(self._rest) else block
+        whole = len(held) // self._frame
+        frames = held[: whole * self._frame].reshape(whole, self._frame)
+        self._energies.append(np.einsum("ij,ij->i", frames, frames) / np.float32(self._frame))
+        self._rest = held[whole * self._frame :]
+
+    def kept_stretches(
+        self, blocks: Callable[[], Iterator[NDArray[np.float32]]]
+    ) -> list[tuple[int, int]]:
+        """Of the sound that was heard, as `kept_stretches` of samples; `blocks` gives all of it
+        once more, and is called where somebody may be speaking softly in a pause."""
+        energy, frame = self._around(), self._frame
+        quiet = _quiet(energy, _WITH_DETECTOR)
+        longest = _LONGEST_PAUSE_S * self._rate / frame
+        gaps = [(begin, end) for begin, end in _runs(quiet) if end - begin > longest]
+        if not gaps:
+            return [(0, self._samples)]
+        try:
+            for (begin, end), voiced in self._voices(gaps, energy, blocks):
+                quiet[begin:end] &= ~voiced
+        except MissingPackageError:  # no detector: the level alone decides
+            quiet = _quiet(energy, _BY_LEVEL)
+        if quiet.all():  # nothing that one could tell from noise
+            return [(0, self._samples)]
+        return _without(self._samples, quiet, frame, self._rate)
+
+    def _around(self) -> NDArray[np.float32]:
+        """Of every frame, the mean square of the syllable around it."""
+        energy = np.concatenate(self._energies)
+        if len(self._rest):
+            energy = np.append(energy, np.mean(self._rest**2))
+        around = np.ones(_SYLLABLE)
+        counts = np.convolve(np.ones(len(energy)), around, mode="same")
+        return np.asarray(np.convolve(energy, around, mode="same") / counts, dtype=np.float32)
+
+    def _voices(
+        self,
+        gaps: Sequence[tuple[int, int]],
+        energy: NDArray[np.float32],
+        blocks: Callable[[], Iterator[NDArray[np.float32]]],
+    ) -> Iterator[tuple[tuple[int, int], NDArray[np.bool_]]]:
+        """Of the gaps (in frames) that are not as good as silent: of every frame, whether somebody
+        may be speaking in it."""
+        frame, lead = self._frame, round(_LEAD_S * self._rate)
+        detector = passages = None  # one for all: to load it takes as long as a second of sound
         for begin, end in gaps:
             loudest = float(np.sqrt(energy[begin:end].max()))
             if loudest < _INAUDIBLE:
                 continue
-            detector = detector or SileroDetector(rate)
+            detector = detector or SileroDetector(self._rate)
+            passages = passages or Passages(blocks(), back=lead)
+            stretch = begin * frame, min(end * frame, self._samples)
             gain = min(_MOST_GAIN, _LOUDNESS / loudest)
-            voiced = _voiced(detector, samples, rate, begin * frame, end * frame, frame, gain)
-            quiet[begin:end] &= ~voiced
-    except MissingPackageError:  # no detector: the level alone decides
-        quiet = _quiet(energy, _BY_LEVEL)
-    if quiet.all():  # nothing that one could tell from noise
-        return [(0, len(samples))]
-    return _without(len(samples), quiet, frame, rate)
-
-
-def _energies(samples: NDArray[np.float32], frame: int) -> NDArray[np.float32]:
-    """Of every frame, the mean square of the syllable around it."""
-    whole = len(samples) // frame
-    frames = samples[: whole * frame].reshape(whole, frame)
-    energy = np.einsum("ij,ij->i", frames, frames) / frame
-    rest = samples[whole * frame :]
-    energy = np.append(energy, np.mean(rest**2)) if len(rest) else energy
-    around = np.ones(_SYLLABLE)
-    counts = np.convolve(np.ones(len(energy)), around, mode="same")
-    return np.asarray(np.convolve(energy, around, mode="same") / counts, dtype=np.float32)
+            yield (begin, end), _voiced(detector, passages, self._rate, *stretch, frame, gain)
 
 
 def _quiet(energy: NDArray[np.float32], bounds: _Quiet) -> NDArray[np.bool_]:
@@ -138,7 +181,7 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 def _voiced(
     detector: SileroDetector,
-    samples: NDArray[np.float32],
+    passages: Passages,
     rate: int,
     begin: int,
     end: int,
@@ -149,11 +192,11 @@ def _voiced(
     it has to be made louder to be noticed.
     """
     lead = max(0, begin - round(_LEAD_S * rate))
-    voiced = np.zeros(-(-(min(end, len(samples)) - begin) // frame), dtype=bool)
+    voiced = np.zeros(-(-(end - begin) // frame), dtype=bool)
     block, at = round(_BLOCK_S * rate), lead - begin
     detector.reset()
     for start in range(lead, end, block):
-        for chunk in detector.feed(gain * samples[start : min(start + block, end)]):
+        for chunk in detector.feed(gain * passages.take(start, min(start + block, end))):
             if chunk.probability >= _VOICE and at >= 0:
                 voiced[at // frame : (at + chunk.samples) // frame + 1] = True
             at += chunk.samples

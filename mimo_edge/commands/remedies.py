@@ -14,6 +14,7 @@ _OPTIONS = {
     "ending": "or give --format",
     "log": "-vv shows it",
     "replace": "--force",
+    "restart": "--restart begins anew",
 }
 """`MimoEdgeError.about` → what the command line adds."""
 

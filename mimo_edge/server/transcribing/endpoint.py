@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from ...audio import check_length
 from ...errors import MimoEdgeError
+from ...transcription import Segment, Transcript
 from ..requests.api_errors import ApiError, api_error
 from ..requests.endpoint import Endpoint
 from ..requests.parameters import Parameters, read_parameters
@@ -21,7 +22,7 @@ from ..requests.streaming import server_sent, streamed
 from ..requests.uploads import Upload, read_form, read_sound
 from ..sharing.service import Service
 from .formats import TranscriptFormat, as_response, token_usage
-from .transcript import Segment, Transcript, transcribe
+from .transcript import transcribe
 
 __all__ = ["TranscriptionParameters", "endpoints"]
 
@@ -34,7 +35,8 @@ class TranscriptionParameters(Parameters):
     model: str | None = None
     """Any: there is one."""
     language: str | None = Field(None, max_length=40)
-    """Chinese (`zh`) is asked for in Chinese; others are found by the model itself."""
+    """A hint: MiMo-V2.5-ASR writes in English (`en`) or Chinese (`zh`) by it, MiMo-Audio is asked
+    in Chinese for `zh`; others are found by the model itself."""
     response_format: TranscriptFormat = "json"
     temperature: float | None = Field(None, ge=0, le=2)
     """0, or nothing: the likeliest words."""

@@ -8,7 +8,7 @@ import pytest
 
 from mimo_edge.generation.events import TurnStats
 from mimo_edge.server.transcribing.formats import TranscriptFormat, as_response, token_usage
-from mimo_edge.server.transcribing.transcript import Segment, Transcript
+from mimo_edge.transcription import Segment, Transcript
 
 STATS = TurnStats(
     prompt_positions=40,
@@ -24,6 +24,7 @@ STATS = TurnStats(
 
 def segment(begin_s: float, end_s: float, text: str) -> Segment:
     return Segment(
+        number=0,
         begin_s=begin_s,
         end_s=end_s,
         text=text,
@@ -37,8 +38,7 @@ def segment(begin_s: float, end_s: float, text: str) -> Segment:
 
 
 def transcript(*segments: Segment) -> Transcript:
-    said = [one for one in segments if one.text]
-    return Transcript(duration_s=4000.5, segments=said, parts=segments)
+    return Transcript(duration_s=4000.5, parts=segments)
 
 
 def written(form: TranscriptFormat, *segments: Segment) -> str:
