@@ -22,7 +22,8 @@ from ..model import MimoAudio
 from ..tasks import Overrides
 from .console import Console
 from .eval_report import bars_of, print_comparisons, print_scores, record_comparisons, record_scores
-from .option_kinds import option_group
+from .inputs import check_recordings
+from .option_kinds import AUDIO, option_group
 from .options import ModelOptions, model_options, output_options, sampling_options
 from .picture import check_png
 
@@ -42,6 +43,7 @@ class EvalOptions:
     choose: bool
     think: bool
     instruction: str | None
+    voice: str | None
     judge_asr: str | None
     picture: Path | None
 
@@ -58,6 +60,7 @@ class EvalOptions:
             thinking=self.think,
             base=base,
             instruction=self.instruction,
+            voice=self.voice,
             judge=self.judge_asr or OWN_JUDGE,
             overrides=overrides,
         )
@@ -106,6 +109,7 @@ _eval_options = option_group(
     ),
     click.option("--think", is_flag=True, help="Let the model think aloud first."),
     click.option("--instruction", help="What to ask for where recordings are transcribed."),
+    click.option("--voice", type=AUDIO, help="A recording whose voice spoken answers are to have."),
     click.option(
         "--judge-asr",
         metavar="'CMD {file}'",
@@ -163,6 +167,7 @@ def eval_(
         pillow()
     if settings.judge_asr is not None:
         command_judge(settings.judge_asr)  # before a model is loaded for it
+    check_recordings([settings.voice])
     if settings.fetch_data:
         with console.busy("fetching the data"):
             fetch([each.name for each in chosen], settings.data)

@@ -107,6 +107,11 @@ def _unpack(archive: Path, folder: Path) -> None:
     mark = archive.with_name(f".{archive.name}.unpacked")
     if mark.exists():
         return
+    if not hasattr(tarfile, "data_filter"):  # first versions of Python 3.10 and 3.11
+        raise BadInputError(
+            f"this Python cannot unpack {archive} safely; take a later one, or unpack it by hand "
+            f"into {folder}."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tarfile.open(archive) as tar:

@@ -90,6 +90,8 @@ class Asking:
     overrides: Overrides
     listen: Callable[[Sound], NDArray[np.int64]]
     """A recording → patches [patches, group, channels]."""
+    voice: Sound | None = None
+    """Whose voice spoken answers of dialogues are to have."""
 
 
 @dataclass(frozen=True, kw_only=True)

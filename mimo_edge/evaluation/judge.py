@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio import write_audio
-from ..errors import BadInputError
+from ..errors import BadInputError, MimoEdgeError
 from ..model import MimoAudio
 
-__all__ = ["OWN_JUDGE", "Recognizer", "command_judge", "own_judge"]
+__all__ = ["OWN_JUDGE", "Recognizer", "RecognizerError", "command_judge", "own_judge"]
 
 Recognizer = Callable[[NDArray[np.float32], int], str]
 """(samples float32 [n], rate in Hz) → what is said."""
@@ -23,6 +23,11 @@ Recognizer = Callable[[NDArray[np.float32], int], str]
 OWN_JUDGE = "the model itself"
 _LONGEST_S = 600
 _PLACE = "{file}"
+
+
+class RecognizerError(MimoEdgeError):
+    """The program that writes spoken answers down does not work; that ends a run, since no answer
+    could be judged."""
 
 
 def own_judge(model: MimoAudio) -> Recognizer:
@@ -70,16 +75,16 @@ def _printed(words: list[str]) -> str:
             words, capture_output=True, stdin=subprocess.DEVNULL, timeout=_LONGEST_S, check=False
         )
     except OSError as error:
-        raise BadInputError(
+        raise RecognizerError(
             f"the recognizer {name!r} does not start ({error.strerror}); give another command."
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise BadInputError(
+        raise RecognizerError(
             f"the recognizer {name!r} did not end within {_LONGEST_S} s; give another command."
         ) from error
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise BadInputError(
+        raise RecognizerError(
             f"the recognizer {name!r} ended with status {done.returncode}"
             f"{f' ({said[-1]})' if said else ''}; give another command."
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ class RunOptions:
     base: bool = False
     """Ask in the format of the base model."""
     instruction: str | None = None
+    voice: str | None = None
+    """File with the voice that spoken answers are to have."""
     judge: str = OWN_JUDGE
     """Who writes spoken answers down."""
     overrides: Overrides = field(default_factory=Overrides)
@@ -171,6 +174,7 @@ class Runner:
             instruction=self._options.instruction,
             overrides=replace(self._options.overrides, seed=seed),
             listen=self._listen,
+            voice=Path(self._options.voice) if self._options.voice else None,
         )
 
     def _hear(self, sound: Sound) -> NDArray[np.int64]:

@@ -100,9 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.page is not None:
             self.reply(*self.hub.page)
             return
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/.*)?", path):
+        if match := re.fullmatch(r"/api/(?:models|datasets)/([^/]+/[^/]+)(/.*)?", path):
             self.api(match[1], match[2] or "")
-        elif match := re.fullmatch(r"/(cdn/)?([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
+        elif match := re.fullmatch(r"/(cdn/)?(?:datasets/)?([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
             self.file(match[2], match[3], cdn=bool(match[1]), body=body)
         else:
             self.reply(404, {})

@@ -130,7 +130,8 @@ def _ask(item: Item, asking: Asking, *, speech_in: bool, speech_out: bool) -> Pr
     sound = item.question.sound
     request = asking.listen(sound) if speech_in and sound is not None else item.question.text
     reply: Reply = "speech" if speech_out else "text"
-    return converse([Exchange(request=request)], reply, overrides=asking.overrides)
+    voice = asking.listen(asking.voice) if speech_out and asking.voice is not None else None
+    return converse([Exchange(request=request)], reply, voice=voice, overrides=asking.overrides)
 
 
 def _few_shot(item: Item, asking: Asking, *, speech_in: bool, speech_out: bool) -> PreparedTask:

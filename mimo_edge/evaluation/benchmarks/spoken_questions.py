@@ -83,7 +83,8 @@ def _ask(item: Item, asking: Asking, *, speaks: bool) -> PreparedTask:
     assert item.question.sound is not None
     reply: Reply = "speech" if speaks else "thinking" if asking.thinking else "text"
     heard = Exchange(request=asking.listen(item.question.sound))
-    return converse([heard], reply, overrides=asking.overrides)
+    voice = asking.listen(asking.voice) if speaks and asking.voice is not None else None
+    return converse([heard], reply, voice=voice, overrides=asking.overrides)
 
 
 def _judge_closed(item: Item, text: str) -> Verdict:

@@ -58,8 +58,12 @@ class ToolkitModel:
         *,
         options: RuntimeOptions | None = None,
         overrides: Overrides | None = None,
+        transcribe_by: str | None = None,
     ) -> None:
         """Load a bundle; `tokenizer_path` and `device` are not used: a bundle holds its tokenizer.
+
+        `transcribe_by` asks for transcripts in other words than the toolkit's, for a checkpoint
+        that does not know those, as the demo model.
 
         Raises:
             MimoEdgeError: the bundle does not load.
@@ -67,12 +71,14 @@ class ToolkitModel:
         del tokenizer_path, device
         self.model = MimoAudio.load(bundle, options)
         self._overrides = overrides or Overrides()
+        self._transcribe_by = transcribe_by
         self._turns: list[Exchange] = []
         """What `add_history` goes on with."""
 
     def asr_sft(self, audio: Any, lang: str = "zh") -> str:
         """What is said in a recording."""
-        pieces = transcribe(self._listen(audio), TRANSCRIBE["zh" if lang == "zh" else "en"])
+        instruction = self._transcribe_by or TRANSCRIBE["zh" if lang == "zh" else "en"]
+        pieces = transcribe(self._listen(audio), instruction)
         return _text(self._run(task("transcribe", pieces, self._overrides)))
 
     def asr(self, audio: Any) -> str:
