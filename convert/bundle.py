@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mimo_edge.bundle.documents import CARD
 from mimo_edge.bundle.manifest import (
     BACKBONE_FILE,
     CODE_EMBEDDINGS_FILE,
@@ -29,8 +30,10 @@ from .backbone.writing import copy_bytes, expected_backbone_tensors, write_backb
 from .calibration.importance import backbone_importance
 from .calibration.run import rounded_patch_decoder
 from .calibration.speech import calibration_clips, check_folder
+from .card import model_card
 from .checkpoints.source import Source
 from .checkpoints.tensors import RecordedWeights
+from .documents import copy_documents
 from .graphs.blocks import Packed
 from .graphs.linear import CalibratedWeights
 from .graphs.patch_decoder import decoder_input_tables
@@ -107,7 +110,9 @@ def convert_into(
     with memory_explained(), target.working_folder() as work:
         _check_room(source, recipe, target.folder)
         parameters = _write_parts(source, work, recipe, name, imatrix, calibration, threads, tell)
-        manifest = make_manifest(source, work, recipe, name, parameters, tell)
+        documents = copy_documents(source, work)
+        manifest = make_manifest(source, work, recipe, name, parameters, tell, documents)
+        (work / CARD).write_text(model_card(manifest, work), encoding="utf-8", newline="\n")
         if verify:
             verify(work, manifest)
         (work / MANIFEST_FILE).write_text(manifest.to_json(), encoding="utf-8")

@@ -13,6 +13,7 @@ from mimo_edge.bundle.manifest import (
     AudioConfig,
     BackboneConfig,
     BundleFile,
+    Document,
     Manifest,
     PatchConfig,
     SourceFile,
@@ -36,8 +37,11 @@ def make_manifest(
     name: str,
     parameters: dict[str, int],
     tell: Progress,
+    documents: tuple[Document, ...] = (),
 ) -> Manifest:
     """Describe the files in `work`; `parameters` is how many weights each of them holds.
+
+    `documents` are the licences and cards among them.
 
     Raises:
         MimoEdgeError: the runtime would refuse the manifest.
@@ -91,6 +95,7 @@ def make_manifest(
             )
             for path in written
         ),
+        documents=documents,
     )
     try:
         check_manifest(manifest)

@@ -19,10 +19,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mimo_edge.atomic import is_disk_full, made_folder, sync_file, sync_folder
+from mimo_edge.bundle.documents import COMPANIONS
 from mimo_edge.bundle.files import check_bundle_path
 from mimo_edge.bundle.replacement import (
     BUNDLE_FILES,
-    COMPANIONS,
     COMPLETE_FOLDER,
     PARTIAL_FOLDER,
     bundle_file_names,

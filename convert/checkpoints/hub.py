@@ -28,6 +28,7 @@ from huggingface_hub.file_download import are_symlinks_supported, repo_folder_na
 from huggingface_hub.hf_api import ModelInfo, RepoSibling
 from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
+from mimo_edge.bundle.documents import CARD, LEGAL_TEXTS
 from mimo_edge.errors import BadBundleError, MimoEdgeError
 
 from ..room import Need, check_room
@@ -42,9 +43,11 @@ __all__ = ["download", "look_up_repository"]
 _LOGGER = logging.getLogger(__name__)
 
 _WEIGHTS = "*.safetensors"
+_TEXTS = (CARD, *LEGAL_TEXTS)
+"""What goes into the bundle as it is."""
 _PATTERNS: dict[Kind, tuple[str, ...]] = {
-    "model": (CONFIG_FILE, *TEXT_TOKENIZER_FILES, INDEX_FILE, _WEIGHTS),
-    "tokenizer": (CONFIG_FILE, INDEX_FILE, _WEIGHTS),
+    "model": (CONFIG_FILE, *TEXT_TOKENIZER_FILES, INDEX_FILE, _WEIGHTS, *_TEXTS),
+    "tokenizer": (CONFIG_FILE, INDEX_FILE, _WEIGHTS, *_TEXTS),
 }
 _IN_FOLDERS = "*/*"
 """Nothing below the top of a repository is part of the public layout."""

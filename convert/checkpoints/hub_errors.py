@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
 )
 
 from mimo_edge.atomic import is_disk_full
+from mimo_edge.bundle.untrusted_json import printable_name
 from mimo_edge.errors import BadInputError, MimoEdgeError
 
 __all__ = ["HTTP_ERROR", "check_token", "explained"]
@@ -33,6 +34,8 @@ HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
 which library that is has changed between its major versions."""
 
 _KEPT = "what has arrived is kept"
+_SAID = 200
+"""Characters of a server's words that a sentence repeats."""
 _NOT_WRITABLE = (
     errno.EACCES,
     errno.EPERM,
@@ -115,8 +118,22 @@ def _sentence(
         return f"{what} cannot be {done}: offline mode is on; unset HF_HUB_OFFLINE."
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
-        return f"{what} cannot be {done}: {_status(status, hub, done)}."
+        return f"{what} cannot be {done}: {_status(status, hub, done)}{_said(error)}."
+    if isinstance(error, ValueError) and "metadata in README.md" in str(error):
+        reason = " ".join(str(error).partition("\n")[2].split()).rstrip(".")
+        return (
+            f"{what} cannot be {done}: {hub} does not take the lines at the beginning of its "
+            f"README.md ({reason[:_SAID]}); mend them."
+        )
     return f"{what} cannot be {done}" + _other(error, hub, cache, into)
+
+
+def _said(error: HfHubHTTPError) -> str:
+    """What the hub itself gives as a reason, as the end of a sentence."""
+    words = " ".join((error.server_message or "").split()).rstrip(".")
+    if not words or error.response.status_code in (401, 404, 429):
+        return ""
+    return f" (it says: {printable_name(words[:_SAID])})"
 
 
 def _status(status: int, hub: str, done: str) -> str:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from mimo_edge.bundle.documents import COMPANIONS
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.hash_list import HASH_LIST, format_hashes
 from mimo_edge.bundle.manifest import MANIFEST_FILE, Manifest
-from mimo_edge.bundle.replacement import COMPANIONS
-from mimo_edge.errors import BadBundleError
 
 from ..room import Need, check_room
 from ..target import claim
+from .listed import listed_files, other_hash
 from .pack_folder import BUNDLE_FOLDER, PACK, START_FILES, WHEELS_FOLDER
 from .wheels import find_wheels, pythons_of, systems_of
 
@@ -60,12 +60,12 @@ def pack(
     """
     manifest = load_manifest(bundle)
     wheels = find_wheels(wheelhouses)
-    sources = {f"{BUNDLE_FOLDER}/{file.name}": bundle / file.name for file in manifest.files}
+    listed = listed_files(bundle, manifest)
+    sources = {f"{BUNDLE_FOLDER}/{file.name}": bundle / file.name for file in listed}
     for name in (MANIFEST_FILE, *COMPANIONS):
         if (bundle / name).is_file():
             sources[f"{BUNDLE_FOLDER}/{name}"] = bundle / name
     sources |= {f"{WHEELS_FOLDER}/{name}": path for name, path in wheels.items()}
-    sources |= {name: _START / name for name in START_FILES}
     size = sum(path.stat().st_size for path in sources.values())
     with claim(out, force=force, kind=PACK) as target, target.working_folder() as work:
         need = Need(what="the bundle and the wheels", folder=out, size=size)
@@ -73,7 +73,10 @@ def pack(
         hashes = {
             name: copy_and_hash(path, work / name, progress) for name, path in sources.items()
         }
-        _check_hashes(bundle, manifest, hashes)
+        for file in listed:
+            if hashes[f"{BUNDLE_FOLDER}/{file.name}"] != file.sha256:
+                raise other_hash(bundle / file.name)
+        hashes |= _write_start_files(work)
         hashes |= _write_readme(work, manifest, wheels)
         with contextlib.suppress(OSError):  # FAT has no permissions; `sh start.sh` needs none
             (work / START_FILES[0]).chmod(0o755)
@@ -101,13 +104,16 @@ def copy_and_hash(source: Path, to: Path, progress: Progress | None = None) -> s
     return digest.hexdigest()
 
 
-def _check_hashes(bundle: Path, manifest: Manifest, hashes: dict[str, str]) -> None:
-    for file in manifest.files:
-        if hashes[f"{BUNDLE_FOLDER}/{file.name}"] != file.sha256:
-            raise BadBundleError(
-                f"{bundle / file.name} has another hash than the manifest lists: it is damaged; "
-                "copy it again or convert again."
-            )
+def _write_start_files(work: Path) -> dict[str, str]:
+    """Write what starts the model; name → SHA-256."""
+    hashes = {}
+    for name in START_FILES:
+        data = (_START / name).read_bytes().replace(b"\r\n", b"\n")
+        if name.endswith(".bat"):  # with bare line feeds, Windows may miss the labels in it
+            data = data.replace(b"\n", b"\r\n")
+        (work / name).write_bytes(data)
+        hashes[name] = hashlib.sha256(data).hexdigest()
+    return hashes
 
 
 def _write_readme(work: Path, manifest: Manifest, wheels: dict[str, Path]) -> dict[str, str]:

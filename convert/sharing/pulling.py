@@ -13,9 +13,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from mimo_edge.bundle.files import file_sha256, read_manifest
-from mimo_edge.bundle.manifest import MANIFEST_FILE, BundleFile, Manifest
-from mimo_edge.bundle.replacement import COMPANIONS, bundle_file_names
+from mimo_edge.bundle.documents import COMPANIONS
+from mimo_edge.bundle.files import file_sha256, is_lfs_pointer, read_manifest
+from mimo_edge.bundle.manifest import MANIFEST_FILE, BundleFile, Document, Manifest
+from mimo_edge.bundle.replacement import bundle_file_names
 from mimo_edge.errors import BadBundleError
 
 from ..room import Need, check_room
@@ -64,23 +65,23 @@ def pull(
             tell = tell or (lambda name: None)
             manifest = _fetch_manifest(source, work, fingerprint)
             _check_room(out, work, manifest)
-            for file in manifest.files:
+            for file in manifest.listed:
                 tell(file.name)
                 _fetch_file(source, work, file)
-            companions = source.names() & set(COMPANIONS)
+            companions = source.names() & set(COMPANIONS) - _listed(manifest)
             for name in sorted(companions):
                 tell(name)
                 _fetch_companion(source, work, name)
             for path in work.iterdir():  # of an attempt at another bundle
                 if path.name not in {MANIFEST_FILE, *companions, *_listed(manifest)}:
                     path.unlink()
-        for name in set(COMPANIONS) - companions:
+        for name in set(COMPANIONS) - companions - _listed(manifest):
             (out / name).unlink(missing_ok=True)  # of the bundle that was replaced
     return manifest
 
 
 def _listed(manifest: Manifest) -> set[str]:
-    return {file.name for file in manifest.files}
+    return {file.name for file in manifest.listed}
 
 
 def _fetch_manifest(source: Source, work: Path, fingerprint: str | None) -> Manifest:
@@ -105,7 +106,8 @@ def _fetch_manifest(source: Source, work: Path, fingerprint: str | None) -> Mani
 
 def _check_room(out: Path, work: Path, manifest: Manifest) -> None:
     have = sum(path.stat().st_size for path in work.iterdir())
-    size = max(0, sum(file.size for file in manifest.files) - have)
+    listed = sum(file.size for file in manifest.listed)
+    size = max(0, listed - have)
     check_room(
         [Need(what="the bundle", folder=out, size=size)],
         work="the download",
@@ -113,7 +115,7 @@ def _check_room(out: Path, work: Path, manifest: Manifest) -> None:
     )
 
 
-def _fetch_file(source: Source, work: Path, file: BundleFile) -> None:
+def _fetch_file(source: Source, work: Path, file: BundleFile | Document) -> None:
     """Fetch one file, unless it is there, and compare its hash."""
     path, partial = work / file.name, work / f"{file.name}.partial"
     if path.exists() and file_sha256(path) == file.sha256:
@@ -124,7 +126,13 @@ def _fetch_file(source: Source, work: Path, file: BundleFile) -> None:
         if file_sha256(partial) == file.sha256:
             partial.replace(path)
             return
+        pointer = is_lfs_pointer(partial)
         partial.unlink()
+        if pointer:
+            raise BadBundleError(
+                f"{file.name} is only a pointer of Git LFS there, without the file itself; run "
+                "`git lfs pull` where the repository was cloned, and then the same command again."
+            )
         _LOGGER.warning("%s arrived damaged and is fetched again", file.name)
     raise BadBundleError(
         f"{file.name} arrived damaged {_ATTEMPTS} times: it has not the hash that the manifest "

@@ -122,7 +122,7 @@ class HubSource:
         with explained(f"{name} of the bundle {self.repository}", self.commit, into=self.into):
             url = hf_hub_url(self.repository, name, revision=self.commit)
             metadata = get_hf_file_metadata(url)
-            fetch_rest(url, metadata.location, partial, metadata.size or 0)
+            fetch_rest(url, metadata.location, partial, metadata.size)
 
 
 def is_repository(name: str) -> bool:

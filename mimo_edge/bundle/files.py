@@ -20,6 +20,7 @@ __all__ = [
     "check_file",
     "file_sample",
     "file_sha256",
+    "is_lfs_pointer",
     "load_manifest",
     "read_manifest",
 ]
@@ -27,6 +28,7 @@ __all__ = [
 _LOGGER = logging.getLogger(__name__)
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
 _LONGEST_MANIFEST = 1 << 24
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _NAMED = 60
 """Characters of a wrong value that a message repeats."""
 
@@ -145,6 +147,11 @@ def check_file(bundle: Path, file: BundleFile) -> None:
     if not path.is_file():
         raise BadBundleError(f"{path} is missing; copy the whole bundle or convert again.")
     size = path.stat().st_size
+    if is_lfs_pointer(path):
+        raise BadBundleError(
+            f"{path} is only a pointer of Git LFS; run `git lfs pull` in its folder, or fetch the "
+            "bundle with `mimo-edge pull`."
+        )
     if size != file.size:
         raise BadBundleError(
             f"{path} has {size} bytes instead of {file.size}: it is truncated or from "
@@ -155,6 +162,12 @@ def check_file(bundle: Path, file: BundleFile) -> None:
             f"{path} is not the file that the manifest describes: it is damaged or from "
             "another bundle; copy it again or convert again."
         )
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether git has left a few lines in the place of a large file, as it does without Git LFS."""
+    with path.open("rb") as stream:
+        return stream.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 @contextlib.contextmanager

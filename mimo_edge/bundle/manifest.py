@@ -41,6 +41,7 @@ __all__ = [
     "AudioConfig",
     "BackboneConfig",
     "BundleFile",
+    "Document",
     "Manifest",
     "PatchConfig",
     "Prompts",
@@ -120,6 +121,20 @@ class SourceFile:
     sha256: bounds.Hash
     revision: bounds.Name | None = None
     """Commit of the hub's repository it was downloaded from; None for a folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A text about the model that came with its checkpoint: a licence, a model card."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    name: bounds.Name
+    """Name of the file in the bundle."""
+    size: bounds.Bytes
+    sha256: bounds.Hash
+    source: bounds.Name
+    """What it was called there: `MiMo-Audio-7B-Instruct/LICENSE`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,12 +246,17 @@ class Manifest:
     prompts: Prompts = _USUAL_PROMPTS
     """Left out of the file where it is the usual one, so that such a bundle loads in versions of
     this program that know no other."""
+    documents: tuple[Document, ...] = ()
+    """Texts that go wherever the bundle goes. Nothing is computed with them, so that a model runs
+    without them as well, and they are left out of the fingerprint."""
 
     def to_json(self) -> str:
         """The manifest as it is written to disk, with a checksum against edits."""
         values = asdict(self)
         if self.prompts == _USUAL_PROMPTS:
             del values["prompts"]
+        if not self.documents:  # for the same reason
+            del values["documents"]
         values[CHECKSUM_KEY] = checksum(values)
         return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
 
@@ -256,6 +276,11 @@ class Manifest:
     def part_of(self, file: str) -> str:
         """The part that one of the bundle's files belongs to."""
         return next(part for part in self.precisions if file in PART_FILES[part])
+
+    @property
+    def listed(self) -> tuple[BundleFile | Document, ...]:
+        """Every file whose hash is known: what is computed with, and the texts about it."""
+        return (*self.files, *self.documents)
 
     @property
     def backbone_bytes(self) -> int:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from .documents import DOCUMENTS
 from .manifest import (
     BACKBONE_FILE,
     OPTIONAL_PARTS,
@@ -38,7 +39,13 @@ def check_manifest(manifest: Manifest) -> None:
     """
     validate(Manifest, asdict(manifest))
     check_dimensions(manifest.audio, manifest.patch)
-    _raise_first(_parts(manifest), _files(manifest), _tokens(manifest), _embeddings(manifest))
+    _raise_first(
+        _parts(manifest),
+        _files(manifest),
+        _documents(manifest),
+        _tokens(manifest),
+        _embeddings(manifest),
+    )
 
 
 def check_dimensions(audio: AudioConfig, patch: PatchConfig) -> None:
@@ -85,6 +92,16 @@ def _files(manifest: Manifest) -> Iterator[str]:
     for name in sorted(of_parts - set(names)):
         if not name.endswith(_OPTIONAL_ENDING):
             yield f"files does not name {name!r}"
+
+
+def _documents(manifest: Manifest) -> Iterator[str]:
+    """Names that a conversion gives: these files are removed when a bundle is replaced."""
+    names = [document.name for document in manifest.documents]
+    for name in names:
+        if name not in DOCUMENTS:
+            yield f"documents names {name!r}, which no licence or model card is called"
+        if names.count(name) > 1:
+            yield f"documents names {name!r} twice"
 
 
 def _audio(audio: AudioConfig) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..atomic import sync_folder
 from ..errors import OutputError
+from .documents import CARD, COMPANIONS, DOCUMENTS, has_own_card
 from .manifest import (
     BACKBONE_FILE,
     CHECKSUM_KEY,
@@ -27,7 +28,6 @@ from .untrusted_json import parse_json
 
 __all__ = [
     "BUNDLE_FILES",
-    "COMPANIONS",
     "COMPLETE_FOLDER",
     "PARTIAL_FOLDER",
     "bundle_file_names",
@@ -42,9 +42,6 @@ COMPLETE_FOLDER = ".mimo-edge-complete"
 BUNDLE_FILES = frozenset((MANIFEST_FILE, *itertools.chain(*PART_FILES.values())))
 """Names of the files that a conversion makes."""
 
-COMPANIONS = ("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt", "NOTICE", "NOTICE.md")
-"""Files about a model that may lie in a bundle although its manifest does not list them."""
-
 _KEYS_OF_OURS = {"schema_version", "backbone", "files"}
 """Of every manifest that a version of this program wrote."""
 
@@ -53,7 +50,8 @@ def bundle_file_names(folder: Path) -> frozenset[str] | None:
     """Names of the files that belong to the bundle in `folder`; None if that is no bundle of ours.
 
     Bundles of other schema versions and damaged ones are recognized, too. Names that only the
-    manifest knows count if its checksum says that it was not edited: files are removed by it.
+    manifest knows count if its checksum says that it was not edited: files are removed by it. A
+    model card is one of them if a conversion wrote it.
 
     Raises:
         OSError: the manifest cannot be read.
@@ -66,7 +64,8 @@ def bundle_file_names(folder: Path) -> frozenset[str] | None:
         return BUNDLE_FILES if (folder / BACKBONE_FILE).is_file() else None
     if not isinstance(raw, dict) or not raw.keys() >= _KEYS_OF_OURS:
         return None
-    return BUNDLE_FILES | _listed_names(raw)
+    card = {CARD} if has_own_card(folder) else frozenset()
+    return BUNDLE_FILES | _listed_names(raw) | card
 
 
 def finish_replacement(bundle: Path) -> bool:
@@ -109,6 +108,8 @@ def _listed_names(raw: Any) -> frozenset[str]:
         if stated != checksum(values):
             return frozenset()
         names = [str(file["name"]) for file in values["files"]]
+        documents = [str(text["name"]) for text in values.get("documents", ())]
+        names += [name for name in documents if name in DOCUMENTS]
     except (ValueError, TypeError, KeyError):
         return frozenset()
     return frozenset(n for n in names if n == Path(n).name and n and not n.startswith("."))
@@ -123,7 +124,7 @@ def _move_up(bundle: Path, complete: Path, names: frozenset[str]) -> None:
     for name in (*names, *COMPANIONS):
         with contextlib.suppress(FileNotFoundError):
             (complete / name).replace(bundle / name)
-    for name in former - names - {MANIFEST_FILE}:
+    for name in former - names - {MANIFEST_FILE, CARD}:
         (bundle / name).unlink(missing_ok=True)
     sync_folder(bundle)
     with contextlib.suppress(FileNotFoundError):

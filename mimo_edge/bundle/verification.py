@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import BadBundleError, BadInputError
+from .documents import COMPANIONS
 from .files import file_sha256, read_manifest
 from .hash_list import HASH_LIST, read_hashes
 from .manifest import MANIFEST_FILE
-from .replacement import COMPANIONS
 
 __all__ = [
     "FileState",
@@ -65,7 +65,7 @@ def listed_hashes(folder: Path) -> dict[str, str]:
             f"{folder / HASH_LIST} cannot be read ({error.strerror or error}); mend its "
             "permissions or copy the folder again."
         ) from error
-    return {file.name: file.sha256 for file in read_manifest(folder).files}
+    return {file.name: file.sha256 for file in read_manifest(folder).listed}
 
 
 def verify_folder(

@@ -5,6 +5,7 @@
 redirected to `/cdn/…`, as the hub does with weights.
 """
 
+import gzip
 import hashlib
 import json
 import re
@@ -41,6 +42,12 @@ class Hub:
     """Revision → commit; all have the same files."""
     plain: bool = False
     """A mirror that tells names only, and states the SHA-1 of small files as they are."""
+    chunked: bool = False
+    """Small files are sent without a length, and compressed where that is accepted."""
+    ages: bool = False
+    """Addresses of the CDN are signed, and a signature ends with the next file that is sent."""
+    clock: int = 0
+    """Large files that the CDN has sent, whole or not."""
     page: tuple[int, dict[str, str], bytes] | None = None
     """Status, headers and body of every answer, of a server that is no hub."""
     requests: list[tuple[str, str, int]] = field(default_factory=list)
@@ -128,7 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
     def api(self, repo: str, rest: str) -> None:
         if self.refuse(repo):
             return
-        revision = rest.rpartition("/")[2] if rest.startswith("/revision/") else "main"
+        named = rest.startswith(("/revision/", "/tree/"))
+        revision = rest.split("/")[2] if named else "main"
         commit = self.hub.commit(revision)
         if commit is None:
             self.reply(404, {"X-Error-Code": "RevisionNotFound"})
@@ -186,14 +194,21 @@ class _Handler(BaseHTTPRequestHandler):
             "ETag": f'"{digest}"',
             "Accept-Ranges": "bytes",
         }
+        if cdn and self.hub.ages and urlsplit(self.path).query != f"Expires={self.hub.clock}":
+            self.reply(403, {"Content-Type": "application/xml"}, b"<Code>AccessDenied</Code>")
+            return
         if large and not cdn:
             headers |= {"X-Linked-ETag": f'"{digest}"', "X-Linked-Size": str(len(data))}
             location = self.hub.url.replace("127.0.0.1", "localhost") + "/cdn" + self.path
+            location += f"?Expires={self.hub.clock}" if self.hub.ages else ""
             self.reply(302, headers | {"Location": location})
             return
         if body and self.hub.damaged.get(name, 0) > 0:
             self.hub.damaged[name] -= 1
             data = data[:-1] + bytes([data[-1] ^ 1])
+        if self.hub.chunked and not large:
+            self.send_chunked(headers, data, body=body)
+            return
         start = 0
         if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             start = int(match[1])
@@ -203,7 +218,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(key, value)
         self.end_headers()
         sent = self.send_body(data[start:], large) if body else 0
-        self.hub.requests.append((self.command, self.path, sent))
+        self.hub.clock += large and body
+        self.hub.requests.append((self.command, self.path.partition("?")[0], sent))
+
+    def send_chunked(self, headers: dict[str, str], data: bytes, *, body: bool) -> None:
+        headers = headers | {"Transfer-Encoding": "chunked"}
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            headers, data = headers | {"Content-Encoding": "gzip"}, gzip.compress(data)
+        self.send_response(200)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+        self.hub.requests.append((self.command, self.path, len(data) if body else 0))
 
     def send_body(self, data: bytes, large: bool) -> int:
         hub = self.hub

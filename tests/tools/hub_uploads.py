@@ -32,7 +32,7 @@ class Uploads:
     def post(self, hub: Any, path: str, body: bytes) -> tuple[int, object]:
         """Status and JSON of the answer."""
         if self.refused is not None:
-            return self.refused, {"error": "no"}
+            return self.refused, {"error": "no room for more"}
         if path == "/api/repos/create":
             request = json.loads(body)
             repo = f"{request.get('organization')}/{request['name']}"
@@ -42,7 +42,12 @@ class Uploads:
             hub.repos[repo].mkdir()
             return 200, {"url": f"{hub.url}/{repo}", "name": repo}
         if path == "/api/validate-yaml":
+            if "license: nonsense" in json.loads(body)["content"]:
+                return 400, {"errors": [{"message": '"license" must be one of them'}]}
             return 200, {"errors": [], "warnings": []}
+        if match := re.fullmatch(r"/api/models/[^/]+/[^/]+/branch/([^/]+)", path):
+            hub.commits[match[1]] = hub.commits["main"]
+            return 200, {}
         if "/preupload/" in path:
             files = json.loads(body)["files"]
             modes = {True: "lfs", False: "regular"}

@@ -10,18 +10,28 @@ this user keep their data; MIMO_EDGE_HOME names another place.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import platform
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
-import venv
-from collections.abc import Iterator
-from pathlib import Path
+
+try:
+    import contextlib
+    import ctypes  # noqa: F401
+    import hashlib
+    import os
+    import platform
+    import re
+    import shutil
+    import subprocess
+    import tempfile
+    import venv
+    import zlib  # noqa: F401
+    from collections.abc import Iterator
+    from pathlib import Path
+except ImportError as error:  # Debian's python3-minimal, or one that was built without a library
+    sys.stderr.write(
+        f"{sys.executable} lacks a part of Python's own library ({error.name}); install the whole "
+        "of it (Debian, Ubuntu: apt install python3).\n"
+    )
+    sys.exit(1)
 
 HERE = Path(__file__).resolve().parent
 WHEELS = HERE / "wheels"
@@ -67,22 +77,42 @@ def check_folder() -> list[str]:
 
 def complaint(names: list[str]) -> str | None:
     """Why the wheels do not fit this Python on this machine; None if they do."""
+    here = f"Python {platform.python_version()} on {_system()}"
+    if sys.maxsize < 1 << 32:
+        return f"this is a 32-bit {here}, and the wheels are for 64 bits; install a 64-bit Python."
     for package in NATIVE:
-        of_package = [name for name in names if name.startswith(f"{package}-")]
-        if not any(fits(name) for name in of_package):
-            tags = sorted({"-".join(name[:-4].split("-")[-3:]) for name in of_package})
-            version = platform.python_version()
+        tags = [name[:-4].split("-")[-3:] for name in names if name.startswith(f"{package}-")]
+        if any(fits("-".join((package, "0", *tag))) for tag in tags):
+            continue
+        near = [tag for tag in tags if any(map(_platform_fits, tag[2].split(".")))]
+        if near:
+            versions = sorted({tag[0] for tag in near}, key=lambda name: (len(name), name))
+            words = ", ".join(re.sub(r"^cp3(\d+)$", r"3.\1", name) for name in versions)
             return (
-                f"this is Python {version} on {platform.system()} {platform.machine()}, and of "
-                f"{package} there are only wheels for {', '.join(tags) or 'nothing'} in {WHEELS}; "
-                "install a Python that is among them, or pack with a wheelhouse for this machine."
+                f"this is {here}, and {package} is here for Python {words}; install one of those."
             )
+        systems = ", ".join(sorted({tag[2] for tag in tags})) or "nothing"
+        return (
+            f"this is {here}, and {package} is here for {systems} only; pack the folder with a "
+            "wheelhouse for this machine as well."
+        )
     return None
+
+
+def _system() -> str:
+    """What wheels depend on beside Python, in words: `Linux x86_64 with glibc 2.36`."""
+    if sys.platform == "darwin":
+        return f"macOS {platform.mac_ver()[0]} {platform.machine()}"
+    words = f"{platform.system()} {platform.machine()}"
+    if sys.platform != "linux":
+        return words
+    library = " ".join(platform.libc_ver()).strip()
+    return f"{words} with {library}" if library else f"{words} without glibc"
 
 
 def fits(wheel: str) -> bool:
     """Whether a wheel of this name can be installed here."""
-    parts = wheel[: -len(".whl")].split("-")
+    parts = wheel.removesuffix(".whl").split("-")
     if len(parts) < 5:
         return False
     pythons, abis, platforms = (part.split(".") for part in parts[-3:])
@@ -139,21 +169,51 @@ def installed(names: list[str]) -> Path:
     """
     key = [sys.version, sys.base_prefix, platform.machine(), *_listed_wheels()]
     digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:12]
+    why = "there is no folder for data of this user"
     for home in _homes():
-        if not home.is_absolute():
-            continue
         env = home / f"packed-{digest}"
         python = _interpreter(env)
         if (env / DONE).is_file() and python.exists():
             return python
-        with contextlib.suppress(OSError):
+        try:
             home.mkdir(parents=True, exist_ok=True)
+            if _forbids_programs(home):
+                why = f"the disk of {home} is mounted so that no program may run from it"
+                continue
             _make(Path(tempfile.mkdtemp(prefix=".new-", dir=home)), names, env)
             return python
-    work = Path(tempfile.mkdtemp(prefix="mimo-edge-"))
-    _say(f"nothing can be kept on this machine: installing into {work}, for this time only")
-    _make(work, names, work)
+        except OSError as error:
+            why = f"{error.filename or home} cannot be written: {error.strerror or error}"
+    return _for_this_time(names, why)
+
+
+def _for_this_time(names: list[str], why: str) -> Path:
+    """The interpreter of an environment among the temporary files.
+
+    Raises:
+        NotHere: no program may run from there either, or it cannot be written.
+    """
+    remedy = "name a folder on another disk in MIMO_EDGE_HOME"
+    try:
+        work = Path(tempfile.mkdtemp(prefix="mimo-edge-"))
+    except OSError as error:
+        raise NotHere(f"nothing can be installed here ({why}; nor {error}); {remedy}.") from error
+    if _forbids_programs(work):
+        work.rmdir()
+        raise NotHere(f"nothing can be installed here ({why}, nor from {work.parent}); {remedy}.")
+    _say(f"nothing can be kept here ({why}): installing into {work}, for this time only")
+    try:
+        _make(work, names, work)
+    except OSError as error:
+        raise NotHere(f"the installation into {work} failed ({error}); {remedy}.") from error
     return _interpreter(work)
+
+
+def _forbids_programs(folder: Path) -> bool:
+    """Whether the disk is mounted with `noexec`, where no library can be loaded from."""
+    if not hasattr(os, "statvfs"):
+        return False
+    return bool(os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0))
 
 
 def _listed_wheels() -> list[str]:
@@ -166,14 +226,17 @@ def _homes() -> Iterator[Path]:
     """Where programs of this user keep what they need, the likeliest first."""
     if named := os.environ.get("MIMO_EDGE_HOME"):
         yield Path(named).absolute()
-    elif sys.platform == "win32":
+        return
+    if sys.platform == "win32":
         data = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-        yield Path(data).expanduser() / "mimo-edge"
     elif sys.platform == "darwin":
-        yield Path("~/Library/Application Support/mimo-edge").expanduser()
+        data = "~/Library/Application Support"
     else:
         data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-        yield Path(data).expanduser() / "mimo-edge"
+    with contextlib.suppress(RuntimeError):  # the system knows no home of this user
+        home = Path(data).expanduser() / "mimo-edge"
+        if home.is_absolute():
+            yield home
 
 
 def _interpreter(env: Path) -> Path:

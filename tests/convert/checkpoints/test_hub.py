@@ -51,6 +51,7 @@ def test_only_the_needed_files_and_then_none(hub: Hub, tmp_path: Path) -> None:
     status, path = download(hub, tmp_path / "home")
     assert status == 0, path
     needed = {
+        "README.md",
         "config.json",
         "merges.txt",
         "model-00001-of-00002.safetensors",

@@ -35,6 +35,17 @@ def test_a_dropped_connection_is_continued(hub: Hub, tmp_path: Path) -> None:
     assert len([path for _, path, sent in hub.requests if sent and path.endswith(SHARD)]) == 2
 
 
+def test_addresses_that_were_signed_for_an_hour_are_asked_for_again(
+    hub: Hub, tmp_path: Path
+) -> None:
+    """The second shard's, which ends while the first arrives, and the first's in the middle."""
+    hub.ages, hub.drops_after = True, CHUNK + 700_000
+    status, path = download(hub, tmp_path / "home")
+    assert status == 0, path
+    assert same_files(hub, path)
+    assert hub.sent(SHARD) < (hub.repos[MODEL] / SHARD).stat().st_size + CHUNK
+
+
 def interrupted(hub: Hub, home: Path) -> Path:
     """Stop a download that hangs in the first shard; returns what it has of it: one chunk.
 

@@ -38,6 +38,9 @@ def test_what_is_packed_can_be_verified(command: Command, wheelhouse: Path, tmp_
     assert (out / "bundle" / "README.md").read_bytes() == (DEMO / "README.md").read_bytes()
     text = (out / "README.txt").read_text()
     assert text.startswith("MiMo-Audio-Demo (default), packed by mimo_edge") and "{" not in text
+    # Windows finds no label in a batch file with bare line feeds.
+    batch = (out / "start.bat").read_bytes()
+    assert batch.count(b"\r\n") == batch.count(b"\n") > 20
     assert command("verify", out).status == 0
     assert command("verify", out / "bundle").status == 0
     data = out / "bundle" / "backbone.gguf"

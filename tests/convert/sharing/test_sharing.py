@@ -87,6 +87,22 @@ def test_a_download_that_is_cut_off_goes_on(hub: Hub, tmp_path: Path) -> None:
     assert hub.sent("backbone.gguf") == 1000 and hub.sent("vocoder.onnx.data") == 0
 
 
+def test_an_address_that_was_signed_for_an_hour_ends_in_the_middle(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.ages, hub.drops_after = True, 100_000
+    assert run(hub, tmp_path, "pull", BUNDLE, "-o", tmp_path / "out")[0] == 0
+    assert same_as_demo(tmp_path / "out")
+    size = sum(path.stat().st_size for path in DEMO.iterdir())
+    assert sum(sent for _, _, sent in hub.requests) < size + 200_000  # that piece is sent twice
+
+
+def test_a_hub_that_does_not_say_how_long_a_text_is(hub: Hub, tmp_path: Path) -> None:
+    hub.chunked = True
+    assert run(hub, tmp_path, "pull", BUNDLE, "-o", tmp_path / "out")[0] == 0
+    assert same_as_demo(tmp_path / "out")
+
+
 def test_what_is_left_of_another_bundle_is_not_gone_on_with(hub: Hub, tmp_path: Path) -> None:
     left = tmp_path / "out" / PARTIAL_FOLDER
     left.mkdir(parents=True)
@@ -157,6 +173,12 @@ def test_pushed_and_pulled(hub: Hub, tmp_path: Path) -> None:
     assert (out / "LICENSE").read_text() == "Ask first." and (out / "README.md").exists()
     assert load_manifest(out).fingerprint() == fingerprint
 
+    # The branch is made, and its files are found there again.
+    branch = ("--revision", "next")
+    assert run(hub, tmp_path, "push", bundle, "owner/new", *branch, HF_TOKEN="hf_x")[0] == 0
+    assert "next" in hub.commits
+    assert run(hub, tmp_path, "pull", "owner/new", "-o", tmp_path / "next", *branch)[0] == 0
+
     # What the hub has is not sent again, and what the bundle no longer has is deleted there.
     sent = len(hub.uploads.received)
     (bundle / "LICENSE").unlink()
@@ -171,6 +193,13 @@ def test_what_cannot_be_pushed(hub: Hub, tmp_path: Path) -> None:
     hub.uploads.refused = 403
     status, _, sentence = run(hub, tmp_path, *arguments, HF_TOKEN="hf_x")
     assert status == 1 and "set HF_TOKEN to a token that may write" in sentence, sentence
+    assert sentence.endswith("(it says: no room for more).")
+    hub.uploads.refused = None
+    card = Path(shutil.copytree(DEMO, tmp_path / "card"))
+    (card / "README.md").write_text("---\nlicense: nonsense\n---\n")
+    status, _, sentence = run(hub, tmp_path, "push", card, "owner/new", HF_TOKEN="hf_x")
+    assert status == 1, sentence
+    assert sentence.endswith('(- "license" must be one of them); mend them.'), sentence
     bundle = Path(shutil.copytree(DEMO, tmp_path / "bundle"))
     data = bytearray((bundle / "backbone.gguf").read_bytes())
     data[len(data) // 2 + 10_000] ^= 1
@@ -197,6 +226,16 @@ def test_a_disk_that_gets_full_keeps_what_has_arrived(tmp_path: Path) -> None:
     assert any(name.endswith(".partial") for name in kept)
     pull(lambda: FolderSource(folder=DEMO), out)
     assert same_as_demo(out) and not list(out.glob(".*"))
+
+
+def test_a_clone_without_its_large_files(tmp_path: Path) -> None:
+    clone = Path(shutil.copytree(DEMO, tmp_path / "clone"))
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 9\n"
+    (clone / "backbone.gguf").write_text(pointer)
+    with pytest.raises(MimoEdgeError, match=r"only a pointer of Git LFS; run `git lfs pull` in"):
+        load_manifest(clone)
+    with pytest.raises(MimoEdgeError, match=r"backbone\.gguf is only a pointer of Git LFS there"):
+        pull(lambda: FolderSource(folder=clone), tmp_path / "out")
 
 
 def test_nothing_but_bundles_is_replaced(tmp_path: Path) -> None:

@@ -83,8 +83,30 @@ def test_where_nothing_can_be_kept_it_runs_all_the_same(packed: Path, tmp_path: 
     changes = {"MIMO_EDGE_HOME": str(tmp_path / "file" / "x"), "TMPDIR": str(temporary)}
     done = start(packed, home=tmp_path, **changes)
     assert done.returncode == 0, done.stderr
-    assert "for this time only" in done.stderr
+    assert "nothing can be kept here (" in done.stderr and "for this time only" in done.stderr
     assert json.loads(done.stdout)["python"].startswith(str(temporary))
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs Linux' namespaces")
+def test_a_disk_from_which_no_program_may_run(packed: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    command = ["sh", str(packed / "start.sh")]
+    settings = {"HOME": str(home), "TMPDIR": str(home), "MIMO_EDGE_PYTHON": sys.executable}
+    kept = {k: v for k, v in os.environ.items() if k not in ("XDG_DATA_HOME", "MIMO_EDGE_HOME")}
+    mount = f'mount -t tmpfs -o noexec tmpfs "{home}" && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mount, "sh", *command],
+        env={**kept, **settings},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if done.stderr.startswith(("mount", "unshare")):
+        pytest.skip(f"namespaces are not to be had here: {done.stderr.strip()}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("mimo-edge: nothing can be installed here (the disk of ")
+    assert done.stderr.endswith("name a folder on another disk in MIMO_EDGE_HOME.\n")
 
 
 def test_without_a_python(packed: Path, tmp_path: Path) -> None:
@@ -97,22 +119,39 @@ def test_without_a_python(packed: Path, tmp_path: Path) -> None:
     done = start(packed, home=tmp_path, PATH=str(tools), MIMO_EDGE_PYTHON="")
     assert done.returncode == 1
     assert done.stderr == "mimo-edge: there is no Python here; install Python 3.10 or newer.\n"
-    old = tools / "python3"
-    old.write_text("#!/bin/sh\nexit 1\n")  # what an old one answers to the question
-    old.chmod(0o755)
-    done = start(packed, home=tmp_path, PATH=str(tools), MIMO_EDGE_PYTHON="")
-    assert done.returncode == 1
-    assert done.stderr == "mimo-edge: python3 is older than Python 3.10; install a newer one.\n"
+    for says, sentence in (
+        ("echo False", "python3 is older than Python 3.10; install a newer one."),
+        # macOS, where a program of this name offers to install one.
+        ("exit 1", "python3 does not run; install Python 3.10 or newer."),
+    ):
+        (tools / "python3").write_text(f"#!/bin/sh\n{says}\n")
+        (tools / "python3").chmod(0o755)
+        done = start(packed, home=tmp_path, PATH=str(tools), MIMO_EDGE_PYTHON="")
+        assert done.returncode == 1 and done.stderr == f"mimo-edge: {sentence}\n"
 
 
-def test_wheels_for_another_machine(tmp_path: Path) -> None:
+def test_a_python_without_all_of_its_library(packed: Path, tmp_path: Path) -> None:
+    launcher = (packed / "launch.py").read_text()
+    part = f"import sys; sys.modules['venv'] = None; exec({launcher!r})"
+    done = subprocess.run([sys.executable, "-c", part], capture_output=True, text=True)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "lacks a part of Python's own library (venv); install the whole of it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tags", "part"),
+    [
+        ("cp312-cp312-win_amd64", "and llama_cpp_python is here for win_amd64 only; pack"),
+        ("cp37-cp37m-any", "and llama_cpp_python is here for Python 3.7; install one of those."),
+    ],
+)
+def test_wheels_for_another_machine(tmp_path: Path, tags: str, part: str) -> None:
     folder = tmp_path / "stick"
-    tags = "cp312-cp312-win_amd64"
     pack(DEMO, [make_wheelhouse(tmp_path / "wheelhouse", tags=tags)], folder)
     done = start(folder, home=tmp_path)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert f"this is Python {platform.python_version()} on {platform.system()}" in done.stderr
-    assert "of llama_cpp_python there are only wheels for cp312-cp312-win_amd64" in done.stderr
+    assert part in done.stderr, done.stderr
 
 
 def test_a_folder_that_was_not_copied_to_the_end(packed: Path, tmp_path: Path) -> None:
