@@ -12,6 +12,7 @@ import pytest
 from convert.recipes import change_recipe, get_recipe, part_sizes, with_patch_stacks, without_speech
 from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from mimo_edge import MimoAudio, RuntimeOptions
+from mimo_edge.bundle.documents import COMPANIONS
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.gguf_header import read_header
 from mimo_edge.bundle.manifest import MANIFEST_FILE, OPTIONAL_PARTS, PART_FILES, Manifest
@@ -38,11 +39,10 @@ def bundle(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_they_lie_beside_the_graphs(bundle: Path) -> None:
     manifest = load_manifest(bundle)
-    assert {path.name for path in bundle.iterdir()} == {
-        *(file.name for file in manifest.files),
-        MANIFEST_FILE,
-    }
-    assert {file.name for file in manifest.files} >= FILES
+    listed = {file.name for file in manifest.files}
+    assert listed >= FILES
+    left = {path.name for path in bundle.iterdir()} - listed - {MANIFEST_FILE, *COMPANIONS}
+    assert not left, "nothing of the work stays behind"
     assert manifest.precisions["patch_decoder_gguf"] == "q8_0"
     assert manifest.precisions["patch_encoder_gguf"] == "q4_k"
     kinds = {
@@ -78,7 +78,7 @@ def test_sizes_are_told_before_converting(bundle: Path) -> None:
     sizes = part_sizes(recipe, RELEASED_LANGUAGE, RELEASED_AUDIO)
     assert {name: sizes[name] for name in plain} == plain
     assert sizes.keys() - plain.keys() == OPTIONAL_PARTS.keys()
-    assert 0.1e9 < sizes["patch_decoder_gguf"] < 0.2e9
+    assert 0.2e9 < sizes["patch_decoder_gguf"] < 0.25e9
     silent = with_patch_stacks(without_speech(get_recipe("default")))
     assert "patch_encoder_gguf" in silent.precisions()
     assert "patch_decoder_gguf" not in silent.precisions()
