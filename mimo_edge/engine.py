@@ -113,7 +113,7 @@ class Engine:
         options = settle_device(bundle, manifest, options, measured)
         providers = choose_providers(options.provider, measured)
         place = share_cores(useful_threads(options.threads), manifest.backbone_bytes, providers)
-        place = place_patches(manifest, options, place)
+        place = place_patches(manifest, options, place, measured)
         repack = repacks(manifest, options, place.backbone.threads)
         needs = MemoryNeeds.of(manifest, options, place.backbone.threads, repack=repack)
         needs.check_model()

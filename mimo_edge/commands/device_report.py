@@ -12,6 +12,7 @@ from ..measure.parts import PARTS, ways_of_part
 from ..stages.gpu import Gpu, gpu_layers, gpus
 from ..stages.graph_providers import PROVIDERS, available_providers, choose_providers
 from ..stages.measured import Measured
+from ..stages.patch_place import patch_form
 from ..stages.runtime_options import RuntimeOptions
 from .console import one_line, print_table
 
@@ -30,7 +31,7 @@ def device_record(
         "providers": [provider.name for provider in available_providers()],
         "parts": {
             part: {
-                "runs_on": _place(part, options, measured),
+                "runs_on": _place(part, manifest, options, measured),
                 "seconds": measured.seconds.get(part, {}) if measured else {},
             }
             for part in _parts(manifest)
@@ -46,7 +47,7 @@ def print_devices(manifest: Manifest, options: RuntimeOptions, measured: Measure
     others = ", ".join(provider.name for provider in PROVIDERS if provider not in here)
     names = ", ".join(provider.name for provider in here)
     click.echo(f"providers of onnxruntime here: {names}; with other packages: {others}")
-    rows = [_row(part, options, measured) for part in _parts(manifest)]
+    rows = [_row(part, manifest, options, measured) for part in _parts(manifest)]
     print_table(("part", "runs on", "time", "other ways"), rows, left=("runs on", "other ways"))
     if not measured:
         click.echo("`mimo-edge info --measure` times each part in every way, and remembers it.")
@@ -67,19 +68,23 @@ def _gpu_line(gpu: Gpu) -> str:
     return f"{gpu.name}: {gpu.description}, {kind} ({gpu.library}), {room}"
 
 
-def _place(part: str, options: RuntimeOptions, measured: Measured | None) -> str:
+def _place(
+    part: str, manifest: Manifest, options: RuntimeOptions, measured: Measured | None
+) -> str:
     """The way in which the runtime would compute a part now."""
+    device = options.device if gpu_layers(options) else "cpu"
     if part == "backbone":
-        return options.device if gpu_layers(options) else "cpu"
+        return device
+    if part.startswith("patch"):
+        return "cpu" if patch_form(manifest, options, measured) == "onnx" else f"gguf {device}"
     providers = choose_providers(options.provider, measured)
-    return {
-        "audio_encoder": providers.audio_encoder,
-        "audio_decoder": providers.audio_decoder,
-    }.get(part, "cpu")
+    return providers.audio_encoder if part == "audio_encoder" else providers.audio_decoder
 
 
-def _row(part: str, options: RuntimeOptions, measured: Measured | None) -> tuple[str, ...]:
-    place = _place(part, options, measured)
+def _row(
+    part: str, manifest: Manifest, options: RuntimeOptions, measured: Measured | None
+) -> tuple[str, ...]:
+    place = _place(part, manifest, options, measured)
     times = measured.seconds.get(part, {}) if measured else {}
     unit = PARTS[part]
     time = f"{1000 * times[place]:.1f} ms a {unit}" if place in times else "not measured"
@@ -88,7 +93,7 @@ def _row(part: str, options: RuntimeOptions, measured: Measured | None) -> tuple
         shown = f"{place}, {options.gpu_layers} layers"
     others = [
         f"{way} {1000 * times[way]:.1f} ms" if way in times else f"{way} not measured"
-        for way in ways_of_part(part)
+        for way in ways_of_part(part, manifest)
         if way != place
     ]
     return part.replace("_", " "), shown, time, ", ".join(others)

@@ -28,6 +28,7 @@ from ..stages.graph_providers import available_providers
 from ..stages.measured import Measured
 from ..stages.patch_decoder import PatchDecoder
 from ..stages.patch_encoder import PatchEncoder
+from ..stages.patch_place import has_gguf
 from ..stages.placement import Placements, Providers, share_cores, useful_threads
 from ..stages.runtime_options import RuntimeOptions
 from ..stages.sampling import SamplerOptions
@@ -46,20 +47,21 @@ PARTS = {
     "audio_decoder": "second of sound",
 }
 """Part → what it does in the time that is measured. The audio decoder's is with the vocoder."""
-_CPU = "cpu"
+_CPU, _GGUF = "cpu", "gguf "
 _POSITIONS = 256
 """In the cache before a step of the backbone."""
 _SOUND_S = 2
 _SAMPLER = SamplerOptions(temperature=0.9, top_p=0.95)
 
 
-def ways_of_part(part: str) -> list[str]:
-    """In which ways a part can run on this machine, by the names of `Measured`."""
+def ways_of_part(part: str, manifest: Manifest) -> list[str]:
+    """In which ways a part of a bundle can run on this machine, by the names of `Measured`."""
+    devices = [_CPU, *(gpu.name for gpu in gpus())]
     if part == "backbone":
-        return [_CPU, *(gpu.name for gpu in gpus())]
+        return devices
     if part in ("audio_encoder", "audio_decoder"):
         return [provider.name for provider in available_providers()]
-    return [_CPU]
+    return [_CPU, *(f"{_GGUF}{device}" for device in devices if has_gguf(manifest))]
 
 
 def measure_parts(
@@ -78,7 +80,7 @@ def measure_parts(
     for part in PARTS:
         if not manifest.speaks and part in ("patch_decoder", "audio_decoder"):
             continue
-        for way in ways_of_part(part):
+        for way in ways_of_part(part, manifest):
             tell(f"{part.replace('_', ' ')} on {way}")
             try:
                 with _opened(part, way, folder, manifest, options) as run:
@@ -96,27 +98,38 @@ def _opened(
     part: str, way: str, folder: Path, manifest: Manifest, options: RuntimeOptions
 ) -> Iterator[Callable[[], Any]]:
     """A function that makes a part compute what is timed, loaded for one way."""
+    threads, size = useful_threads(options.threads), manifest.backbone_bytes
     if part == "backbone":
-        with _backbone(way, folder, manifest, options) as step:
-            yield step
-        return
-    providers = Providers(audio_encoder=way, audio_decoder=way)
-    place = share_cores(useful_threads(options.threads), manifest.backbone_bytes, providers)
+        opened = _backbone(way, folder, manifest, options)
+    elif part.startswith("patch"):
+        opened = _patches(part, way, folder, manifest, share_cores(threads, size))
+    else:
+        providers = Providers(audio_encoder=way, audio_decoder=way)
+        opened = _tokenizer(part, way, folder, manifest, share_cores(threads, size, providers))
+    with opened as run:
+        yield run
+
+
+@contextlib.contextmanager
+def _patches(
+    part: str, way: str, folder: Path, manifest: Manifest, place: Placements
+) -> Iterator[Callable[[], Any]]:
+    """One patch, of noise, encoded or decoded."""
+    stage = place.patch_decoder if part == "patch_decoder" else place.patch_encoder
+    if way.startswith(_GGUF):
+        stage = replace(stage, form="gguf", device=way.removeprefix(_GGUF))
     rng = np.random.default_rng(0)
     if part == "patch_decoder":
         hidden = rng.standard_normal(manifest.backbone.hidden_size).astype(np.float32)
-        decoder = PatchDecoder.load(folder, manifest, place.patch_decoder)
+        decoder = PatchDecoder.load(folder, manifest, stage)
         with contextlib.closing(decoder):
             yield lambda: decoder.decode(hidden, _SAMPLER, rng)
-    elif part == "patch_encoder":
+    else:
         patch = manifest.patch
         codes = rng.integers(0, np.array(patch.empty_ids), (1, patch.group_size, patch.channels))
-        encoder = PatchEncoder.load(folder, manifest, place.patch_encoder)
+        encoder = PatchEncoder.load(folder, manifest, stage)
         with contextlib.closing(encoder):
             yield lambda: encoder.encode(codes)
-    else:
-        with _tokenizer(part, way, folder, manifest, place) as run:
-            yield run
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from ..bundle.gguf_header import GgufTensor, read_header
-from ..bundle.manifest import BACKBONE_FILE, Manifest
+from ..bundle.manifest import BACKBONE_FILE, PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, Manifest
 from ..errors import NoMemoryError
 from .gpu import Gpu, chosen_gpus
 from .machine_needs import KV_BYTES, size_of_bundle
@@ -22,6 +22,7 @@ __all__ = ["layers_that_fit", "settle_device"]
 logger = logging.getLogger(__name__)
 
 _CPU = "cpu"
+_PATCH_FILES = (PATCH_ENCODER_GGUF, PATCH_DECODER_GGUF)
 
 _LEFT_FREE = 0.05
 """Of a GPU's memory: what a desktop draws with it comes and goes."""
@@ -88,11 +89,13 @@ def layers_that_fit(
     tensors = read_header(folder / BACKBONE_FILE).tensors
     config = manifest.backbone
     need = size_of_bundle(manifest).memory(options, options.cache_for(config))
+    # Patch encoder and patch decoder go there, too, if they are in a form that can.
+    beside = sum(file.size for file in manifest.files if file.name in _PATCH_FILES)
     cache = config.cached_values / config.layers * KV_BYTES[options.kv_type_for(config)]
     cache *= options.cache_for(config)
     head = tensors.get("output.weight", tensors["token_embd.weight"]).size
     sizes = [head, *(_layer(tensors, n) + cache for n in reversed(range(config.layers)))]
-    room = sum(_room(gpu) - need["buffers"] for gpu in used)
+    room = sum(_room(gpu) - need["buffers"] for gpu in used) - beside
     count = 0
     while count < len(sizes) and room >= sizes[count]:
         room -= sizes[count]

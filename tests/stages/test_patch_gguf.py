@@ -17,9 +17,10 @@ from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, Manifest
 from mimo_edge.engine import Engine
 from mimo_edge.errors import BadInputError, MimoEdgeError
+from mimo_edge.stages.measured import Measured
 from mimo_edge.stages.patch_decoder import PatchDecoder
 from mimo_edge.stages.patch_encoder import PatchEncoder
-from mimo_edge.stages.patch_place import patch_form, remember_form, remembered_form
+from mimo_edge.stages.patch_place import patch_form
 from mimo_edge.stages.placement import Placement
 from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions
@@ -134,9 +135,7 @@ def test_closed_ones_say_so(gguf_bundle: Path, manifest: Manifest) -> None:
         encoder.encode(codes(1, manifest))
 
 
-def test_auto_is_the_graph_on_a_processor(
-    gguf_bundle: Path, reference_bundle: Path, tmp_path: Path
-) -> None:
+def test_auto_is_the_graph_on_a_processor(gguf_bundle: Path, reference_bundle: Path) -> None:
     """Unless it was measured otherwise; and what the bundle has not cannot be asked for."""
     with_files, without = load_manifest(gguf_bundle), load_manifest(reference_bundle)
     cpu = RuntimeOptions(device="cpu")
@@ -144,15 +143,12 @@ def test_auto_is_the_graph_on_a_processor(
     assert patch_form(with_files, replace(cpu, patches="gguf")) == "gguf"
     with pytest.raises(BadInputError, match="has no GGUF of them"):
         patch_form(without, replace(cpu, patches="gguf"))
-    file = tmp_path / "cache" / "forms.json"
-    assert remembered_form(with_files, "cpu", file) is None
-    remember_form(with_files, "cpu", "gguf", file)
-    remember_form(with_files, "Vulkan0", "onnx", file)
-    assert remembered_form(with_files, "cpu", file) == "gguf"
-    assert remembered_form(with_files, "Vulkan0", file) == "onnx"
-    assert remembered_form(without, "cpu", file) is None
-    file.write_text("[", encoding="utf-8")
-    assert remembered_form(with_files, "cpu", file) is None
+    measured = Measured(seconds={"patch_decoder": {"cpu": 0.2, "gguf cpu": 0.1}})
+    assert patch_form(with_files, cpu, measured) == "gguf"
+    assert patch_form(with_files, replace(cpu, patches="onnx"), measured) == "onnx"
+    assert patch_form(without, cpu, measured) == "onnx"
+    slower = Measured(seconds={"patch_decoder": {"cpu": 0.1, "gguf cpu": 0.2}})
+    assert patch_form(with_files, cpu, slower) == "onnx"
 
 
 @pytest.mark.parametrize("name", [PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, "patch_embeddings.npy"])
