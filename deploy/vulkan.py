@@ -127,7 +127,9 @@ def _key(requirement: str, flags: str) -> str:
     told = Path("/proc/cpuinfo")
     processor = platform.processor()
     if told.exists():
-        found = re.search(r"^(flags|Features)\s*:(.*)$", told.read_text(), re.MULTILINE)
+        found = re.search(
+            r"^(flags|Features)\s*:(.*)$", told.read_text(encoding="utf-8"), re.MULTILINE
+        )
         processor = found[2] if found else processor
     parts = (requirement, *CMAKE_ARGS, flags, compiler.stdout.decode(), platform.machine())
     text = "\n".join((*parts, processor))
@@ -171,7 +173,8 @@ def _fetch_headers(folder: Path) -> None:
         work = Path(name)
         keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
         (work / "sources.list").write_text(
-            f"deb [signed-by={keys}] http://deb.debian.org/debian {NEXT_RELEASE} main\n"
+            f"deb [signed-by={keys}] http://deb.debian.org/debian {NEXT_RELEASE} main\n",
+            encoding="utf-8",
         )
         for part in ("lists/partial", "cache/archives/partial"):
             (work / part).mkdir(parents=True)

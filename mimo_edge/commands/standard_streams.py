@@ -17,9 +17,13 @@ import os
 import select
 import sys
 import threading
+import time
 from typing import Any, TextIO
 
 __all__ = ["OutputLost", "lost_results", "prepare"]
+
+_AGAIN_S = 0.01
+"""Between two tries to write into a pipe that is full, where the system cannot tell."""
 
 
 class OutputLost(Exception):
@@ -49,7 +53,10 @@ class _Stream(io.FileIO):
                 if written is not None:
                     return written
                 # Another program made this terminal or pipe non-blocking, and it is full.
-                select.select([], [self.fileno()], [])
+                if os.name == "posix":
+                    select.select([], [self.fileno()], [])
+                else:  # where only sockets can be waited for
+                    time.sleep(_AGAIN_S)
         # A thread that draws has nobody to tell; the program learns it when it prints next.
         if self._to_tell and threading.current_thread() is threading.main_thread():
             self._to_tell = False

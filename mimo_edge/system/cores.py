@@ -90,7 +90,7 @@ def _sysctl(name: str) -> str:
     """What macOS says of this machine; empty if it does not know."""
     command = ["/usr/sbin/sysctl", "-n", name]
     try:
-        done = subprocess.run(command, capture_output=True, check=True, text=True)
+        done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
     except (OSError, subprocess.SubprocessError):
         return ""
     return done.stdout.strip()
