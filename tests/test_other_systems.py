@@ -97,14 +97,13 @@ def test_text_files_are_utf_8_wherever_they_are_read() -> None:
     for name in files():
         if name.startswith(("mimo_edge/", "convert/", "deploy/")) and name.endswith(".py"):
             tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
-            faults += [f"{name}:{call.lineno}" for call in ast.walk(tree) if _is_at_risk(call)]
+            calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+            faults += [f"{name}:{call.lineno}" for call in calls if _is_at_risk(call)]
     assert not faults
 
 
-def _is_at_risk(node: ast.AST) -> bool:
-    """A call that reads or writes text in the encoding of the system."""
-    if not isinstance(node, ast.Call):
-        return False
+def _is_at_risk(node: ast.Call) -> bool:
+    """Whether it reads or writes text in the encoding of the system."""
     function = node.func
     called = getattr(function, "attr", None) or getattr(function, "id", None)
     named = {keyword.arg for keyword in node.keywords}
