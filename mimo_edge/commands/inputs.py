@@ -12,10 +12,13 @@ from ..audio.source import printable
 from ..errors import BadInputError, MimoEdgeError
 from .console import one_line
 
-__all__ = ["STANDARD_INPUT", "check_recordings", "label_of", "unreadable"]
+__all__ = ["STANDARD_INPUT", "check_recordings", "label_of", "recordings_in", "unreadable"]
 
 STANDARD_INPUT = "-"
 """How the command line names it."""
+_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".webm", ".aiff", ".aif", ".caf")
+"""Files that are taken for recordings in a folder; one that is named itself may be called anything.
+"""
 
 
 def check_recordings(paths: Iterable[str | None]) -> None:
@@ -35,6 +38,27 @@ def check_recordings(paths: Iterable[str | None]) -> None:
         names = ", ".join(map(label_of, list(faults)[1:]))
         sentence = f"{sentence.rstrip('.')} (the same goes for {names})."
     raise BadInputError(sentence)
+
+
+def recordings_in(paths: Iterable[str]) -> list[str]:
+    """The recordings of these names, each folder replaced by the recordings anywhere in it.
+
+    Raises:
+        MimoEdgeError: a folder holds none.
+    """
+    found: list[str] = []
+    for path in paths:
+        folder = Path(path)
+        if not folder.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(str(file) for file in folder.rglob("*") if file.suffix.lower() in _ENDINGS)
+        if not inside:
+            raise BadInputError(
+                f"{path} holds no recordings ({', '.join(_ENDINGS)}); name another folder."
+            )
+        found += inside
+    return found
 
 
 def unreadable(paths: Iterable[str]) -> dict[str, str]:

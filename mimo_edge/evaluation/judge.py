@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..audio import write_audio
 from ..errors import BadInputError, MimoEdgeError
+from ..measure.answers_apart import transcript
 from ..model import MimoAudio
 
 __all__ = ["OWN_JUDGE", "Recognizer", "RecognizerError", "command_judge", "own_judge"]
@@ -35,7 +36,7 @@ def own_judge(model: MimoAudio) -> Recognizer:
 
     It may hear its own voice better, or worse, than people do: figures judged so say less.
     """
-    return lambda samples, rate: model.transcribe((samples, rate)).text
+    return lambda samples, rate: transcript(model, samples, rate)
 
 
 def command_judge(command: str) -> Recognizer:

@@ -1,14 +1,17 @@
 """How far a quantized bundle is from its float32 reference.
 
 Every stage gets the reference's input, so that the distances do not add up; only `hidden`
-goes through patch encoder and backbone together, as a prompt does.
+goes through patch encoder and backbone together, as a prompt does. What they come to together, in
+whole answers, is in `answers_apart`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +26,14 @@ from ..prompt import prompts
 from ..prompt.positions import to_patches
 from ..stages.runtime_options import RuntimeOptions
 from ..stages.sampling import GREEDY
+from .answers_apart import Apart, hear, listen_to, take_answers
 
 __all__ = ["Distances", "measure"]
 
 _EXACT_PRECISIONS = ("f32", "fp32")
 """What float32 is called: in the backbone's file, and in the graphs'."""
+_LONGEST_S = 30
+"""Of a clip, so much is used."""
 _PATCHES = 16
 """Hidden states per clip that the patch decoders are compared on."""
 
@@ -49,6 +55,8 @@ class Distances:
     """Share of equal codes of the greedy patch decoder, from the same hidden states."""
     waveform: float
     """Relative error of the decoded waveform, from the same codes."""
+    answers: Apart | None = None
+    """How far whole answers are apart, if that was measured."""
 
 
 @dataclass(frozen=True)
@@ -64,30 +72,57 @@ class _Reference:
 
 
 def measure(
-    reference: Path, bundles: Sequence[Path], clips: Sequence[str], *, threads: int = 0
+    reference: Path,
+    bundles: Sequence[Path],
+    clips: Sequence[str],
+    *,
+    threads: int = 0,
+    answers: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[Distances]:
     """Distances of every bundle; bundles are loaded one at a time.
+
+    With `answers`, whole answers are compared, too: that takes minutes of each clip with a large
+    model. `tell` is told what is being done. Of each clip the first 30 seconds are used.
 
     Raises:
         MimoEdgeError: a bundle does not load or is not of the reference's checkpoint, or the
             reference is not in float32 throughout.
     """
     _check_bundles(reference, bundles)
-    # A cache in half precision would round the reference itself.
-    exact = RuntimeOptions(threads=threads, kv_type="f32", flash_attention=False)
-    engine = Engine.load(reference, exact)
+    # A cache in half precision would round the reference itself. Without drafts, since guesses are
+    # evaluated several at once, which rounds differently.
+    exact = RuntimeOptions(
+        threads=threads, kv_type="f32", flash_attention=False, drafting=False, full_head=True
+    )
+    results, said = [], []
+    with tempfile.TemporaryDirectory(prefix="mimo_edge compare") as folder:
+        with _loaded(reference, exact) as engine:
+            expected = [_evaluate_reference(engine, clip) for clip in clips]
+            heard = [each.samples for each in expected]
+            known = take_answers(engine, heard, Path(folder), tell) if answers else []
+        for path in bundles:
+            with _loaded(path, RuntimeOptions(threads=threads)) as engine:
+                tell(f"{engine.manifest.recipe}, stage by stage")
+                results.append(_distances(engine, expected))
+                said.append(listen_to(engine, known, tell))
+    if not answers:
+        return results
+    with _loaded(reference, exact) as engine:
+        tell("the reference listens to what the bundles spoke")
+        return [
+            replace(result, answers=Apart.of(spoken, hear(engine, spoken)))
+            for result, spoken in zip(results, said, strict=True)
+        ]
+
+
+@contextlib.contextmanager
+def _loaded(path: Path, options: RuntimeOptions) -> Iterator[Engine]:
+    engine = Engine.load(path, options)
     try:
-        expected = [_evaluate_reference(engine, clip) for clip in clips]
+        yield engine
     finally:
         engine.close()
-    results = []
-    for path in bundles:
-        engine = Engine.load(path, RuntimeOptions(threads=threads))
-        try:
-            results.append(_distances(engine, expected))
-        finally:
-            engine.close()
-    return results
 
 
 def _check_bundles(reference: Path, bundles: Sequence[Path]) -> None:
@@ -120,6 +155,7 @@ def _contents(manifest: Manifest) -> list[str]:
 
 def _evaluate_reference(engine: Engine, clip: str) -> _Reference:
     samples = read_audio(clip, engine.manifest.audio)
+    samples = samples[: _LONGEST_S * engine.manifest.audio.sample_rate]
     codes = engine.audio_tokenizer.encode(samples)
     patches = to_patches(codes, engine.manifest.patch)
     hidden = _hidden(engine, patches)

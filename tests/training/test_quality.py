@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from training.quality.divergence import Distance
+from mimo_edge.measure.divergence import Distance
 from training.quality.measuring import Guessed, Results
 from training.quality.report import Row, Settings, read_report, write_report
 from training.quality.table import markdown

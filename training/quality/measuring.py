@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from mimo_edge.measure.divergence import Distance, Distributions, distance, distributions
 from training import domain
 from training.words import word_errors
 
 from .candidates import Answered, Candidate, Taker
-from .divergence import Distance, Distributions, distance, distributions
 from .exam import Exam, load_exam
 
 __all__ = ["Guessed", "Measuring", "Results", "measuring"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mimo_edge.atomic import atomic_output
+from mimo_edge.measure.divergence import Distance
 
-from .divergence import Distance
 from .measuring import Guessed, Results
 
 __all__ = ["Row", "Settings", "read_report", "write_report"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mimo_edge.engine import Engine
-from mimo_edge.prompt.positions import Positions
+from ..engine import Engine
+from ..prompt.positions import Positions
 
 __all__ = ["Distance", "Distributions", "distance", "distributions"]
 
@@ -16,9 +17,9 @@ __all__ = ["Distance", "Distributions", "distance", "distributions"]
 class Distributions:
     """What a bundle expects at every position of a given answer, as log-probabilities."""
 
-    text: np.ndarray
+    text: NDArray[np.floating]
     """[positions, vocabulary]."""
-    codes: list[list[np.ndarray]]
+    codes: list[list[NDArray[np.floating]]]
     """Of every patch, one array [vocabulary of its codebook] for each of its codes."""
 
 
@@ -66,10 +67,12 @@ def distance(expected: Distributions, found: Distributions) -> Distance:
     )
 
 
-def _divergence(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _divergence(
+    expected: NDArray[np.floating], found: NDArray[np.floating]
+) -> NDArray[np.floating]:
     return np.asarray((np.exp(expected) * (expected - found)).sum(axis=-1))
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def _log_softmax(logits: NDArray[np.floating]) -> NDArray[np.floating]:
     shifted = logits.astype(np.float64) - logits.max()
     return np.asarray(shifted - np.log(np.exp(shifted).sum()))
