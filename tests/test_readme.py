@@ -15,6 +15,7 @@ from convert.sharing.pack_cli import pack_command
 from convert.sharing.share_cli import pull_command, push_command
 from mimo_edge.commands.cli import cli
 from mimo_edge.measure.speed_table import markdown_table
+from tests.tools.exact_demo import exact_demo
 from tests.tools.readme_media import PICTURE, RECORDING, picture, words_of
 
 ROOT = Path(__file__).parent.parent
@@ -25,12 +26,12 @@ HEADINGS = re.findall(r"^#+ (.*)$", README, flags=re.MULTILINE)
 def test_python_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As written, with the demo model, on the recordings of a fresh checkout."""
+    """As written, on the recordings of a fresh checkout, with the demo model in float32."""
     examples = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert len(examples) == 2
     shutil.copytree(ROOT / "tests" / "data" / "demo", tmp_path / "tests" / "data" / "demo")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MIMO_EDGE_MODEL", raising=False)
+    monkeypatch.setenv("MIMO_EDGE_MODEL", str(exact_demo()))
     for example in examples:
         exec(compile(example, "README.md", "exec"), {})
     out = capsys.readouterr().out

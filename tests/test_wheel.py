@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.words import nearly
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -35,7 +37,7 @@ def test_an_installed_wheel_answers(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["text"] == "seven plus five is twelve"
+    assert nearly(json.loads(done.stdout)["text"], "seven plus five is twelve")
     assert (empty / "answers" / "answer-1.wav").stat().st_size > 10_000
     told = subprocess.run(
         [sys.executable, "-m", "mimo_edge", "info"],

@@ -22,15 +22,17 @@ Say = Callable[..., tuple[str, bytes]]
 
 
 @pytest.fixture
-def say(command: Command, tmp_path: Path) -> Say:
-    """Text and sound of a short answer under further options."""
+def say(command: Command, reference_bundle: Path, tmp_path: Path) -> Say:
+    """Text and sound of a short answer under further options.
+
+    In float32: what random weights say hangs on the last digits, and in 4 bits so on the processor.
+    """
 
     def run(*options: object) -> tuple[str, bytes]:
         path = tmp_path / "said.wav"
         path.unlink(missing_ok=True)
-        result = command("speak", "Hello there.", "-o", path, *BASE, *options)
-        if "answered without speech" in result.err:  # a model of random weights may, with any seed
-            return result.err, b""
+        given = ("--model", reference_bundle, *BASE, *options)
+        result = command("speak", "Hello there.", "-o", path, *given)
         assert result.status == 0, result.err
         return result.out, path.read_bytes()
 
@@ -39,7 +41,7 @@ def say(command: Command, tmp_path: Path) -> Say:
 
 def test_the_seed(say: Say) -> None:
     first, again, other = say("--seed", 1), say("--seed", 1), say("--seed", 5)
-    assert first[1] and first == again
+    assert first == again
     assert first != other
 
 
@@ -47,9 +49,17 @@ def test_the_seed(say: Say) -> None:
     "option",
     [("--temperature", 1), ("--temperature", 0.001), ("--top-p", 0.05), ("--top-k", 1)],
 )
-def test_samplers_of_the_text(say: Say, option: tuple[object, ...]) -> None:
-    seeds = range(1, 7)  # with one of them the text may end before it could differ
-    assert any(say("--seed", seed)[0] != say("--seed", seed, *option)[0] for seed in seeds)
+def test_samplers_of_the_text(
+    command: Command, reference_bundle: Path, option: tuple[object, ...]
+) -> None:
+    """With one seed the text may end before it could differ, or begin with the same words."""
+
+    def texts(*options: object) -> list[str]:
+        given = ("text", "Hello there.", "--model", reference_bundle, *BASE, *options)
+        return [command(*given, "--seed", seed).out for seed in (1, 2, 3)]
+
+    plain = texts()
+    assert all(plain) and texts(*option) != plain
 
 
 @pytest.mark.parametrize(
@@ -59,7 +69,6 @@ def test_samplers_of_the_text(say: Say, option: tuple[object, ...]) -> None:
 def test_samplers_of_the_sound(say: Say, option: tuple[object, ...]) -> None:
     """The first patch comes at the same place: the text before it does not change."""
     plain, changed = say("--seed", 1), say("--seed", 1, *option)
-    assert plain[1] and changed[1]
     assert plain[1] != changed[1]
 
 
@@ -84,7 +93,7 @@ def test_temperature_0_takes_the_likeliest_text(command: Command, temperature: s
 
 
 def test_the_number_of_threads_changes_nothing(say: Say) -> None:
-    assert say("--seed", 1, "--threads", 2)[0] == say("--seed", 1)[0]
+    assert say("--seed", 1, "--threads", 2) == say("--seed", 1)
 
 
 def record(result: Result) -> dict[str, Any]:

@@ -15,15 +15,19 @@ from convert.checkpoints.source import open_source
 from convert.recipes import get_recipe, part_sizes, without_speech
 from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from mimo_edge import CannotSpeakError, MimoAudio, MimoEdgeError, Overrides, RuntimeOptions, Speak
-from mimo_edge.bundle.default_bundle import demo_bundle
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import CHECKSUM_KEY, MANIFEST_FILE, SPEAKING_PARTS, checksum
 from tests.commands.test_bundle_commands import ROOT, run
 from tests.golden.folder import Golden
+from tests.tools.exact_demo import (
+    DEMO_CHECKPOINT,
+    DEMO_TOKENIZER,
+    EXACT_OPTIONS,
+    exact_demo,
+    load_exact_demo,
+)
 from tests.tools.safetensors_files import read_tensors, write_safetensors
 
-CHECKPOINT = ROOT / "models" / "demo-checkpoint" / "MiMo-Audio-Demo"
-TOKENIZER = CHECKPOINT.with_name("MiMo-Audio-Demo-Tokenizer")
 QUESTIONS = ROOT / "tests" / "data" / "demo"
 SEEDED = Overrides(seed=1)
 REFUSAL = "mimo-edge: this bundle only listens: it has no patch decoder"
@@ -31,10 +35,10 @@ REFUSAL = "mimo-edge: this bundle only listens: it has no patch decoder"
 
 @pytest.fixture(scope="module")
 def listening(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo model, converted so by the command."""
+    """The demo model in float32, converted so by the command."""
     out = tmp_path_factory.mktemp("listening") / "bundle"
-    source = ("--model", CHECKPOINT, "--tokenizer", TOKENIZER, "--threads", 1)
-    done = run(*source, "--without-speech", "--out", out, module="convert")
+    source = ("--model", DEMO_CHECKPOINT, "--tokenizer", DEMO_TOKENIZER, "--recipe", "reference")
+    done = run(*source, "--without-speech", "--threads", 1, "--out", out, module="convert")
     assert done.returncode == 0, done.stderr
     assert "every part loads and runs" in done.stdout and "vocoder" not in done.stdout
     return out
@@ -42,16 +46,15 @@ def listening(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(listening: Path) -> Iterator[MimoAudio]:
-    with MimoAudio.load(listening) as model:
+    with MimoAudio.load(listening, EXACT_OPTIONS) as model:
         yield model
 
 
 def test_it_is_smaller(listening: Path) -> None:
-    whole = demo_bundle()
-    assert whole is not None
+    whole = exact_demo()
     manifest = load_manifest(listening)
     assert not manifest.speaks and load_manifest(whole).speaks
-    assert manifest.recipe == "default, without speech"
+    assert manifest.recipe == "reference, without speech"
     names = {path.name for path in listening.iterdir()}
     assert names == {file.name for file in manifest.files} | {MANIFEST_FILE}
     assert not any(name.startswith(SPEAKING_PARTS) for name in names)
@@ -67,7 +70,7 @@ def test_sizes_are_told_before_converting() -> None:
 
 
 def test_it_hears_and_answers_in_text_as_the_whole_model(model: MimoAudio) -> None:
-    with MimoAudio.load(demo_bundle()) as whole:
+    with load_exact_demo() as whole:
         for which in (model, whole):
             which.warm_up()
         for name in ("sum", "color", "voice-slt"):
@@ -160,7 +163,7 @@ def test_a_whole_bundle_takes_the_place_of_a_listening_one(listening: Path, tmp_
     """And the other way round: no file of the former stays."""
     out = tmp_path / "bundle"
     shutil.copytree(listening, out)
-    source = open_source(CHECKPOINT, TOKENIZER)
+    source = open_source(DEMO_CHECKPOINT, DEMO_TOKENIZER)
     recipe = get_recipe("default")
     for made in (recipe, without_speech(recipe)):
         manifest = convert(source, out, made, name="test", threads=1, force=True)
@@ -170,7 +173,7 @@ def test_a_whole_bundle_takes_the_place_of_a_listening_one(listening: Path, tmp_
 
 
 def test_a_checkpoint_that_lacks_the_speaking_half(tmp_path: Path) -> None:
-    for folder in (CHECKPOINT, TOKENIZER):
+    for folder in (DEMO_CHECKPOINT, DEMO_TOKENIZER):
         shutil.copytree(folder, tmp_path / folder.name)
         for path in (tmp_path / folder.name).glob("*.safetensors"):
             kept = {
@@ -181,7 +184,7 @@ def test_a_checkpoint_that_lacks_the_speaking_half(tmp_path: Path) -> None:
             write_safetensors(path, kept)
         for index in (tmp_path / folder.name).glob("*.index.json"):
             index.unlink()
-    folders = [tmp_path / folder.name for folder in (CHECKPOINT, TOKENIZER)]
+    folders = [tmp_path / folder.name for folder in (DEMO_CHECKPOINT, DEMO_TOKENIZER)]
     with pytest.raises(MimoEdgeError, match=r"hidden_states_downcast|local_transformer"):
         open_source(*folders)
     source = open_source(*folders, speaks=False)
@@ -195,8 +198,7 @@ def test_a_table_that_does_not_agree_with_the_files(
     listening: Path, tmp_path: Path, part: str
 ) -> None:
     """The speaking half is whole or not there at all, and no file is without its part."""
-    whole = demo_bundle()
-    assert whole is not None
+    whole = exact_demo()
 
     def complaint(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
         values = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))

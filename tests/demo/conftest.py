@@ -1,4 +1,4 @@
-"""The demo model, as it ships, and the recorded questions."""
+"""The demo model, as it ships and in float32, and the recorded questions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from mimo_edge.bundle.default_bundle import find_bundle
 from mimo_edge.model import MimoAudio
+from tests.tools.exact_demo import load_exact_demo
 
 FOLDER = Path(__file__).parent.parent / "data" / "demo"
 
@@ -37,4 +38,11 @@ def questions() -> dict[str, Question]:
 def demo() -> Iterator[MimoAudio]:
     """The default of every command: found without being named."""
     with MimoAudio.load(find_bundle(None)) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def exact() -> Iterator[MimoAudio]:
+    """The same in float32: its words are sure."""
+    with load_exact_demo() as model:
         yield model

@@ -22,6 +22,7 @@ import pytest
 from convert.sharing.packing import pack
 from tests.convert.bundle_folders import DEMO
 from tests.tools.installed_wheel import wheel_of_installed
+from tests.tools.words import nearly
 
 ROOT = Path(__file__).parents[2]
 QUESTION = ROOT / "tests" / "data" / "demo" / "sum.flac"
@@ -121,11 +122,11 @@ def test_a_bare_machine_answers_in_speech(
     done = machine.run(*talk, "--seed", "1", "--transcribe", "--json")
     assert done.returncode == 0, done.stderr
     turn = json.loads(done.stdout)
-    assert turn["question"] == "what is seven plus five" and turn["text"] == ANSWER
+    assert nearly(turn["question"], "what is seven plus five") and nearly(turn["text"], ANSWER)
     # What llama.cpp says of its libraries is nobody's business.
     assert all(line.startswith("mimo-edge: installing") for line in done.stderr.splitlines())
 
     heard = machine.run("sh", "stick/start.sh", "transcribe", "answers/answer-1.wav")
-    assert heard.stdout.strip() == ANSWER, heard.stderr
+    assert nearly(heard.stdout, ANSWER, share=0.8), heard.stderr
     verified = machine.run("sh", "stick/start.sh", "verify")
     assert verified.returncode == 0 and "files are whole" in verified.stdout

@@ -26,6 +26,7 @@ from mimo_edge.dialogue.model_worker import ModelWorker
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
 from mimo_edge.tasks import Overrides
+from tests.tools.exact_demo import load_exact_demo
 
 DEMO = Path(__file__).parents[1] / "data" / "demo"
 PATCH = 3840
@@ -34,7 +35,7 @@ Kind = TypeVar("Kind", bound=ModelEvent)
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[MimoAudio]:
-    with MimoAudio.load() as model:
+    with load_exact_demo() as model:
         yield model
 
 

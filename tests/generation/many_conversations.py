@@ -2,9 +2,9 @@
 
     python -m tests.generation.many_conversations --sessions 32 --seconds 300
 
-The demo model hears the recorded questions. Every thread has some of the conversations: it takes a
-few events from one, then from another, cancels some answers and drops others, at random. What an
-answer says must be what the same question and seed get alone.
+The demo model, in float32, hears the recorded questions. Every thread has some of the
+conversations: it takes a few events from one, then from another, cancels some answers and drops
+others, at random. What an answer says must be what the same question and seed get alone.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from pathlib import Path
 import click
 import psutil
 
-from mimo_edge.bundle.default_bundle import find_bundle
 from mimo_edge.generation.events import Event, TextDelta, TurnEnd
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
 from mimo_edge.tasks import Overrides
+from tests.tools.exact_demo import load_exact_demo
 
 __all__ = ["Footprint", "answers_alone", "converse"]
 
@@ -71,12 +71,8 @@ class Footprint:
 
 
 def overrides(seed: int) -> Overrides:
-    """The likeliest words; the seed is the voice's.
-
-    Beside others a quantized model computes a little differently, by which a draw among words that
-    are about as likely may go another way. In float32 nothing differs.
-    """
-    return Overrides(temperature=0.0, seed=seed, max_new_tokens=120)
+    """As in use, with a seed."""
+    return Overrides(seed=seed, max_new_tokens=120)
 
 
 def answers_alone(model: MimoAudio, seeds: Sequence[int] = SEEDS) -> dict[Asked, str]:
@@ -239,7 +235,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=0, help="of what happens")
     arguments = parser.parse_args()
-    with MimoAudio.load(find_bundle(None)) as model:
+    with load_exact_demo() as model:
         expected = answers_alone(model)
         wrong = [
             line

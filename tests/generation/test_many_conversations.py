@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mimo_edge.bundle.default_bundle import find_bundle
-from mimo_edge.model import MimoAudio
+from tests.tools.exact_demo import load_exact_demo
 
 from .many_conversations import Footprint, answers_alone, converse
 
@@ -17,7 +16,7 @@ ANSWERS = 20
 @pytest.mark.slow
 def test_each_answers_its_own_question() -> None:
     """And at the end nothing is left of them."""
-    with MimoAudio.load(find_bundle(None)) as model:
+    with load_exact_demo() as model:
         expected = answers_alone(model)
         converse(model, expected, lambda counts: counts["begun"] < 8, sessions=SESSIONS, seed=1)
         before = Footprint.take()

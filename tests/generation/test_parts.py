@@ -14,6 +14,7 @@ import soundfile
 from mimo_edge.generation.events import TextDelta, TurnEnd
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import PreparedTask, Transcribe
+from tests.tools.exact_demo import load_exact_demo
 
 QUESTIONS = Path(__file__).parent.parent / "data" / "demo"
 RATE = 24_000
@@ -21,7 +22,7 @@ RATE = 24_000
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[MimoAudio]:
-    with MimoAudio.load() as model:
+    with load_exact_demo() as model:
         yield model
 
 

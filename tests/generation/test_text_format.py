@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimo_edge import MimoAudio, RuntimeOptions
+from mimo_edge import MimoAudio
 from mimo_edge.answer import Answer
-from mimo_edge.bundle.default_bundle import demo_bundle
 from mimo_edge.engine import Engine
 from mimo_edge.generation.text_format import TextFormat
 from mimo_edge.overrides import Overrides
 from mimo_edge.prompt.positions import InterleavedPiece
 from mimo_edge.tasks import Speak, Task, Turn
 from tests.conftest import EXACT
+from tests.tools.exact_demo import load_exact_demo
 
 QUESTIONS = Path(__file__).parents[1] / "data" / "demo"
 TASKS: tuple[Task, ...] = (
@@ -31,14 +31,14 @@ TASKS: tuple[Task, ...] = (
 @pytest.fixture(scope="module")
 def few() -> Iterator[MimoAudio]:
     """The demo model, which leaves out what the format rules out."""
-    with MimoAudio.load(demo_bundle(), RuntimeOptions(threads=1, full_head=False)) as model:
+    with load_exact_demo(full_head=False) as model:
         yield model
 
 
 @pytest.fixture(scope="module")
 def whole() -> Iterator[MimoAudio]:
     """The demo model with logits of all text ids at every position."""
-    with MimoAudio.load(demo_bundle(), RuntimeOptions(threads=1, full_head=True)) as model:
+    with load_exact_demo(full_head=True) as model:
         yield model
 
 

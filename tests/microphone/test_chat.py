@@ -1,4 +1,4 @@
-"""Conversations through a virtual microphone and speaker with the demo model, as it ships."""
+"""Conversations through a virtual microphone and speaker with the demo model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mimo_edge.bundle.default_bundle import find_bundle
-from mimo_edge.model import MimoAudio
 from mimo_edge.prompt.positions import Positions
+from tests.tools.exact_demo import load_exact_demo
 from tests.tools.sound_server import RATE, Capture, SoundServer
 from tests.tools.talker import talking
 from training.words import word_errors
@@ -35,7 +34,7 @@ def transcribe(samples: np.ndarray) -> str:
     """By the model itself."""
     loud = np.flatnonzero(np.abs(samples) > 0.01)
     samples = samples[max(0, loud[0] - 4800) : loud[-1] + 4800]
-    with MimoAudio.load(find_bundle(None)) as model:
+    with load_exact_demo() as model:
         return model.transcribe(samples.astype(np.float32)).text
 
 
@@ -192,7 +191,7 @@ def test_a_conversation_that_is_ended_from_outside_is_saved(
     saved, record = tmp_path / "talk.npz", tmp_path / "recorded"
     with talking(sound_server, "--save-session", saved, "--record", record) as talker:
         opened = talker.of("opened")[0]
-        assert opened["model"] == "MiMo-Audio-Demo, default"
+        assert opened["model"] == "MiMo-Audio-Demo, reference"
         assert "ALSA" in opened["microphone"] and "ALSA" in opened["speaker"]
         ask(sound_server, "sum")
         talker.wait_for("report")
@@ -200,7 +199,7 @@ def test_a_conversation_that_is_ended_from_outside_is_saved(
         assert talker.process.wait(30) == 130
         kept = talker.wait_for("saved")
     assert (kept["session"], kept["recording"]) == (str(saved), str(record))
-    with MimoAudio.load(find_bundle(None)) as model:
+    with load_exact_demo() as model:
         assert len(model.load_session(saved).turns) == 1
     user, assistant = (soundfile.info(record / f"{side}.wav") for side in ("user", "assistant"))
     assert user.frames == assistant.frames > 3 * RATE
@@ -219,7 +218,7 @@ def test_an_answer_that_is_ended_from_outside_is_kept_as_far_as_it_was_heard(
         answer = talker.wait_for("answer")
     assert answer["interrupted"] and len(answer["text"].split()) < 5
     assert '"interrupted": true' in (record / "transcript.jsonl").read_text()
-    with MimoAudio.load(find_bundle(None)) as model:
+    with load_exact_demo() as model:
         (turn,) = model.load_session(saved).turns
     assert isinstance(turn.answer, Positions)
     assert len(turn.answer) < 20  # of 160 ms, all of it is longer

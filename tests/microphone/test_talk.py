@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimo_edge.bundle.default_bundle import find_bundle
-from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import ServerOptions
 from mimo_edge.tasks import Overrides
 from tests.remote.relay import relay
 from tests.server.running import Running, running
+from tests.tools.exact_demo import load_exact_demo
 from tests.tools.sound_server import SoundServer
 from tests.tools.talker import Talker, talking
 from training.words import word_errors
@@ -108,7 +107,7 @@ def heard(samples: np.ndarray) -> str:
     """By the model itself, one answer after the other: it was not trained for long pauses."""
     loud = np.flatnonzero(np.abs(samples) > 0.01)
     answers = np.split(loud, np.flatnonzero(np.diff(loud) > RATE) + 1)
-    with MimoAudio.load(find_bundle(None)) as model:
+    with load_exact_demo() as model:
         texts = []
         for answer in answers:
             part = samples[max(0, answer[0] - RATE // 5) : answer[-1] + RATE // 5]

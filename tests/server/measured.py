@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.tools.exact_demo import exact_demo
+
 __all__ = ["Figures", "Measured", "measured"]
 
 QUESTIONS = Path(__file__).parents[1] / "data" / "demo"
@@ -84,8 +86,9 @@ class Measured:
 
 @contextlib.contextmanager
 def measured(*options: object) -> Iterator[Measured]:
-    """The demo model, served by `mimo-edge serve` until the block ends."""
+    """The demo model in float32, served by `mimo-edge serve` until the block ends."""
     arguments = ["serve", "--port", "0", "--json", "--temperature", "0", "--seed", "1"]
+    arguments += ["--model", str(exact_demo())]
     with tempfile.TemporaryFile() as log:  # a pipe would be full one day, and the server wait
         process = subprocess.Popen(
             [sys.executable, "-m", "mimo_edge", *arguments, *map(str, options)],

@@ -14,6 +14,7 @@ from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import ServerOptions
 from mimo_edge.server.run import listen, server_of
 from mimo_edge.server.sharing.service import Service
+from tests.tools.exact_demo import load_exact_demo
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Running:
 def running(
     options: ServerOptions | None = None,
     prepare: Callable[[Service], None] = lambda _: None,
-    load: Callable[[], MimoAudio] = MimoAudio.load,
+    load: Callable[[], MimoAudio] = load_exact_demo,
 ) -> Iterator[Running]:
-    """A model, the demo one, served at a free port of this machine until the block ends.
+    """A model, the demo in float32, served at a free port of this machine until the block ends.
 
     `prepare` gets the service before it starts.
     """

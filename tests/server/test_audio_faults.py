@@ -27,7 +27,7 @@ SENTENCES = [
     "one two three four five six",
     "the opposite of big is small",
     "nine minus four is five",
-    "two plus two is four",
+    "my name is echo",
 ]
 
 
@@ -39,23 +39,14 @@ def pcm(server: Running, text: str) -> np.ndarray:
 
 
 def test_audio_is_neither_dropped_nor_garbled_under_load(server: Running) -> None:
-    """What is asked for beside others has the words that it has alone, and is as long.
-
-    The rounding of 4 bits depends on who is beside, and of what the model says it mishears a word
-    in twenty itself: so one of these 29 may be another one. A piece that is dropped costs more.
-    """
+    """What is asked for beside others is the sound that it is alone, and its words are heard."""
     alone = [pcm(server, text) for text in SENTENCES]
     with ThreadPoolExecutor(len(SENTENCES)) as pool:
         beside = list(pool.map(lambda text: pcm(server, text), SENTENCES))
-    wrong: list[tuple[str, str]] = []
     for text, one, other in zip(SENTENCES, alone, beside, strict=True):
-        assert abs(len(one) - len(other)) <= 0.2 * len(one)
-        found = server.service.model.transcribe(other).text
-        assert len(found.split()) == len(text.split()), (found, text)
-        wrong += [
-            pair for pair in zip(found.split(), text.split(), strict=True) if len(set(pair)) > 1
-        ]
-    assert len(wrong) <= 1, wrong
+        # In 16 bits; the seventh digit of a sample depends on who is beside.
+        np.testing.assert_allclose(other, one, atol=1.5 / 32768, err_msg=text)
+        assert server.service.model.transcribe(other).text == text
 
 
 def test_answers_do_not_leak_into_each_other(server: Running) -> None:

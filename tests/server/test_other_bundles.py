@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +10,21 @@ from typing import Any
 import httpx
 import pytest
 
+from convert.bundle import convert
+from convert.checkpoints.source import open_source
+from convert.recipes import get_recipe, without_speech
+from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import ServerOptions
 from mimo_edge.tasks import Overrides
-from tests.commands.test_bundle_commands import ROOT, run
+from tests.tools.exact_demo import DEMO_CHECKPOINT, DEMO_TOKENIZER
 
 from .running import Running, running
 
-CHECKPOINT = ROOT / "models" / "demo-checkpoint" / "MiMo-Audio-Demo"
-TOKENIZER = CHECKPOINT.with_name("MiMo-Audio-Demo-Tokenizer")
-DEMO = ROOT / "tests" / "data" / "demo"
+DEMO = Path(__file__).parent.parent / "data" / "demo"
 
 
 def served(bundle: Path, options: ServerOptions) -> Iterator[Running]:
-    with contextlib.ExitStack() as opened:
-        with pytest.MonkeyPatch.context() as patch:  # until the model is loaded
-            patch.setenv("MIMO_EDGE_MODEL", str(bundle))
-            server = opened.enter_context(running(options))
+    with running(options, load=lambda: MimoAudio.load(bundle)) as server:
         yield server
 
 
@@ -34,9 +32,9 @@ def served(bundle: Path, options: ServerOptions) -> Iterator[Running]:
 def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The demo model without its speaking half."""
     bundle = tmp_path_factory.mktemp("listening") / "bundle"
-    source = ("--model", CHECKPOINT, "--tokenizer", TOKENIZER, "--threads", 1)
-    done = run(*source, "--without-speech", "--out", bundle, module="convert")
-    assert done.returncode == 0, done.stderr
+    recipe = without_speech(get_recipe("reference"))
+    source = open_source(DEMO_CHECKPOINT, DEMO_TOKENIZER, speaks=False)
+    convert(source, bundle, recipe, name="MiMo-Audio-Demo", threads=1)
     yield from served(bundle, ServerOptions(port=0))
 
 

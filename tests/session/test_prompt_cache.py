@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimo_edge.bundle.default_bundle import find_bundle
 from mimo_edge.engine import Engine
 from mimo_edge.errors import WrongUseError
 from mimo_edge.generation.events import TextDelta, TurnEnd
@@ -17,8 +16,8 @@ from mimo_edge.model import MimoAudio
 from mimo_edge.prompt.positions import Positions
 from mimo_edge.prompt.prompts import Exchange
 from mimo_edge.prompt_cache import PromptCache
-from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Ask, Overrides, PreparedTask, converse
+from tests.tools.exact_demo import EXACT_OPTIONS, exact_demo, load_exact_demo
 
 DEMO = Path(__file__).parent.parent / "data" / "demo"
 SURE = Overrides(temperature=0, seed=1)
@@ -26,7 +25,7 @@ SURE = Overrides(temperature=0, seed=1)
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[MimoAudio]:
-    with MimoAudio.load() as model:
+    with load_exact_demo() as model:
         yield model
 
 
@@ -60,7 +59,7 @@ def test_a_conversation_goes_on_from_what_was_computed(model: MimoAudio) -> None
 
 
 def test_a_question_behind_speech_is_laid_out_as_the_task_for_it() -> None:
-    engine = Engine.load(find_bundle(), RuntimeOptions())
+    engine = Engine.load(exact_demo(), EXACT_OPTIONS)
     model, hearing = MimoAudio(engine), engine.hearing
     speech = model.listen(DEMO / "sum.flac")
     ask = next(Ask(audio=DEMO / "sum.flac", question="What is this?").prepare(hearing))

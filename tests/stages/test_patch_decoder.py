@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.engine import Engine
 from mimo_edge.stages.graphs import Graph
-from mimo_edge.stages.patch_decoder import PatchDecoder
 from mimo_edge.stages.patch_steps import PatchSteps
 from mimo_edge.stages.placement import Placement
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions
@@ -112,20 +111,19 @@ def logits_at(
 
 
 def test_quantized_rows_do_not_mix(default_bundle: Path) -> None:
-    """Whatever the kernels round, a row is decoded from its own state, whoever is beside it.
+    """In 4 bits, too, a row is decoded from its own state, wherever it is and whoever is beside.
 
-    At the same place among the rows, because the kernels sum the last of an odd number differently.
+    Up to rounding: the kernels may sum a row in another order beside others, and an input beside
+    the border of two of the 8-bit steps then goes the other way. Another row is far away from that.
     """
     manifest = load_manifest(default_bundle)
-    hidden = states(7, manifest.backbone.hidden_size)
-    decoder = PatchDecoder.load(default_bundle, manifest, Placement(threads=1))
-    try:
-        for place in range(3):
-            first, second = hidden[[0, 1, 2]], hidden[[3, 4, 5]]
-            first[place] = second[place] = hidden[6]
-            rngs = [np.random.default_rng(0)] * 3
-            found = [decoder.decode_all(rows, [GREEDY] * 3, rngs) for rows in (first, second)]
-            np.testing.assert_array_equal(found[0][place], found[1][place])
-            assert not np.array_equal(found[0], found[1])
-    finally:
-        decoder.close()
+    patch = manifest.patch
+    x = np.random.default_rng(4).standard_normal((6, 8, patch.local_dim), dtype=np.float32)
+    with Graph.load(default_bundle, "patch_decoder", manifest, Placement(threads=1)) as graph:
+        steps = PatchSteps(graph, sum(patch.vocab_sizes))
+        alone = np.concatenate([logits_of(steps, x[:, [row]]) for row in range(8)], axis=1)
+        for order in ([0, 1], [2, 0, 1], [1, 2, 0], [3, 1, 0, 2], [7, 6, 5, 4, 3, 2, 1, 0]):
+            found = logits_of(steps, x[:, order])
+            for place, row in enumerate(order):
+                distances = [np.abs(found[:, place] - alone[:, one]).max() for one in range(8)]
+                assert distances[row] < 0.1 * np.partition(distances, 1)[1], (order, place)

@@ -27,5 +27,5 @@ def convert_checkpoint(
     """
     source = open_source(model, tokenizer)
     chosen = with_patch_stacks(get_recipe(recipe)) if patch_gguf else get_recipe(recipe)
-    convert(source, out, chosen, name="test", threads=1, **options)
+    convert(source, out, chosen, **{"name": "test", "threads": 1, **options})
     return out

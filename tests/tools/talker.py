@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mimo_edge.bundle.default_bundle import MODEL_VARIABLE
+from tests.tools.exact_demo import exact_demo
 from tests.tools.signals import hear_ctrl_c
 from tests.tools.sound_server import SoundServer
 
@@ -99,7 +101,7 @@ def talking(
     """Start the program on the virtual devices, wait until it listens, end it in any case."""
     process = subprocess.Popen(
         [sys.executable, "-m", *program, "--json", *map(str, options)],
-        env={**os.environ, **server.environment},
+        env={**os.environ, MODEL_VARIABLE: str(exact_demo()), **server.environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

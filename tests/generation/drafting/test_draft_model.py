@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mimo_edge import MimoAudio, MimoEdgeError, RuntimeOptions, Turn
-from mimo_edge.bundle.default_bundle import demo_bundle
 from mimo_edge.engine import Engine
 from mimo_edge.generation.drafting.drafts import Drafts
 from mimo_edge.generation.drafting.rhythm import Marks
@@ -18,6 +18,7 @@ from mimo_edge.prompt.prompts import Exchange
 from mimo_edge.stages.backbone_draft import DraftModel
 from mimo_edge.stages.placement import Placement
 from mimo_edge.tasks import Overrides, converse
+from tests.tools.exact_demo import EXACT_OPTIONS, exact_demo
 
 from .guessing import guessed, plain
 
@@ -27,14 +28,12 @@ SENTENCES = ("hello", "what is your name", "what is the color of the sky", "coun
 
 
 def options(draft: Path | None) -> RuntimeOptions:
-    return RuntimeOptions(threads=2, device="cpu", draft_model=draft)
+    return replace(EXACT_OPTIONS, threads=2, draft_model=draft)
 
 
 @pytest.fixture(scope="module")
 def gguf() -> Path:
-    folder = demo_bundle()
-    assert folder is not None
-    return folder / "backbone.gguf"
+    return exact_demo() / "backbone.gguf"
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +91,7 @@ def test_the_answers_are_the_same(twins: tuple[Engine, DraftModel]) -> None:
 
 def test_a_model_of_other_words_is_refused(reference_bundle: Path) -> None:
     with pytest.raises(MimoEdgeError, match="same vocabulary"):
-        MimoAudio.load(None, options(reference_bundle / "backbone.gguf"))
+        MimoAudio.load(exact_demo(), options(reference_bundle / "backbone.gguf"))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"GGUF", b"no model at all"])
@@ -101,13 +100,13 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes | None) -
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(MimoEdgeError, match="draft model") as refused:
-        MimoAudio.load(None, options(path))
+        MimoAudio.load(exact_demo(), options(path))
     assert str(path) in str(refused.value)
 
 
 def test_it_closes_with_the_model(gguf: Path) -> None:
     """In the middle of an answer, too."""
-    model = MimoAudio.load(None, options(gguf))
+    model = MimoAudio.load(exact_demo(), options(gguf))
     with contextlib.closing(model.stream(Turn(text="hello", reply="text"))) as events:
         next(events)
         model.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -220,23 +220,22 @@ def test_a_recording_can_come_as_clients_of_vllm_send_it(api: OpenAI) -> None:
 
 
 def test_many_conversations_at_once_do_not_mix(api: OpenAI) -> None:
-    said: dict[str, list[str]] = {}
+    """Each says what it says alone."""
 
-    def talk(name: str) -> None:
+    def talk(name: str) -> tuple[str, str]:
         first = ask(api, user(heard(name)), **SPOKEN).choices[0].message.audio
         assert first is not None
         reference = {"role": "assistant", "audio": {"id": first.id}}
         second = ask(api, user(heard(name)), reference, user(heard("memory")))
-        said[name] = [first.transcript, words(second)]
+        return first.transcript, words(second)
 
-    threads = [threading.Thread(target=talk, args=(name,)) for name in QUESTIONS]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert said == {
-        name: [answer, f"you said {question}"] for name, (question, answer) in QUESTIONS.items()
-    }
+    alone = [talk(name) for name in QUESTIONS]
+    with ThreadPoolExecutor(len(QUESTIONS)) as pool:
+        assert list(pool.map(talk, QUESTIONS)) == alone
+    right = [(answer, f"you said {question}") for question, answer in QUESTIONS.values()]
+    assert [answer for answer, _ in alone] == [answer for answer, _ in right]
+    # Of one question in five it remembers a wrong word itself; it is not one of the others.
+    assert len(set(alone) & set(right)) >= len(right) - 1
 
 
 def test_a_greeting_and_late_instructions_have_their_place(api: OpenAI) -> None:

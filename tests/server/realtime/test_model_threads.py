@@ -6,13 +6,13 @@ import contextlib
 import threading
 import weakref
 
-from mimo_edge.model import MimoAudio
 from mimo_edge.server.realtime.contents import InputText, Spoken
 from mimo_edge.server.realtime.model_port import ModelEvent
 from mimo_edge.server.realtime.model_threads import ModelThreads
 from mimo_edge.server.realtime.plan import Plan
 from mimo_edge.server.sharing.work import Answering
 from mimo_edge.tasks import Overrides
+from tests.tools.exact_demo import load_exact_demo
 
 
 def plan() -> Plan:
@@ -27,7 +27,7 @@ def test_what_is_not_wanted_any_more_is_not_kept_until_its_turn_comes() -> None:
         begun.set()
         go_on.wait(60)
 
-    with MimoAudio.load() as model:
+    with load_exact_demo() as model:
         threads = ModelThreads(
             model,
             post,

@@ -22,8 +22,8 @@ from mimo_edge.server.realtime.contents import (
     Utterance,
 )
 from mimo_edge.server.realtime.plan import Plan, Prompter
-from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
+from tests.tools.exact_demo import load_exact_demo
 
 from .talker import question
 
@@ -32,8 +32,7 @@ CONTEXT = 384
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[MimoAudio]:
-    options = RuntimeOptions(threads=1, context=CONTEXT, device="cpu")
-    with MimoAudio.load(None, options) as model:
+    with load_exact_demo(context=CONTEXT) as model:
         yield model
 
 

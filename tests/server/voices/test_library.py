@@ -19,6 +19,7 @@ from mimo_edge.server.requests.api_errors import ApiError
 from mimo_edge.server.voices.file import VoiceFile
 from mimo_edge.server.voices.library import VoiceLibrary
 from mimo_edge.tasks import Overrides, Speak
+from tests.tools.exact_demo import load_exact_demo
 
 DEMO = Path(__file__).parents[2] / "data" / "demo"
 SPEECH = DEMO / "voice-slt.flac"
@@ -26,7 +27,7 @@ SPEECH = DEMO / "voice-slt.flac"
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[MimoAudio]:
-    with MimoAudio.load() as model:
+    with load_exact_demo() as model:
         yield model
 
 

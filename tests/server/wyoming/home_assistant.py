@@ -29,11 +29,13 @@ from wyoming.tts import (
 )
 
 from mimo_edge.audio import resample
+from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import ServerOptions
 from mimo_edge.server.sharing.service import Service
 from mimo_edge.server.wyoming.options import WyomingLimits, WyomingOptions
 from mimo_edge.server.wyoming.server import WyomingServer, listen
 from mimo_edge.tasks import Overrides
+from tests.tools.exact_demo import load_exact_demo
 
 from ..running import Running, running
 
@@ -65,16 +67,18 @@ class Wyoming:
 
 @contextlib.contextmanager
 def wyoming(
-    limits: WyomingLimits | None = None, options: ServerOptions | None = None
+    limits: WyomingLimits | None = None,
+    options: ServerOptions | None = None,
+    load: Callable[[], MimoAudio] = load_exact_demo,
 ) -> Iterator[Wyoming]:
-    """The demo model, served at a free port until the block ends."""
+    """A model, the demo in float32, served at a free port until the block ends."""
     own = WyomingOptions(port=0, limits=limits or WyomingLimits())
     listening = listen(own)
 
     def prepare(service: Service) -> None:
         service.beside.append(WyomingServer(service, own, listening))
 
-    with running(options or OPTIONS, prepare) as server:
+    with running(options or OPTIONS, prepare, load) as server:
         yield Wyoming(listening.getsockname()[1], server)
 
 

@@ -13,7 +13,6 @@ import pytest
 from wyoming.client import AsyncTcpClient
 from wyoming.tts import Synthesize, SynthesizeVoice
 
-from mimo_edge.bundle.default_bundle import MODEL_VARIABLE
 from mimo_edge.bundle.manifest import (
     CHECKSUM_KEY,
     MANIFEST_FILE,
@@ -21,7 +20,8 @@ from mimo_edge.bundle.manifest import (
     SPEAKING_PARTS,
     checksum,
 )
-from mimo_edge.installation import DEMO_MODEL
+from mimo_edge.model import MimoAudio
+from tests.tools.exact_demo import exact_demo
 
 from .home_assistant import (
     OPTIONS,
@@ -39,17 +39,16 @@ Change = Callable[[Callable[[dict[str, Any]], None]], Path]
 
 
 @pytest.fixture
-def changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Change:
-    """Makes a copy of the demo model with another manifest the one that servers load."""
+def changed(tmp_path: Path) -> Change:
+    """Makes a copy of the demo model with another manifest."""
 
     def copy(change: Callable[[dict[str, Any]], None]) -> Path:
-        folder = Path(shutil.copytree(DEMO_MODEL, tmp_path / "bundle"))
+        folder = Path(shutil.copytree(exact_demo(), tmp_path / "bundle"))
         manifest = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
         del manifest[CHECKSUM_KEY]
         change(manifest)
         text = json.dumps({**manifest, CHECKSUM_KEY: checksum(manifest)})
         (folder / MANIFEST_FILE).write_text(text, "utf-8")
-        monkeypatch.setenv(MODEL_VARIABLE, str(folder))
         return folder
 
     return copy
@@ -64,8 +63,9 @@ async def refused(client: AsyncTcpClient, text: str, voice: str | None = None) -
 
 
 def test_a_voice_of_the_library_is_offered_and_used(changed: Change, tmp_path: Path) -> None:
-    changed(lambda manifest: manifest.update(name="Somebody's checkpoint"))
-    with wyoming(options=replace(OPTIONS, voices=tmp_path / "voices")) as home:
+    folder = changed(lambda manifest: manifest.update(name="Somebody's checkpoint"))
+    options = replace(OPTIONS, voices=tmp_path / "voices")
+    with wyoming(options=options, load=lambda: MimoAudio.load(folder)) as home:
         service = home.http.service
         service.voices.add(service.model, QUESTIONS / "voice-slt.flac", name="Mara", consent="yes")
         (tts,) = home.run(describe).tts
@@ -92,7 +92,7 @@ def test_a_bundle_that_only_listens_offers_no_speech(changed: Change) -> None:
     folder = changed(listen_only)
     for name in gone:
         (folder / name).unlink(missing_ok=True)
-    with wyoming() as home:
+    with wyoming(load=lambda: MimoAudio.load(folder)) as home:
         info = home.run(describe)
         assert not info.tts
         assert info.asr
