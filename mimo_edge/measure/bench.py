@@ -81,7 +81,7 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
     manifest.check_speaks()  # half of the stages are those of speaking
     others = SpareCores()
     read = read_bytes_of_bundle(folder, manifest)
-    ways = ways_of(options, skips_head=follows_format(manifest, options))
+    ways = ways_of(options, skips_head=follows_format(manifest, options), manifest=manifest)
     positions = min(POSITIONS, options.context_for(manifest.backbone) // 2)
     began = time.perf_counter()
     engine = Engine.load(folder, options, manifest)

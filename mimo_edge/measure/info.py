@@ -68,7 +68,7 @@ def needs_of_bundle(
     seconds: dict[Kind, float | None] = dict.fromkeys(KINDS)
     if manifest.speaks:
         read = read_bytes_of_bundle(folder, manifest)
-        ways = ways_of(options, skips_head=follows_format(manifest, options))
+        ways = ways_of(options, skips_head=follows_format(manifest, options), manifest=manifest)
         seconds = {kind: machine.speech_seconds(read, kind, ways) for kind in KINDS}
     return Needs(
         memory=need,

@@ -21,6 +21,8 @@ from ..generation.drafting.chance import row_price
 from ..prompt.positions import TEXT_RUN
 from ..stages.gpu import gpu_layers
 from ..stages.machine_needs import KV_BYTES
+from ..stages.measured import read_measured
+from ..stages.patch_place import patch_form
 from ..stages.runtime_options import RuntimeOptions
 
 __all__ = [
@@ -102,6 +104,8 @@ class Ways:
     """Of a number in the KV cache."""
     backbone_on_gpu: bool = False
     """Then nothing of it is read from the processor's memory."""
+    patches_on_gpu: bool = False
+    """The same of patch encoder and patch decoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +153,8 @@ def speech_bytes(read: ReadBytes, kind: Kind, ways: Ways) -> dict[Stage, float]:
         "patch decoder": steps.patches * read.patch_decoder,
         "patch encoder": steps.patches * read.patch_encoder,
     }
-    return of_patches if ways.backbone_on_gpu else of_backbone | of_patches
+    read_here = {} if ways.backbone_on_gpu else of_backbone
+    return read_here if ways.patches_on_gpu else read_here | of_patches
 
 
 def seconds_of_speech(
@@ -165,9 +170,9 @@ def seconds_of_speech(
 
     `patch_bandwidth` is what it gives to the few threads of the patch decoder, if less; `threads`
     are those of the backbone. Below 1 is real time. None: the model is so small that memory is not
-    what limits it. A backbone on a GPU is taken to cost nothing.
+    what limits it, or all of it is on a GPU. A backbone on a GPU is taken to cost nothing.
     """
-    if not read.large:
+    if not read.large or (ways.backbone_on_gpu and ways.patches_on_gpu):
         return None
     steps = steps_of_a_second(kind, read.patches_per_second, ways)
     of_patches = min(bandwidth, patch_bandwidth or bandwidth) * _PATCH_SHARE
@@ -184,13 +189,17 @@ def seconds_of_speech(
     return _BESIDE_SOUND * seconds
 
 
-def ways_of(options: RuntimeOptions, *, skips_head: bool) -> Ways:
-    """In which ways a model runs under these options."""
+def ways_of(options: RuntimeOptions, *, skips_head: bool, manifest: Manifest | None = None) -> Ways:
+    """In which ways a model runs under these options; without a `manifest`, its patches on the
+    processor."""
+    on_gpu = gpu_layers(options) != 0
+    form = "onnx" if manifest is None else patch_form(manifest, options, read_measured(manifest))
     return Ways(
         skips_head=skips_head,
         drafts=options.drafting,
         cache_bytes=KV_BYTES[options.kv_type],
-        backbone_on_gpu=gpu_layers(options) != 0,
+        backbone_on_gpu=on_gpu,
+        patches_on_gpu=on_gpu and form == "gguf",
     )
 
 

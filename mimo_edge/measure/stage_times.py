@@ -44,13 +44,13 @@ def measure_stages(
 ) -> list[Timing]:
     """Every stage by itself, as it works while the model listens and speaks.
 
-    Tokens and patches come behind so many positions. What a backbone on a GPU reads is not
+    Tokens and patches come behind so many positions. What is read on a GPU is not
     counted: the processor's memory does not limit it.
     """
     return [
         *_hearing(engine, runs),
         *_backbone(engine, runs, read, ways, positions),
-        *_patches(engine, runs, read),
+        *_patches(engine, runs, read, ways),
         _sound(engine, runs),
     ]
 
@@ -102,7 +102,7 @@ def _backbone(
     ]
 
 
-def _patches(engine: Engine, runs: int, read: ReadBytes) -> list[Timing]:
+def _patches(engine: Engine, runs: int, read: ReadBytes, ways: Ways) -> list[Timing]:
     manifest, rng = engine.manifest, np.random.default_rng(0)
     patch = manifest.patch
     codes = rng.integers(0, np.array(patch.empty_ids), (1, patch.group_size, patch.channels))
@@ -115,7 +115,7 @@ def _patches(engine: Engine, runs: int, read: ReadBytes) -> list[Timing]:
             stage=f"speak: {name}",
             seconds=seconds,
             unit="patch",
-            bytes_read=size,
+            bytes_read=None if ways.patches_on_gpu else size,
             per_speech_second=seconds * read.patches_per_second,
         )
         for name, seconds, size in (

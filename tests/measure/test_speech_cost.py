@@ -63,6 +63,9 @@ def test_guessed_words_cost_no_reading_of_their_own() -> None:
 def test_a_backbone_on_a_gpu_is_not_read_from_this_memory() -> None:
     read = speech_bytes(READ, "dialogue", Ways(backbone_on_gpu=True))
     assert set(read) == {"patch decoder", "patch encoder"}
+    everything = Ways(backbone_on_gpu=True, patches_on_gpu=True)
+    assert not speech_bytes(READ, "dialogue", everything)
+    assert seconds_of_speech(READ, "dialogue", everything, 1e9, threads=2) is None
 
 
 def test_seconds_add_up() -> None:

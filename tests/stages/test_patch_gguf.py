@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -10,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
 from mimo_edge.bundle.files import load_manifest
+from mimo_edge.bundle.gguf_header import read_header
 from mimo_edge.bundle.manifest import PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, Manifest
 from mimo_edge.engine import Engine
 from mimo_edge.errors import BadInputError, MimoEdgeError
@@ -26,6 +30,8 @@ from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions
 from tests.conftest import EXACT
 from tests.tools.bundles import convert_checkpoint
+from tests.tools.command_line import Command
+from tests.tools.gguf_files import rewrite_gguf, scalar_value, string_value
 from tests.tools.random_checkpoint import make_checkpoint
 
 GRAPH = Placement(threads=1)
@@ -181,3 +187,95 @@ def test_files_of_another_shape_are_refused(
     text = str(said.value)
     assert name in text and complaint in text
     assert text.endswith(".") and text.isprintable() and len(text) < 500
+
+
+@pytest.mark.parametrize("name", [PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("qwen2.block_count", scalar_value("UINT32", 0)),
+        ("qwen2.block_count", scalar_value("UINT32", 1 << 31)),
+        ("qwen2.block_count", string_value(b"two")),
+        ("qwen2.embedding_length", scalar_value("UINT32", 0)),
+        ("qwen2.embedding_length", scalar_value("UINT32", 1 << 30)),
+        ("qwen2.embedding_length", None),
+        ("qwen2.attention.head_count", scalar_value("UINT32", 0)),
+        ("qwen2.attention.head_count_kv", scalar_value("UINT32", 3)),
+        ("qwen2.rope.freq_base", scalar_value("FLOAT32", float("nan"))),
+        ("qwen2.attention.causal", scalar_value("UINT32", 1)),
+        ("qwen2.vocab_size", scalar_value("UINT32", 1 << 30)),
+        ("tokenizer.ggml.model", string_value(b"gpt2")),
+        ("qwen2.rope.scaling.type", string_value(b"yarn")),
+    ],
+)
+def test_values_that_llama_cpp_would_trust_are_refused(
+    gguf_bundle: Path,
+    manifest: Manifest,
+    tmp_path: Path,
+    name: str,
+    key: str,
+    value: bytes | None,
+) -> None:
+    for file in (name, "patch_embeddings.npy", "code_embeddings.npy", "hidden_downcast.npy"):
+        shutil.copyfile(gguf_bundle / file, tmp_path / file)
+    rewrite_gguf(tmp_path / name, {key: value})
+    stage = PatchDecoder if name == PATCH_DECODER_GGUF else PatchEncoder
+    with pytest.raises(MimoEdgeError) as said:
+        stage.load(tmp_path, manifest, GGUF)
+    text = str(said.value)
+    assert name in text and "damaged" in text
+    assert text.endswith(".") and text.isprintable() and len(text) < 500
+
+
+@pytest.mark.parametrize("name", [PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF])
+def test_damaged_weights_are_named(
+    gguf_bundle: Path, manifest: Manifest, tmp_path: Path, name: str
+) -> None:
+    """A norm that is no number makes everything behind it none."""
+    for file in (name, "patch_embeddings.npy", "code_embeddings.npy", "hidden_downcast.npy"):
+        shutil.copyfile(gguf_bundle / file, tmp_path / file)
+    norm = read_header(tmp_path / name).tensors["output_norm.weight"]
+    with (tmp_path / name).open("r+b") as stream:
+        stream.seek(norm.offset)
+        stream.write(np.full(norm.shape, np.nan, dtype=np.float32).tobytes())
+    stage = "patch decoder" if name == PATCH_DECODER_GGUF else "patch encoder"
+    with pytest.raises(MimoEdgeError, match=f"the {stage} computes what is not a number"):
+        if name == PATCH_DECODER_GGUF:
+            with closing(PatchDecoder.load(tmp_path, manifest, GGUF)) as decoder:
+                hidden = states(1, manifest.backbone.hidden_size)[0]
+                decoder.decode(hidden, GREEDY, np.random.default_rng(0))
+        else:
+            with closing(PatchEncoder.load(tmp_path, manifest, GGUF)) as encoder:
+                encoder.encode(codes(1, manifest))
+
+
+def test_closing_gives_the_memory_back(gguf_bundle: Path, manifest: Manifest) -> None:
+    """Cache and weights: forty times loaded, and as large as after the tenth time."""
+    hidden = states(2, manifest.backbone.hidden_size)
+    process, sizes = psutil.Process(), []
+    for _ in range(40):
+        decoder = PatchDecoder.load(gguf_bundle, manifest, GGUF)
+        decoder.decode_all(hidden, [GREEDY] * 2, [np.random.default_rng(0)] * 2)
+        decoder.close()
+        sizes.append(process.memory_info().rss)
+    # One cache alone takes more than that: 256 positions of two layers, and the buffers.
+    assert sizes[-1] - sizes[10] < 8e6
+
+
+def test_a_model_that_is_dropped_is_freed(gguf_bundle: Path) -> None:
+    """Without `close`, with the last reference; and one that is closed in the middle says so."""
+    engine = Engine.load(gguf_bundle, replace(EXACT, patches="gguf"))
+    hidden = states(1, engine.manifest.backbone.hidden_size)[0]
+    engine.patch_decoder.decode(hidden, GREEDY, np.random.default_rng(0))
+    decoder, gone = engine.patch_decoder, weakref.ref(engine.patch_encoder)
+    engine.close()
+    with pytest.raises(MimoEdgeError, match="the model is closed"):
+        decoder.decode(hidden, GREEDY, np.random.default_rng(0))
+    del engine
+    gc.collect()
+    assert gone() is None
+
+
+def test_the_command_says_what_a_bundle_lacks(command: Command, tmp_path: Path) -> None:
+    done = command("speak", "Hello.", "--patches", "gguf", "-o", tmp_path / "hello.wav")
+    assert "has no GGUF of them" in done.sentence
