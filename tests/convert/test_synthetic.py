@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import gguf
 import numpy as np
@@ -58,10 +59,12 @@ def small_audio() -> AudioTokenizerConfig:
     )
 
 
-def test_it_hears_and_speaks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("patches", ["onnx", "gguf"])
+def test_it_hears_and_speaks(tmp_path: Path, patches: Literal["onnx", "gguf"]) -> None:
     out = tmp_path / "noise"
     synthetic_bundle(out, lambda *_: None, language=small_language(), audio=small_audio())
-    with MimoAudio.load(out, RuntimeOptions(context=256, device="cpu")) as model:
+    options = RuntimeOptions(context=256, device="cpu", patches=patches)
+    with MimoAudio.load(out, options) as model:
         noise = np.random.default_rng(0).standard_normal(24_000).astype(np.float32) / 10
         short = Overrides(max_new_tokens=40, seed=1)
         assert model.transcribe(noise, overrides=short).stats.text_tokens > 0
