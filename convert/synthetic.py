@@ -10,7 +10,7 @@ from mimo_edge.bundle.manifest import BACKBONE_FILE, MANIFEST_FILE, Manifest
 
 from .backbone.gguf_file import Progress
 from .backbone.matrix_types import BACKBONE_TYPES
-from .backbone.random_blocks import write_random_backbone, write_random_stack
+from .backbone.random_blocks import write_random_backbone
 from .backbone.writing import expected_backbone_tensors
 from .bundle import write_decoder_inputs, write_graph
 from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
@@ -28,7 +28,7 @@ from .checkpoints.text_tokenizer import (
     byte_characters,
 )
 from .manifest import make_manifest
-from .recipes import Recipe, get_recipe, part_sizes, with_patch_stacks
+from .recipes import Recipe, get_recipe, part_sizes
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from .room import Need, check_room
 from .target import claim
@@ -46,7 +46,7 @@ def synthetic_bundle(
     language: LanguageModelConfig = RELEASED_LANGUAGE,
     audio: AudioTokenizerConfig = RELEASED_AUDIO,
 ) -> Manifest:
-    """Write a bundle of noise in the recipe `default`, whole or not at all, ready for a GPU.
+    """Write a bundle of noise in the recipe `default`, whole or not at all.
 
     It takes as much memory and time as the trained model, and says nothing of sense. Its
     vocabulary is bytes: texts are longer in tokens than the trained model's.
@@ -54,7 +54,7 @@ def synthetic_bundle(
     Raises:
         MimoEdgeError: the disk is full, or the folder is in the way.
     """
-    recipe = with_patch_stacks(get_recipe("default"))
+    recipe = get_recipe("default")
     source = _source(language, audio)
     with claim(out, force=False) as target, target.working_folder() as work:
         size = sum(part_sizes(recipe, language, audio).values())
@@ -82,10 +82,6 @@ def _write_parts(source: Source, work: Path, recipe: Recipe, progress: Progress)
     parameters = {BACKBONE_FILE: sum(int(np.prod(shape)) for shape in shapes)}
     for graph in recipe.graphs:
         parameters |= write_graph(source, work, graph, recipe, progress)
-    for part, type in recipe.patch_stacks:
-        parameters |= write_random_stack(
-            part, source.language, checkpoint, work, type, name=_NAME, progress=progress
-        )
     return parameters | write_decoder_inputs(source, work)
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "knows_chinese",
     "longest_spoken",
     "spoken_forms",
+    "transcribes_by",
 ]
 
 Ability = Literal[
@@ -70,6 +71,8 @@ class _Training:
     """Whether the text of its speech is words alone, in lower case, whatever it was given."""
     chinese: bool = True
     """Whether it was trained with instructions in Chinese, too."""
+    transcribes_by: str | None = None
+    """The only words in which it can be asked for a transcript; None: it understands others."""
     one_sentence: bool = False
     """Whether it was trained with recordings of one sentence each; of several it hears the last."""
 
@@ -100,6 +103,7 @@ _KNOWN = (
         longest_spoken=40,
         plain_words=True,
         chinese=False,
+        transcribes_by="Please transcribe this audio file",
         one_sentence=True,
     ),
     _Training(
@@ -226,6 +230,13 @@ def hinted_language(code: str | None, manifest: Manifest) -> Language:
         if first in codes and (language != "zh" or knows_chinese(manifest)):
             return language
     return "auto"
+
+
+def transcribes_by(manifest: Manifest) -> str | None:
+    """The only words in which the bundle's checkpoint can be asked for a transcript; None: none are
+    known to be the only ones."""
+    training = _training(manifest)
+    return training.transcribes_by if training is not None else None
 
 
 def _training(manifest: Manifest) -> _Training | None:

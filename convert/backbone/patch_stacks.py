@@ -39,15 +39,7 @@ from .matrix_types import BACKBONE_TYPES, BackboneType, matrix_bytes, matrix_typ
 from .quantize import quantize_gguf
 from .writing import add_dimensions, tensor_names
 
-__all__ = [
-    "STACK_TYPES",
-    "StackLayout",
-    "stack_bytes",
-    "stack_layout",
-    "stack_writer",
-    "write_embeddings",
-    "write_patch_stack",
-]
+__all__ = ["STACK_TYPES", "stack_bytes", "write_patch_stack"]
 
 _Kind = gguf.GGMLQuantizationType
 _HEAD = "token_embd.weight"
@@ -73,9 +65,7 @@ graph's w8 0.0013, w4c 0.05, w4 0.1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackLayout:
-    """What a GGUF of one of `OPTIONAL_PARTS` is made of."""
-
+class _Stack:
     file: str
     prefix: str
     """Of its layers in the checkpoint."""
@@ -101,8 +91,7 @@ class StackLayout:
         return np.ascontiguousarray(np.concatenate(parts))
 
 
-def stack_layout(part: str, config: LanguageModelConfig) -> StackLayout:
-    """The layout of one of `OPTIONAL_PARTS`."""
+def _stack(part: str, config: LanguageModelConfig) -> _Stack:
     c = config
     width, layers, ffn = (
         (c.local_dim, c.local_layers, c.local_ffn_dim)
@@ -123,7 +112,7 @@ def stack_layout(part: str, config: LanguageModelConfig) -> StackLayout:
         tie_word_embeddings=True,
     )
     if decodes:
-        return StackLayout(
+        return _Stack(
             file=PATCH_DECODER_GGUF,
             prefix="local_transformer",
             config=stack,
@@ -131,7 +120,7 @@ def stack_layout(part: str, config: LanguageModelConfig) -> StackLayout:
             heads=tuple(f"local_transformer_lm_heads.{n}.weight" for n in range(c.audio_channels)),
             pieces=1,
         )
-    return StackLayout(
+    return _Stack(
         file=PATCH_ENCODER_GGUF,
         prefix="input_local_transformer",
         config=stack,
@@ -143,7 +132,7 @@ def stack_layout(part: str, config: LanguageModelConfig) -> StackLayout:
 
 def stack_bytes(part: str, config: LanguageModelConfig, type: str) -> int:
     """Bytes of the files of one of `OPTIONAL_PARTS`."""
-    stack = stack_layout(part, config)
+    stack = _stack(part, config)
     shapes = {name: shape for name, (_, shape) in stack.tensors().items()}
     size = sum(matrix_bytes(STACK_TYPES[type], shapes, stack.config.num_hidden_layers).values())
     if part == "patch_encoder_gguf":
@@ -173,7 +162,7 @@ def write_patch_stack(
         MimoEdgeError: a value does not fit the type, or the disk is full.
     """
     tell = progress or (lambda stage, done, total: None)
-    stack, stored = stack_layout(part, config), STACK_TYPES[type]
+    stack, stored = _stack(part, config), STACK_TYPES[type]
     out, stage = work / stack.file, f"writing {OPTIONAL_PARTS[part]}.gguf"
     source, partial = (out.with_name(f"{out.name}.{end}") for end in ("source", "partial"))
     try:
@@ -189,43 +178,19 @@ def write_patch_stack(
             if not stored.is_float:
                 _quantize(stack, stored, source, partial, sizes, threads, stage, tell)
             partial.replace(out)
-            files = {out.name: 0} | write_embeddings(part, checkpoint, config, work)
+            files = {out.name: 0}
+            if part == "patch_encoder_gguf":
+                table = code_embedding_table(RecordedWeights(checkpoint), config)
+                np.save(work / PATCH_EMBEDDINGS_FILE, np.ascontiguousarray(table))
+                files[PATCH_EMBEDDINGS_FILE] = 0
     finally:
         for path in (source, partial):
             path.unlink(missing_ok=True)
     return files
 
 
-def write_embeddings(
-    part: str, checkpoint: Checkpoint, config: LanguageModelConfig, work: Path
-) -> dict[str, int]:
-    """Write the table beside the patch encoder's GGUF that makes its inputs; nothing for others.
-
-    Returns:
-        As `write_patch_stack`.
-    """
-    if part != "patch_encoder_gguf":
-        return {}
-    table = code_embedding_table(RecordedWeights(checkpoint), config)
-    np.save(work / PATCH_EMBEDDINGS_FILE, np.ascontiguousarray(table))
-    return {PATCH_EMBEDDINGS_FILE: 0}
-
-
-def stack_writer(stack: StackLayout, stored: BackboneType, name: str) -> gguf.GGUFWriter:
-    """A writer that knows all metadata and no tensor."""
-    writer = gguf.GGUFWriter(None, "qwen2")
-    writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_name(name)
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    add_dimensions(writer, stack.config)
-    writer.add_causal_attention(stack.causal)
-    writer.add_tokenizer_model("no_vocab")
-    writer.add_file_type(stored.file_type)
-    return writer
-
-
 def _quantize(
-    stack: StackLayout,
+    stack: _Stack,
     stored: BackboneType,
     source: Path,
     out: Path,
@@ -249,10 +214,16 @@ def _quantize(
 
 
 def _prepare(
-    stack: StackLayout, checkpoint: Checkpoint, stored: BackboneType, type: str, name: str
+    stack: _Stack, checkpoint: Checkpoint, stored: BackboneType, type: str, name: str
 ) -> gguf.GGUFWriter:
     """A writer that knows all metadata and every tensor's dtype and size, but no data."""
-    writer = stack_writer(stack, stored, name)
+    writer = gguf.GGUFWriter(None, "qwen2")
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_name(name)
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    add_dimensions(writer, stack.config)
+    writer.add_causal_attention(stack.causal)
+    writer.add_tokenizer_model("no_vocab")
     for tensor, (upstream, shape) in stack.tensors().items():
         own = checkpoint.info(stack.heads[0] if tensor == _HEAD else upstream).dtype.lower()
         # llama.cpp adds biases and norms in float32 and wants them so.
@@ -260,12 +231,11 @@ def _prepare(
         ggml_type, dtype = FLOATS[kind]
         nbytes = math.prod(shape) * dtype.itemsize
         writer.add_tensor_info(tensor, shape, dtype, nbytes, raw_dtype=ggml_type)
+    writer.add_file_type(stored.file_type)
     return writer
 
 
-def _sources(
-    stack: StackLayout, checkpoint: Checkpoint
-) -> Iterator[tuple[str, str, npt.NDArray[Any]]]:
+def _sources(stack: _Stack, checkpoint: Checkpoint) -> Iterator[tuple[str, str, npt.NDArray[Any]]]:
     """GGUF name, place and source of every tensor, in the order of the file."""
     for name, (upstream, _) in stack.tensors().items():
         if name == _HEAD:

@@ -1,4 +1,4 @@
-"""Language models of noise, written as blocks at once: a few are quantized, and repeated."""
+"""A backbone of noise, written as blocks at once: a few are quantized, and repeated."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from ..checkpoints.text_tokenizer import TextTokenizer
 from .ggml import quantize_rows
 from .gguf_file import Progress, write_gguf
 from .matrix_types import BackboneType, matrix_types
-from .patch_stacks import STACK_TYPES, stack_layout, stack_writer, write_embeddings
 from .writing import add_dimensions, add_tokenizer, tensor_names
 
-__all__ = ["write_random_backbone", "write_random_stack"]
+__all__ = ["write_random_backbone"]
 
 _BLOCK = 256
 """Weights in a block, of the largest kind."""
@@ -54,51 +53,9 @@ def write_random_backbone(
     add_dimensions(writer, config)
     add_tokenizer(writer, tokenizer)
     writer.add_file_type(stored.file_type)
-    _write(writer, tensor_names(config), stored, config, norms, out, progress, seed)
-
-
-def write_random_stack(
-    part: str,
-    config: LanguageModelConfig,
-    weights: RandomCheckpoint,
-    work: Path,
-    type: str,
-    *,
-    name: str,
-    progress: Progress,
-    seed: int = 0,
-) -> dict[str, int]:
-    """The same for one of `OPTIONAL_PARTS`, as `write_patch_stack` does with a checkpoint.
-
-    Raises:
-        MimoEdgeError: the disk is full.
-    """
-    stack, stored = stack_layout(part, config), STACK_TYPES[type]
-    out = work / stack.file
-    writer = stack_writer(stack, stored, name)
-
-    def tell(_: str, done: int, total: int) -> None:
-        progress(f"writing {out.name}", done, total)
-
-    _write(writer, stack.tensors(), stored, stack.config, weights, out, tell, seed)
-    return {out.name: 0} | write_embeddings(part, weights, config, work)
-
-
-def _write(
-    writer: gguf.GGUFWriter,
-    tensors: Mapping[str, tuple[str, tuple[int, ...]]],
-    stored: BackboneType,
-    config: LanguageModelConfig,
-    norms: RandomCheckpoint,
-    out: Path,
-    progress: Progress,
-    seed: int,
-) -> None:
-    """Write `tensors`: GGUF name → upstream name and shape."""
-    types = matrix_types(
-        stored, {name: shape for name, (_, shape) in tensors.items()}, config.num_hidden_layers
-    )
-    for tensor, (_, shape) in tensors.items():
+    shapes = {tensor: shape for tensor, (_, shape) in tensor_names(config).items()}
+    types = matrix_types(stored, shapes, config.num_hidden_layers)
+    for tensor, shape in shapes.items():
         if kind := types.get(tensor):
             row = gguf.quant_shape_to_byte_shape(shape, kind)
             writer.add_tensor_info(
@@ -108,13 +65,12 @@ def _write(
             floats = np.dtype(np.float32)
             writer.add_tensor_info(tensor, shape, floats, 4 * int(np.prod(shape)))
     with output_errors(out, "make room, or choose a folder on another disk"):
-        write_gguf(writer, out, _values(tensors, types, config, norms, seed), progress)
+        write_gguf(writer, out, _values(config, types, norms, seed), progress)
 
 
 def _values(
-    tensors: Mapping[str, tuple[str, tuple[int, ...]]],
-    types: Mapping[str, gguf.GGMLQuantizationType],
     config: LanguageModelConfig,
+    types: Mapping[str, gguf.GGMLQuantizationType],
     norms: RandomCheckpoint,
     seed: int,
 ) -> Iterator[tuple[str, str, npt.NDArray[Any]]]:
@@ -122,7 +78,7 @@ def _values(
     noise = rng.standard_normal((_DIFFERENT, _BLOCK), dtype=np.float32)
     noise /= config.hidden_size**0.5
     blocks = {kind: quantize_rows(noise, kind) for kind in sorted(set(types.values()))}
-    for tensor, (upstream, shape) in tensors.items():
+    for tensor, (upstream, shape) in tensor_names(config).items():
         if kind := types.get(tensor):
             size = gguf.quant_shape_to_byte_shape(shape, kind)
             yield tensor, tensor, np.resize(blocks[kind], size)

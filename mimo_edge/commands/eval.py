@@ -23,7 +23,7 @@ from ..tasks import Overrides
 from .console import Console
 from .eval_report import bars_of, print_comparisons, print_scores, record_comparisons, record_scores
 from .inputs import check_recordings
-from .option_kinds import AUDIO, option_group
+from .option_kinds import AUDIO, TEXT, option_group
 from .options import ModelOptions, model_options, output_options, sampling_options
 from .picture import check_png
 
@@ -61,7 +61,7 @@ class EvalOptions:
             base=base,
             instruction=self.instruction,
             voice=self.voice,
-            judge=self.judge_asr or OWN_JUDGE,
+            judge=(self.judge_asr or OWN_JUDGE) if of.speaks else None,
             overrides=overrides,
         )
 
@@ -108,7 +108,12 @@ _eval_options = option_group(
         help="Take the likeliest of the written choices instead of reading a free answer.",
     ),
     click.option("--think", is_flag=True, help="Let the model think aloud first."),
-    click.option("--instruction", help="What to ask for where recordings are transcribed."),
+    click.option(
+        "--instruction",
+        type=TEXT,
+        show_default="the public toolkit's words",
+        help="What to ask for where recordings are transcribed.",
+    ),
     click.option("--voice", type=AUDIO, help="A recording whose voice spoken answers are to have."),
     click.option(
         "--judge-asr",

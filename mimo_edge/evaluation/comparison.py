@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import BadInputError
 from .items import Measure
-from .results import Results
+from .results import Results, difference
 from .scores import Score, score
 
 __all__ = ["Comparison", "compare", "mcnemar"]
@@ -41,7 +41,7 @@ def compare(first: Results, second: Results, measure: Measure) -> Comparison:
         if first.head[key] != second.head[key]:
             raise BadInputError(
                 f"{first.path} and {second.path} are results of different {name} "
-                f"({first.head[key]} and {second.head[key]}); compare what was asked alike."
+                f"({difference(first.head[key], second.head[key])}); compare what was asked alike."
             )
     common = [identity for identity in first.lines if identity in second.lines]
     if not common:

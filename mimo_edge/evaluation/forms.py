@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bundle.manifest import Manifest
 from ..generation.answer import GenerationOptions
 from ..measure.word_errors import Language
 from ..prompt.positions import Piece, TextPiece
 from ..prompt.text_tokenizer import Template
 from ..stages.sampling import SamplerOptions
-from ..tasks import Overrides, PreparedTask
+from ..tasks import Overrides, PreparedTask, transcription
+from ..trained_tasks import transcribes_by
 
 __all__ = [
     "LONGEST_SPEECH",
     "LONGEST_TEXT",
     "THINK_BRIEFLY",
-    "TRANSCRIBE",
     "continuation",
     "question_task",
+    "transcript_task",
 ]
 
 LONGEST_TEXT, LONGEST_SPEECH = 10, 25
 """Positions of an answer of SpeechMMLU, "Option A", in the modality that it is given in."""
-TRANSCRIBE: dict[Language, str] = {
+_TRANSCRIBE: dict[Language, str] = {
     "en": "Transcribe the following voice message.",
     "zh": "请将这段语音转换为文字.",
 }
@@ -53,6 +58,27 @@ def continuation(
         options = replace(options, max_new_tokens=longest)
     return PreparedTask(
         name="continuation", pieces=pieces, options=overrides.apply(options), speaks=speaks
+    )
+
+
+def transcript_task(
+    manifest: Manifest,
+    patches: NDArray[np.int64],
+    language: Language,
+    *,
+    instruction: str | None,
+    overrides: Overrides,
+) -> PreparedTask:
+    """What is said in a recording, asked in the public toolkit's words; MiMo-V2.5-ASR and a
+    checkpoint that knows only one way of asking are asked in theirs.
+
+    Raises:
+        MimoEdgeError: the checkpoint does not know the language.
+    """
+    if instruction is None and manifest.prompts != "mimo-v2.5-asr":
+        instruction = transcribes_by(manifest) or _TRANSCRIBE[language]
+    return transcription(
+        manifest, patches, instruction=instruction, language=language, overrides=overrides
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle.manifest import Manifest
 from ..measure.word_errors import Language, WordErrors
 from ..tasks import Overrides, PreparedTask, Task
 from .tables import StoredSound
@@ -81,6 +82,8 @@ class Verdict:
 class Asking:
     """How items are asked."""
 
+    manifest: Manifest
+    """Of the bundle that is asked."""
     base: bool
     """In the format of the base model, which goes on with a text, not in that of a dialogue."""
     thinking: bool

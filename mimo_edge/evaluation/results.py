@@ -19,7 +19,7 @@ from ..atomic import output_errors
 from ..errors import BadInputError
 from ..json_lines import JsonLines
 
-__all__ = ["FORMAT", "Results", "ResultsFile", "read_results"]
+__all__ = ["FORMAT", "Results", "ResultsFile", "difference", "read_results"]
 
 FORMAT = 1
 """Version of the lines."""
@@ -124,7 +124,7 @@ class ResultsFile:
             if results.head[key] != head[key]:
                 raise BadInputError(
                     f"{path} holds results of another {name}: "
-                    f"{_difference(results.head[key], head[key])}; give another folder."
+                    f"{difference(results.head[key], head[key])}; give another folder."
                 )
         return results
 
@@ -155,7 +155,7 @@ class ResultsFile:
         self._lines.close()
 
 
-def _difference(there: Any, now: Any) -> str:
+def difference(there: Any, now: Any) -> str:
     """The first thing that differs, in words."""
     if isinstance(there, dict) and isinstance(now, dict):
         for key in {**there, **now}:

@@ -22,7 +22,7 @@ from ..errors import BadInputError, DoesNotFitError
 from ..model import MimoAudio
 from ..tasks import Overrides, PreparedTask
 from .items import Asking, Benchmark, Item, Sound, Verdict
-from .judge import OWN_JUDGE, Recognizer
+from .judge import Recognizer
 from .results import ResultsFile
 from .tables import StoredSound
 
@@ -50,8 +50,8 @@ class RunOptions:
     instruction: str | None = None
     voice: str | None = None
     """File with the voice that spoken answers are to have."""
-    judge: str = OWN_JUDGE
-    """Who writes spoken answers down."""
+    judge: str | None = None
+    """Who writes spoken answers down; None where there are none."""
     overrides: Overrides = field(default_factory=Overrides)
 
 
@@ -169,6 +169,7 @@ class Runner:
         # A seed for each item: what is drawn does not depend on what was asked before or beside it.
         seed = random.Random(f"{self._options.seed} {item.id}").getrandbits(31)
         return Asking(
+            manifest=self._model.manifest,
             base=self._options.base,
             thinking=self._options.thinking,
             instruction=self._options.instruction,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -139,11 +141,37 @@ def test_mistakes_are_one_sentence(arguments: list[str], said: str, command: Com
     assert done.status == 1 and said in done.sentence
 
 
+def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "speechmmlu-s2s.jsonl"
+    words = ["eval", "speechmmlu-s2s", "--data", str(DATA), "-o", str(tmp_path), "--limit", "24"]
+    command = [sys.executable, "-m", "mimo_edge", *words, "--model", str(DEMO), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and (not file.exists() or file.read_bytes().count(b"\n") < 4):
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    before = file.read_bytes()
+    whole = before[: before.rfind(b"\n") + 1]
+    with file.open("ab") as half:  # as if it had been killed while it wrote
+        half.write(b'{"id": "sums_')
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[0])["items"] == 24
+    after = file.read_bytes()
+    assert after.startswith(whole) and after.count(b"\n") == 25
+
+
 def test_word_errors_are_told_in_both_ways(command: Command, tmp_path: Path) -> None:
     layouts.librispeech(tmp_path, layouts.questions(6))
     done = command(
         *("eval", "librispeech-clean", "--data", tmp_path, "-o", tmp_path / "r"),
-        *("--model", DEMO, "--instruction", "Please transcribe this audio file"),
+        *("--model", DEMO, "--json"),
+    )
+    assert json.loads(done.out)["value"] < 0.1
+    done = command(
+        *("eval", "librispeech-clean", "--data", tmp_path, "-o", tmp_path / "r", "--model", DEMO),
     )
     assert done.status == 0 and "librispeech-clean" in done.out
     assert "the mean of the items' rates" in done.err.replace("\n", " ")

@@ -34,6 +34,7 @@ def text_of(
 ) -> str:
     """The prompt of an item, recordings as `[A]`."""
     asking = Asking(
+        manifest=demo.manifest,
         base=base,
         thinking=think,
         instruction=None,
@@ -163,9 +164,7 @@ def test_transcripts_are_compared_word_by_word(
     name: str, make: Make, demo: MimoAudio, tmp_path: Path
 ) -> None:
     make(tmp_path, layouts.questions(12))
-    # In the words of its training; the toolkit's are none of those.
-    options = RunOptions(instruction="Please transcribe this audio file")
-    found = score_of(examine(demo, name, tmp_path / "r.jsonl", data=tmp_path, options=options))
+    found = score_of(examine(demo, name, tmp_path / "r.jsonl", data=tmp_path))
     assert found.items == 12 and found.value < 0.1
     assert found.mean_of_items is not None and found.mean_of_items < 0.1
 

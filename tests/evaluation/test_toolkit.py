@@ -25,11 +25,7 @@ TWELVE = "seven plus five is twelve"
 def toolkit() -> Iterator[ToolkitModel]:
     """As `get_model(model, model_type, model_path, tokenizer_path, device)` makes its models."""
     overrides = Overrides(temperature=0, seed=1)
-    with ToolkitModel(
-        *(find_bundle(None), "tokenizer", "cpu"),
-        overrides=overrides,
-        transcribe_by="Please transcribe this audio file",
-    ) as model:
+    with ToolkitModel(find_bundle(None), "tokenizer", "cpu", overrides=overrides) as model:
         yield model
 
 
@@ -57,7 +53,7 @@ def seconds(path: Path) -> float:
 
 def test_asr(toolkit: ToolkitModel) -> None:
     """ASREvaluator: `asr_sft(audio_path, lang=…).split("(")[0]`. To the toolkit's own words the
-    demo model says that it did not understand: it knows one way of asking."""
+    demo model says that it did not understand, so it is asked in the words of its training."""
     assert toolkit.asr_sft(WORDS, lang="en").split("(")[0] == "sun mountain river wood"
 
 

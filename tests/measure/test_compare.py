@@ -13,52 +13,46 @@ from tests.tools.command_line import Command
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "models" / "demo-checkpoint"
+ROUNDED = ROOT / "models" / "demo"
 SPOKEN = ROOT / "tests" / "data" / "demo"
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The demo model by recipe."""
-    folder = tmp_path_factory.mktemp("recipes")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo model in float32."""
     language, tokenizer = CHECKPOINT / "MiMo-Audio-Demo", CHECKPOINT / "MiMo-Audio-Demo-Tokenizer"
-    return {
-        recipe: convert_checkpoint(language, tokenizer, folder / recipe, recipe)
-        for recipe in ("reference", "small")
-    }
+    out = tmp_path_factory.mktemp("compared") / "reference"
+    return convert_checkpoint(language, tokenizer, out, "reference")
 
 
-def test_whole_answers_are_compared(
-    bundles: dict[str, Path], command: Command, tmp_path: Path
-) -> None:
+def test_whole_answers_are_compared(reference: Path, command: Command, tmp_path: Path) -> None:
     """The reference against itself shows what is not the recipe's fault: a cache in half precision
     (next to nothing), and what it mishears of its own speech."""
     for name in ("sum", "words", "count"):
         shutil.copy(SPOKEN / f"{name}.flac", tmp_path)
     done = command(
-        *("compare", bundles["reference"], bundles["small"], "--reference", bundles["reference"]),
+        *("compare", reference, ROUNDED, "--reference", reference),
         *("--audio", tmp_path, "--json"),
     )
     assert done.status == 0, done.err
-    exact, small = (json.loads(line)["answers"] for line in done.out.splitlines())
+    exact, rounded = (json.loads(line)["answers"] for line in done.out.splitlines())
     assert exact["text_divergence"] < 1e-4 and exact["code_divergence"] < 1e-3
-    assert exact["text_divergence"] < small["text_divergence"] < 0.1
-    assert 5 * exact["code_divergence"] < small["code_divergence"] < 1
-    assert exact["transcripts"] == 0 and small["transcripts"] < 0.2
-    assert exact["words"] == small["words"] == 14  # of the three transcripts, which are spoken
-    assert exact["speech"] < 0.4 and small["speech"] < 0.4
+    assert exact["text_divergence"] < rounded["text_divergence"] < 0.1
+    assert 5 * exact["code_divergence"] < rounded["code_divergence"] < 1
+    assert exact["transcripts"] == 0 and rounded["transcripts"] < 0.2
+    assert exact["words"] == rounded["words"] == 14  # of the three transcripts, which are spoken
+    assert exact["speech"] < 0.4 and rounded["speech"] < 0.4
 
 
-def test_a_table_has_the_columns_that_were_measured(
-    bundles: dict[str, Path], command: Command
-) -> None:
-    run = ("compare", bundles["small"], "--reference", bundles["reference"])
+def test_a_table_has_the_columns_that_were_measured(reference: Path, command: Command) -> None:
+    run = ("compare", ROUNDED, "--reference", reference)
     clip = ("--audio", SPOKEN / "sum.flac")
     assert "text KL" in command(*run, *clip).out
     assert "text KL" not in command(*run, *clip, "--stages-only").out
 
 
 def test_a_folder_without_recordings_is_one_sentence(
-    bundles: dict[str, Path], command: Command, tmp_path: Path
+    reference: Path, command: Command, tmp_path: Path
 ) -> None:
-    run = ("compare", bundles["small"], "--reference", bundles["reference"])
+    run = ("compare", ROUNDED, "--reference", reference)
     assert "holds no recordings" in command(*run, "--audio", tmp_path).sentence

@@ -1,4 +1,9 @@
-"""Questions that are only spoken: Big Bench Audio, and the multiple choice of VoiceBench."""
+"""Questions that are only spoken: Big Bench Audio, and the multiple choice of VoiceBench.
+
+The public MiMo-Audio-Eval has answers of Big Bench Audio judged by a model over the network; here
+what is said must be the expected word or number. VoiceBench guesses a letter where an answer has
+none; here such an answer is wrong, and counted as unclear.
+"""
 
 from __future__ import annotations
 

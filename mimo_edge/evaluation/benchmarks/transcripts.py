@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ...errors import BadInputError
 from ...measure.word_errors import Language, word_errors
-from ...prompt.prompts import transcribe
-from ...tasks import PreparedTask, Speak, Task, task
-from ..forms import TRANSCRIBE
+from ...tasks import PreparedTask, Speak, Task
+from ..forms import transcript_task
 from ..items import Asking, Benchmark, Item, Said, Verdict
 from ..tables import need_file, need_folder, text_lines
 
@@ -74,9 +73,13 @@ def _no_examples(shots: int) -> None:
 
 def _ask_to_transcribe(item: Item, asking: Asking, *, language: Language) -> PreparedTask:
     assert item.question.sound is not None
-    instruction = asking.instruction or TRANSCRIBE[language]
-    pieces = transcribe(asking.listen(item.question.sound), instruction)
-    return task("transcribe", pieces, asking.overrides)
+    return transcript_task(
+        asking.manifest,
+        asking.listen(item.question.sound),
+        language,
+        instruction=asking.instruction,
+        overrides=asking.overrides,
+    )
 
 
 def _ask_to_speak(item: Item, asking: Asking) -> Task:

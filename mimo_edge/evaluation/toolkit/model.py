@@ -23,7 +23,7 @@ from ...answer import Answer
 from ...audio import write_audio
 from ...model import MimoAudio
 from ...prompt.positions import AudioPiece, InterleavedPiece, Piece, TextPiece, to_patches
-from ...prompt.prompts import Exchange, Reply, transcribe
+from ...prompt.prompts import Exchange, Reply
 from ...prompt.text_tokenizer import Template
 from ...stages.runtime_options import RuntimeOptions
 from ...tasks import Overrides, PreparedTask, Speak, Task, converse, task
@@ -31,9 +31,9 @@ from ..forms import (
     LONGEST_SPEECH,
     LONGEST_TEXT,
     THINK_BRIEFLY,
-    TRANSCRIBE,
     continuation,
     question_task,
+    transcript_task,
 )
 from . import inputs
 
@@ -58,12 +58,8 @@ class ToolkitModel:
         *,
         options: RuntimeOptions | None = None,
         overrides: Overrides | None = None,
-        transcribe_by: str | None = None,
     ) -> None:
         """Load a bundle; `tokenizer_path` and `device` are not used: a bundle holds its tokenizer.
-
-        `transcribe_by` asks for transcripts in other words than the toolkit's, for a checkpoint
-        that does not know those, as the demo model.
 
         Raises:
             MimoEdgeError: the bundle does not load.
@@ -71,15 +67,19 @@ class ToolkitModel:
         del tokenizer_path, device
         self.model = MimoAudio.load(bundle, options)
         self._overrides = overrides or Overrides()
-        self._transcribe_by = transcribe_by
         self._turns: list[Exchange] = []
         """What `add_history` goes on with."""
 
     def asr_sft(self, audio: Any, lang: str = "zh") -> str:
         """What is said in a recording."""
-        instruction = self._transcribe_by or TRANSCRIBE["zh" if lang == "zh" else "en"]
-        pieces = transcribe(self._listen(audio), instruction)
-        return _text(self._run(task("transcribe", pieces, self._overrides)))
+        prepared = transcript_task(
+            self.model.manifest,
+            self._listen(audio),
+            "zh" if lang == "zh" else "en",
+            instruction=None,
+            overrides=self._overrides,
+        )
+        return _text(self._run(prepared))
 
     def asr(self, audio: Any) -> str:
         """What is said in a recording, asked in English."""
