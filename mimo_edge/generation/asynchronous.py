@@ -53,7 +53,8 @@ async def in_thread(
             with contextlib.closing(begin(left)) as values:
                 for value in values:
                     tell((value,))
-                    room.acquire()
+                    if not left.is_set():
+                        room.acquire()
         except BaseException as error:  # raised again where the items are asked for
             tell(error)
         tell(None)
@@ -69,4 +70,6 @@ async def in_thread(
             yield item[0]
     finally:
         left.set()
-        room.release(1 << 20)  # for all that the thread may still have to say
+        # The thread waits at most once more. A release by a large number, for all that it may
+        # still say, is a loop of so many in Python: an eighth of a second for a million.
+        room.release()
