@@ -16,12 +16,11 @@ from convert.checkpoints.source import open_source
 from convert.recipes import change_recipe, get_recipe
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.engine import Engine
-from mimo_edge.installation import DEMO_MODEL
 from mimo_edge.stages.patch_decoder import PatchDecoder
 from mimo_edge.stages.placement import Placement
-from mimo_edge.stages.runtime_options import RuntimeOptions
 from tests.golden.folder import Golden
 from tests.tools.command_line import Command
+from tests.tools.exact_demo import DEMO_CHECKPOINT, DEMO_TOKENIZER, EXACT_OPTIONS, exact_demo
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -57,16 +56,14 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 def test_nearer_to_the_original_and_smaller(tmp_path: Path) -> None:
     """Than four bits rounded to the nearest: trained weights, along speech that is not the one
     that they were rounded for."""
-    engine = Engine.load(DEMO_MODEL, RuntimeOptions(threads=1, device="cpu"))
+    engine = Engine.load(exact_demo(), EXACT_OPTIONS)
     spoken = spoken_patches(engine, calibration_clips(DATA / "demo"), 60, lambda *_: None)
     engine.close()
-    name = "MiMo-Audio-Demo"
-    folder = Path(__file__).parents[3] / "models" / "demo-checkpoint"
-    source = open_source(folder / name, folder / f"{name}-Tokenizer")
+    source = open_source(DEMO_CHECKPOINT, DEMO_TOKENIZER)
     logits = {}
     for precision in ("fp32", "w4", "w4c"):
-        recipe = change_recipe(get_recipe("small"), [f"patch_decoder={precision}"])
-        convert_bundle(source, tmp_path / precision, recipe, name=name, threads=1)
+        recipe = change_recipe(get_recipe("reference"), [f"patch_decoder={precision}"])
+        convert_bundle(source, tmp_path / precision, recipe, name="demo", threads=1)
         logits[precision] = logits_along(tmp_path / precision, spoken)
 
     def divergence(precision: str) -> float:

@@ -238,9 +238,9 @@ def test_a_thousand_requests_leave_nothing_behind(server: Measured) -> None:
 def test_two_conversations_go_on_and_on() -> None:
     """`python -m tests.server.two_conversations` does it for half an hour."""
     with measured("--conversations", 2) as server:
-        check(both(server, 10, pace=0.3))
+        check(both(server, 6, pace=0.05))
         before = server.figures()
-        check(both(server, 30, pace=0.3))
+        check(both(server, 18, pace=0.05))
         server.figures().check_no_more_than(before, mb=40)
 
 
