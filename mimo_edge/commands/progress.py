@@ -19,13 +19,15 @@ _SPEED_OVER_S = 600.0
 def progress_bar(console: Console, what: str, total: float) -> Iterator[Callable[[float], None]]:
     """Gives a function that is told how much of `total` is done."""
     terminal = rich_console(stderr=True)
+    if console.as_json or not terminal.is_terminal:  # a bar that is disabled still ends a line
+        yield lambda done: None
+        return
     bars = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=terminal,
-        disable=console.as_json or not terminal.is_terminal,
         speed_estimate_period=_SPEED_OVER_S,
     )
     with bars:
