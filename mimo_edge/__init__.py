@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .session import Session
     from .stages.runtime_options import RuntimeOptions
     from .tasks import Ask, Continue, FewShot, Overrides, Speak, Transcribe, Turn
+    from .transcription import Transcript, transcript_of
 
 # onnxruntime's builds for Linux, macOS and Windows send what they run to Microsoft unless this is
 # set before they are imported. Besides, the thread that does it makes forked processes hang.
@@ -68,14 +69,18 @@ __all__ = [
     "Speak",
     "TextDelta",
     "Transcribe",
+    "Transcript",
     "Turn",
     "TurnEnd",
     "WrongUseError",
+    "transcript_of",
 ]
 
 _HOMES = {
     "Turn": "tasks",
     "Transcribe": "tasks",
+    "Transcript": "transcription",
+    "transcript_of": "transcription",
     "Speak": "tasks",
     "FewShot": "tasks",
     "Continue": "tasks",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,30 @@ from .audio import AudioInput
 from .prompt.prompts import Language
 from .tasks import Ask, Continue, FewShot, Overrides, PreparedTask, Speak, Task, Transcribe
 
+if TYPE_CHECKING:  # Python 3.10 has it not yet
+    from typing_extensions import Unpack
+
 __all__ = ["NamedTasks"]
 
 
+class _Written(TypedDict, total=False):
+    """How a caller follows an answer in text; as of `run`."""
+
+    on_text: OnText | None
+    cancel: threading.Event | None
+
+
+class _Spoken(_Written, total=False):
+    """How a caller follows a spoken answer; as of `run`."""
+
+    on_sound: OnSound | None
+
+
 class NamedTasks(ABC):
-    """What can do tasks, and so also by their names."""
+    """What can do tasks, and so also by their names.
+
+    All methods take `on_text` and `cancel` as `run` does, and those that speak `on_sound`.
+    """
 
     @abstractmethod
     def run(
@@ -38,7 +58,7 @@ class NamedTasks(ABC):
         instruction: str | None = None,
         language: Language = "auto",
         overrides: Overrides | None = None,
-        on_text: OnText | None = None,
+        **following: Unpack[_Written],
     ) -> Answer:
         """Speech to text. More than 30 s are taken in parts, cut at quiet places.
 
@@ -51,7 +71,7 @@ class NamedTasks(ABC):
         task = Transcribe(
             audio=audio, instruction=instruction, language=language, overrides=overrides
         )
-        return self.run(task, on_text=on_text)
+        return self.run(task, **following)
 
     def speak(
         self,
@@ -62,8 +82,7 @@ class NamedTasks(ABC):
         voice: AudioInput | NDArray[np.int64] | None = None,
         anyway: bool = False,
         overrides: Overrides | None = None,
-        on_text: OnText | None = None,
-        on_sound: OnSound | None = None,
+        **following: Unpack[_Spoken],
     ) -> Answer:
         """Text to speech; see `tasks.Speak`.
 
@@ -80,7 +99,7 @@ class NamedTasks(ABC):
             anyway=anyway,
             overrides=overrides,
         )
-        return self.run(task, on_text=on_text, on_sound=on_sound)
+        return self.run(task, **following)
 
     def ask(
         self,
@@ -89,11 +108,11 @@ class NamedTasks(ABC):
         *,
         thinking: bool = False,
         overrides: Overrides | None = None,
-        on_text: OnText | None = None,
+        **following: Unpack[_Written],
     ) -> Answer:
         """A question about a recording, answered in text."""
         task = Ask(audio=audio, question=question, thinking=thinking, overrides=overrides)
-        return self.run(task, on_text=on_text)
+        return self.run(task, **following)
 
     def few_shot(
         self,
@@ -103,8 +122,7 @@ class NamedTasks(ABC):
         *,
         anyway: bool = False,
         overrides: Overrides | None = None,
-        on_text: OnText | None = None,
-        on_sound: OnSound | None = None,
+        **following: Unpack[_Spoken],
     ) -> Answer:
         """Speech to speech by examples: (input, output, text of the output) each.
 
@@ -120,7 +138,7 @@ class NamedTasks(ABC):
             anyway=anyway,
             overrides=overrides,
         )
-        return self.run(task, on_text=on_text, on_sound=on_sound)
+        return self.run(task, **following)
 
     def continue_speech(
         self,
@@ -128,15 +146,7 @@ class NamedTasks(ABC):
         *,
         anyway: bool = False,
         overrides: Overrides | None = None,
-        on_text: OnText | None = None,
-        on_sound: OnSound | None = None,
+        **following: Unpack[_Spoken],
     ) -> Answer:
-        """Go on speaking where a recording ends.
-
-        Raises:
-            MimoEdgeError: the recording cannot be read.
-            NotTrainedError: the checkpoint was not trained for this, as only the base model was;
-                `anyway` tries it all the same.
-        """
-        task = Continue(audio=audio, anyway=anyway, overrides=overrides)
-        return self.run(task, on_text=on_text, on_sound=on_sound)
+        """Go on speaking where a recording ends; raises what `few_shot` does."""
+        return self.run(Continue(audio=audio, anyway=anyway, overrides=overrides), **following)

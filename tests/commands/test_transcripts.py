@@ -15,14 +15,22 @@ import numpy as np
 import pytest
 import soundfile
 
+from mimo_edge.bundle.default_bundle import MODEL_VARIABLE
 from tests.commands.test_bundle_commands import ROOT, run
 from tests.tools.command_line import QUICK, Command
+from tests.tools.exact_demo import exact_demo
 from tests.tools.full_disk import largest_file
 from tests.tools.signals import hear_ctrl_c
 from tests.transcription.recordings import Said, word_errors, write_recording
 
 HANGS_S = 120
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT and no SIGKILL")
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of their own run the demo model as it says the same everywhere."""
+    monkeypatch.setenv(MODEL_VARIABLE, str(exact_demo()))
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +213,8 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     for minutes in (6, 24):
         path = tmp_path / f"{minutes}.wav"
         write_recording(path, 60 * minutes, seed=5)
-        command = [sys.executable, "-c", PEAK, "transcribe", path, "-o", tmp_path / "out.txt"]
+        out = str(tmp_path / "out.txt")
+        command = [sys.executable, "-c", PEAK, "transcribe", str(path), "-o", out]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         peaks.append(1024 * int(done.stderr.splitlines()[-1]))
     assert peaks[1] - peaks[0] < 25_000_000

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimo_edge import BadInputError, MimoAudio, RuntimeOptions, Transcribe
+from mimo_edge import BadInputError, MimoAudio, Transcribe
 from mimo_edge.transcription import Segment, positions_for, transcript_of, write_down
 from mimo_edge.transcription.spacing import joined
+from tests.tools.exact_demo import load_exact_demo
 
 from .recordings import RATE, Said, word_errors, write_recording
 
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[MimoAudio]:
-    with MimoAudio.load(options=RuntimeOptions(cache_positions=positions_for(4))) as model:
+    with load_exact_demo(cache_positions=positions_for(4)) as model:
         yield model
 
 

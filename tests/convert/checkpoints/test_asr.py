@@ -35,7 +35,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("asr")
     model, tokenizer = repackaged(DEMO, DEMO_TOKENIZER, folder)
     source = ("--model", model, "--tokenizer", tokenizer, "--threads", 1)
-    done = run(*source, "--out", folder / "bundle", module="convert")
+    # In float32 it says the same on every machine.
+    done = run(*source, "--out", folder / "bundle", "--recipe", "reference", module="convert")
     assert done.returncode == 0, done.stderr
     assert "MiMo-V2.5-ASR only listens, and so its bundle" in done.stderr
     assert "every part loads and runs" in done.stdout and "vocoder" not in done.stdout
@@ -62,7 +63,7 @@ def prompt_of(model: MimoAudio, **options: Any) -> tuple[str, ...]:
 def test_its_bundle_only_listens(demo: Path) -> None:
     manifest = load_manifest(demo)
     assert (manifest.name, manifest.prompts) == ("MiMo-V2.5-ASR", "mimo-v2.5-asr")
-    assert not manifest.speaks and manifest.recipe == "default, without speech"
+    assert not manifest.speaks and manifest.recipe == "reference, without speech"
     assert not any(path.name.startswith(SPEAKING_PARTS) for path in demo.iterdir())
     assert "prompts" not in json.loads((ROOT / "models/demo/manifest.json").read_text("utf-8"))
 
@@ -81,9 +82,9 @@ def test_its_prompts(model: MimoAudio) -> None:
 
 def test_it_writes_down_what_is_said(model: MimoAudio) -> None:
     """With the words of the model whose weights it has: auto is the prompt that one knows."""
-    with MimoAudio.load() as whole:
-        for name in ("sum", "color", "name", "words"):
-            assert text_of(model, name) == text_of(whole, name) == WORDS[name]["text"]
+    for name in ("sum", "color", "name", "words"):
+        assert text_of(model, name) == WORDS[name]["text"]
+        assert text_of(model, name, language="en") != WORDS[name]["text"]  # it knows no tags
 
 
 def test_what_it_cannot_do_is_one_sentence(demo: Path, model: MimoAudio, tmp_path: Path) -> None:
