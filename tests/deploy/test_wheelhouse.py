@@ -1,27 +1,25 @@
 """From a wheelhouse to a spoken answer, on a machine without compiler, network and anything else.
 
-That machine is a namespace of this one, without network devices, where nothing is on the path but
-Python and a shell. If MIMO_EDGE_DEBIAN_ROOT names a folder, it is the system in that folder:
-
-    debootstrap --variant=minbase --include=python3 bookworm /var/tmp/bare
-    MIMO_EDGE_DEBIAN_ROOT=/var/tmp/bare pytest -m slow tests/deploy
+`make wheelhouse` builds llama.cpp for minutes and downloads the rest. Here the wheels are made of
+what is installed, where the bare machine has the same version of Python.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from convert.sharing.packing import pack
+from deploy.wheelhouse import EXTRAS
 from tests.convert.bundle_folders import DEMO
-from tests.tools.installed_wheel import wheel_of_installed
+from tests.deploy.bare_machines import BareMachine, bare_debian
+from tests.tools.installed_wheel import wheel_of_installed, wheels_of_needs
 from tests.tools.words import nearly
 
 ROOT = Path(__file__).parents[2]
@@ -34,67 +32,33 @@ pytestmark = [
 ]
 
 
-class _Machine:
-    """A bare system, in which a folder `stick` lies; commands run there without a network."""
-
-    def __init__(self, folder: Path) -> None:
-        """Use the system that the environment names, else this one without its programs."""
-        named = os.environ.get("MIMO_EDGE_DEBIAN_ROOT")
-        self.root = Path(named) if named else None
-        self.home = folder / "home"
-        if self.root is None:
-            self.inside = folder
-            self.path = folder / "bin"
-            self.path.mkdir()
-            for program in ("sh", "dirname"):
-                found = shutil.which(program)
-                assert found is not None
-                (self.path / program).symlink_to(found)
-            (self.path / "python3").symlink_to(Path(sys.executable).resolve())
-        else:
-            self.inside = Path(tempfile.mkdtemp(dir=self.root / "media"))
-            self.path = Path("/usr/bin:/bin")
-            self.home = Path("/media") / self.inside.name / "home"
-        (self.inside / "home").mkdir()
-
-    def python_version(self) -> str:
-        look = "import sys; print('{}.{}'.format(*sys.version_info))"
-        return self.run("python3", "-c", look).stdout.strip()
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command in the folder of the stick, with nothing of this environment."""
-        settings = [f"HOME={self.home}", f"PATH={self.path}"]
-        bare = ["env", "-i", *settings, *command]
-        if self.root is None:
-            whole = ["unshare", "--net", *bare]
-        else:
-            within = Path("/media") / self.inside.name
-            script = f'mount -t proc proc {self.root}/proc && cd {self.root} && exec chroot . "$@"'
-            enter = ["sh", "-c", f'cd {within} && exec "$@"', "sh"]
-            whole = ["unshare", "--net", "--mount", "sh", "-c", script, "sh", *enter, *bare]
-        return subprocess.run(whole, cwd=self.inside, capture_output=True, text=True, timeout=300)
-
-
 @pytest.fixture
-def machine(tmp_path: Path) -> _Machine:
+def machine(tmp_path: Path) -> Iterator[BareMachine]:
     folder = tmp_path / "machine"
     folder.mkdir()
-    machine = _Machine(folder)
+    machine = BareMachine(bare_debian(), folder)
     done = machine.run("sh", "-c", "exit 0")
     if done.returncode:
         pytest.skip(f"namespaces are not to be had here: {done.stderr.strip()}")
-    return machine
+    yield machine
+    machine.close()
 
 
 @pytest.fixture
-def wheelhouse(machine: _Machine, tmp_path: Path) -> Path:
-    """As `make wheelhouse` makes it, around the llama.cpp that is installed here."""
-    llama = wheel_of_installed("llama-cpp-python", tmp_path, tags="py3-none-linux_x86_64")
+def wheelhouse(machine: BareMachine, tmp_path: Path) -> Path:
     out = tmp_path / "wheelhouse"
-    command = [sys.executable, "-m", "deploy.wheelhouse", "--out", str(out)]
-    options = ["--llama", str(llama), "--pythons", machine.python_version()]
+    out.mkdir()
+    version = machine.python_version()
+    if version == "{}.{}".format(*sys.version_info):
+        wheels_of_needs("mimo-edge", EXTRAS.split(","), out)
+        wheel_of_installed("pip", out)
+        command = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
+    else:
+        llama = wheel_of_installed("llama-cpp-python", tmp_path)
+        command = ["-m", "deploy.wheelhouse", "--out", str(out), "--llama", str(llama)]
+        command += ["--pythons", version]
     done = subprocess.run(
-        [*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=600
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
     if done.returncode and ("Connection" in done.stderr or "resolution" in done.stderr):
         pytest.skip("no network to download wheels over")
@@ -102,21 +66,15 @@ def wheelhouse(machine: _Machine, tmp_path: Path) -> Path:
     return out
 
 
-def test_a_bare_machine_answers_in_speech(
-    machine: _Machine, wheelhouse: Path, tmp_path: Path
-) -> None:
+def test_a_bare_machine_answers_in_speech(machine: BareMachine, wheelhouse: Path) -> None:
     pack(DEMO, [wheelhouse], machine.inside / "stick")
     shutil.copy(QUESTION, machine.inside / "question.flac")
     compilers = machine.run(
         "sh", "-c", "for c in cc gcc g++ c++ clang cmake ninja make; do command -v $c; done"
     )
     assert compilers.stdout == ""
-    assert (
-        "unreachable"
-        in machine.run(
-            "python3", "-c", "import socket; socket.create_connection(('1.1.1.1', 443), timeout=5)"
-        ).stderr
-    )
+    connect = "import socket; socket.create_connection(('1.1.1.1', 443), timeout=5)"
+    assert "unreachable" in machine.run("python3", "-c", connect).stderr
 
     talk = ("sh", "stick/start.sh", "--input", "question.flac", "--output", "answers")
     done = machine.run(*talk, "--seed", "1", "--transcribe", "--json")
