@@ -18,6 +18,7 @@ from mimo_edge.evaluation.running import Progress, Runner, RunOptions, drawn, he
 from mimo_edge.evaluation.scores import Score, all_scores
 from mimo_edge.model import MimoAudio
 from mimo_edge.stages.runtime_options import RuntimeOptions
+from tests.tools.exact_demo import load_exact_demo
 
 DATA = Path(__file__).parent.parent / "data" / "eval"
 
@@ -25,6 +26,13 @@ DATA = Path(__file__).parent.parent / "data" / "eval"
 @pytest.fixture(scope="session")
 def demo() -> Iterator[MimoAudio]:
     with MimoAudio.load(find_bundle(None)) as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def exact() -> Iterator[MimoAudio]:
+    """The demo model in float32: its words are sure."""
+    with load_exact_demo() as model:
         yield model
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mimo_edge.bundle.manifest import Manifest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.evaluation.benchmarks import BENCHMARKS, benchmark
+from mimo_edge.evaluation.forms import transcript_task
 from mimo_edge.evaluation.items import Asking, Item
 from mimo_edge.evaluation.running import RunOptions
 from mimo_edge.evaluation.tables import StoredSound
@@ -151,6 +154,23 @@ def test_speech_mmlu_as_it_is_published(demo: MimoAudio, tmp_path: Path) -> None
         limit=4,
     )
     assert {line["chosen"] for line in results.lines.values()} <= set("ABCD")
+
+
+def test_every_checkpoint_is_asked_for_transcripts_in_its_words(demo: MimoAudio) -> None:
+    """MiMo-V2.5-ASR has an instruction of its own, and opens its answer with the language."""
+    patches = demo.listen(str(layouts.questions(1)[0].question.sound))
+
+    def prompt(manifest: Manifest) -> str:
+        task = transcript_task(manifest, patches, "en", instruction=None, overrides=Overrides())
+        texts = [piece.parts for piece in task.pieces if isinstance(piece, TextPiece)]
+        return "".join("".join(parts) for parts in texts)
+
+    assert "Please transcribe this audio file" in prompt(demo.manifest)
+    other = replace(demo.manifest, name="MiMo-Audio-7B-Instruct")
+    assert "Transcribe the following voice message." in prompt(other)
+    sibling = replace(other, prompts="mimo-v2.5-asr")
+    assert "Please transcribe this audio file" in prompt(sibling)
+    assert prompt(sibling).endswith("</think>\n<english>")
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_free_answers_of_random_weights_name_no_choice(broken: MimoAudio, tmp_pa
 
 
 def test_a_stopped_run_goes_on_and_gives_what_one_in_one_go_gives(
-    demo: MimoAudio, tmp_path: Path
+    exact: MimoAudio, tmp_path: Path
 ) -> None:
     class Stopped(Exception):
         pass
@@ -75,12 +75,12 @@ def test_a_stopped_run_goes_on_and_gives_what_one_in_one_go_gives(
     # The likeliest words: with others beside it, an answer is rounded differently.
     options = RunOptions(overrides=Overrides(temperature=0))
     with pytest.raises(Stopped):
-        examine(demo, "speechmmlu-t2t", parts, options=options, limit=12, progress=stop)
+        examine(exact, "speechmmlu-t2t", parts, options=options, limit=12, progress=stop)
     before = read_results(parts).done()
     assert 5 <= len(before) < 12
     seen: list[tuple[int, int]] = []
     examine(
-        demo,
+        exact,
         "speechmmlu-t2t",
         parts,
         options=options,
@@ -89,7 +89,7 @@ def test_a_stopped_run_goes_on_and_gives_what_one_in_one_go_gives(
         progress=lambda done, count, left: seen.append((done, count)),
     )
     assert seen[0] == (len(before), 12) and seen[-1] == (12, 12)
-    examine(demo, "speechmmlu-t2t", whole, options=options, limit=12)
+    examine(exact, "speechmmlu-t2t", whole, options=options, limit=12)
     texts = [
         {key: line["text"] for key, line in read_results(path).lines.items()}
         for path in (parts, whole)
@@ -231,27 +231,27 @@ def test_what_does_not_go_together_is_refused(demo: MimoAudio, tmp_path: Path) -
         benchmark("mmlu")
 
 
-def test_log_probabilities_are_those_of_the_text(demo: MimoAudio) -> None:
+def test_log_probabilities_are_those_of_the_text(exact: MimoAudio) -> None:
     """Of the answer that the model gives, every word is likely; of another one, not the last."""
     of = benchmark("speechmmlu-t2t")
     item = of.load(DATA, 0)[0]
     asking = Asking(
-        manifest=demo.manifest,
+        manifest=exact.manifest,
         base=False,
         thinking=False,
         instruction=None,
         overrides=Overrides(temperature=0),
-        listen=lambda sound: demo.listen(str(sound)),
+        listen=lambda sound: exact.listen(str(sound)),
     )
     task = of.ask(item, asking)
     assert isinstance(task, PreparedTask)
-    said = demo.run(task).text
+    said = exact.run(task).text
     words = said.split()
-    right, wrong = demo.log_probabilities(task, [said, " ".join([*words[:-1], "river"])])
+    right, wrong = exact.log_probabilities(task, [said, " ".join([*words[:-1], "river"])])
     assert len(right) == len(words) and right.min() > -1
     assert wrong[:-1] == pytest.approx(right[:-1], abs=0.05) and wrong[-1] < right[-1] - 3
     with pytest.raises(BadInputError, match="empty"):
-        demo.log_probabilities(task, [""])
+        exact.log_probabilities(task, [""])
 
 
 def test_a_cancelled_item_leaves_no_line(demo: MimoAudio) -> None:

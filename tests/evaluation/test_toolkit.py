@@ -15,6 +15,7 @@ from mimo_edge.errors import MimoEdgeError
 from mimo_edge.evaluation.toolkit import ToolkitModel
 from mimo_edge.tasks import Overrides
 from tests.evaluation.conftest import DATA
+from tests.tools.exact_demo import load_exact_demo
 
 SPOKEN = Path(__file__).parent.parent / "data" / "demo"
 SUM, MEMORY, WORDS = (str(SPOKEN / f"{name}.flac") for name in ("sum", "memory", "words"))
@@ -25,8 +26,13 @@ TWELVE = "seven plus five is twelve"
 def toolkit() -> Iterator[ToolkitModel]:
     """As `get_model(model, model_type, model_path, tokenizer_path, device)` makes its models."""
     overrides = Overrides(temperature=0, seed=1)
-    with ToolkitModel(find_bundle(None), "tokenizer", "cpu", overrides=overrides) as model:
+    with ToolkitModel(load_exact_demo(), "tokenizer", "cpu", overrides=overrides) as model:
         yield model
+
+
+def test_a_bundle_is_loaded_by_its_folder() -> None:
+    with ToolkitModel(str(find_bundle(None)), "tokenizer", "cpu") as model:
+        assert model.model.manifest.name == "MiMo-Audio-Demo"
 
 
 class Tensor:

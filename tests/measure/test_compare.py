@@ -8,21 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.bundles import convert_checkpoint
 from tests.tools.command_line import Command
+from tests.tools.exact_demo import exact_demo
 
 ROOT = Path(__file__).parents[2]
-CHECKPOINT = ROOT / "models" / "demo-checkpoint"
 ROUNDED = ROOT / "models" / "demo"
 SPOKEN = ROOT / "tests" / "data" / "demo"
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def reference() -> Path:
     """The demo model in float32."""
-    language, tokenizer = CHECKPOINT / "MiMo-Audio-Demo", CHECKPOINT / "MiMo-Audio-Demo-Tokenizer"
-    out = tmp_path_factory.mktemp("compared") / "reference"
-    return convert_checkpoint(language, tokenizer, out, "reference")
+    return exact_demo()
 
 
 def test_whole_answers_are_compared(reference: Path, command: Command, tmp_path: Path) -> None:

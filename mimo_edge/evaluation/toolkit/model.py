@@ -52,20 +52,22 @@ class ToolkitModel:
 
     def __init__(
         self,
-        bundle: str | Path | None = None,
+        bundle: str | Path | MimoAudio | None = None,
         tokenizer_path: str | None = None,
         device: Any = None,
         *,
         options: RuntimeOptions | None = None,
         overrides: Overrides | None = None,
     ) -> None:
-        """Load a bundle; `tokenizer_path` and `device` are not used: a bundle holds its tokenizer.
+        """Load the bundle in a folder, or take a model that is loaded already.
+
+        `tokenizer_path` and `device` are not used: a bundle holds its tokenizer.
 
         Raises:
             MimoEdgeError: the bundle does not load.
         """
         del tokenizer_path, device
-        self.model = MimoAudio.load(bundle, options)
+        self.model = bundle if isinstance(bundle, MimoAudio) else MimoAudio.load(bundle, options)
         self._overrides = overrides or Overrides()
         self._turns: list[Exchange] = []
         """What `add_history` goes on with."""
