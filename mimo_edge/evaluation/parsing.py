@@ -19,9 +19,10 @@ __all__ = [
 LETTERS = "ABCD"
 
 _ANSWER_IS = (
-    re.compile(r"^[ \t]*(?:the +)?correct (?:choice|answer) is *[:-]? *(.*)$", re.I | re.M),
-    re.compile(r"^[ \t]*answer *[:-] *(.*)$", re.I | re.M),
+    re.compile(r"^[ \t]*(?:the\s+)?correct\s+(?:choice|answer)\s+is\s*[:-]?\s*(.*)$", re.I | re.M),
+    re.compile(r"^[ \t]*answer\s*[:-]\s*(.*)$", re.I | re.M),
 )
+"""What is asked for may stand in the next line."""
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _OPTION = re.compile(r"\boption\s*([abcd])\b", re.I)
 _LETTER_PHRASES = (
@@ -59,7 +60,10 @@ _CLOSED: tuple[tuple[frozenset[str], re.Pattern[str]], ...] = (
 
 
 def option_letter(text: str) -> str | None:
-    """The letter behind the first "option", as few-shot answers of SpeechMMLU have it."""
+    """The letter behind the first "option", as few-shot answers of SpeechMMLU have it.
+
+    A whole word: the public scorer also takes the "a" of "optional".
+    """
     found = _OPTION.search(text)
     return found.group(1).upper() if found else None
 
@@ -87,16 +91,15 @@ def mmsu_letter(text: str) -> str | None:
 
 
 def first_answer(text: str) -> str:
-    """The part of an answer that names a choice: what follows "the correct answer is", what is
-    bold, or the first line."""
+    """The part of an answer that names a choice: what is said last behind "the correct answer is"
+    or "answer:", else what is bold last, else the first line."""
     named = [_plain(found) for pattern in _ANSWER_IS for found in pattern.findall(text)]
     bold = [_plain(found) for found in _BOLD.findall(text)]
-    lines = [_plain(line) for line in text.splitlines()]
     for candidates in (named, bold):
         kept = [one for one in candidates if one]
         if kept:
             return kept[-1]
-    return next((line for line in lines if line), "")
+    return next((line for line in map(_plain, text.splitlines()) if line), "")
 
 
 def matches(choice: str, answer: str, choices: Sequence[str]) -> bool:

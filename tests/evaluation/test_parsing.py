@@ -62,6 +62,8 @@ def test_what_an_answer_says_is_taken_out_of_it() -> None:
     assert first_answer("It could be wind.\nAnswer: **rain**") == "rain"
     assert first_answer("I think of **rain** here") == "rain"
     assert first_answer('\n"Rain"\nbecause of the sound') == "Rain"
+    assert first_answer("Answer:\n\nrain\nwind") == "rain"
+    assert first_answer("Let me see.\nThe correct choice is\n\n**rain**\nthen") == "rain"
     assert first_answer("") == ""
 
 
