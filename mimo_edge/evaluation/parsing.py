@@ -31,8 +31,9 @@ _LETTER_PHRASES = (
     _OPTION,
     re.compile(r"\b(?:select|choose|pick) [\"'(*]*([a-d])\b", re.I),
     re.compile(r"^[\"'(*]*([a-d])(?:[\"')*.,:;]|\s*$)", re.I),
-    re.compile(r"(?:[\"'(*]|\bis )([A-D])[\"')*.,:]"),
     re.compile(r"\b([a-d])(?: is|\) is) (?:the )?(?:correct|right|best)\b", re.I),
+    re.compile(r"\b(?:is|be|say)(?: typically| likely)?:?\s+[\"'(*]*([B-D]\b|A\b(?! [a-z]))"),
+    re.compile(r"(?:^|[\s:(\"'*])([A-D])[\"')*.,:]"),
 )  # fmt: skip
 """In the order in which they are tried."""
 _ONES = (
