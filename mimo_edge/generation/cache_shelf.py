@@ -98,7 +98,7 @@ class CacheShelf:
                 if lacking <= 0:
                     break
                 if victim is not cache:
-                    victim.cut(max(0, len(victim) - max(lacking, _CUT_AT_ONCE)))
+                    victim.make_way(max(0, len(victim) - max(lacking, _CUT_AT_ONCE)))
             if positions > context.free_cells:
                 return False
             cache.sequence.number()  # so that nobody else gets the last one before
@@ -118,7 +118,7 @@ class CacheShelf:
     def _free_a_sequence(self, cache: PositionCache, others: Iterable[PositionCache]) -> None:
         for victim in [*self._idle(cache), *others]:
             if victim is not cache and victim.sequence.has_number:
-                victim.cut(0)
+                victim.make_way(0)
                 return
 
     def _idle(self, but: PositionCache) -> list[PositionCache]:

@@ -168,6 +168,17 @@ class PositionCache:
                 self._runs = [self.positions[:length]]
                 self.sequence.truncate(length)
 
+    def make_way(self, length: int) -> None:
+        """Give to others what is behind position `length`, and what was never remembered.
+
+        An evaluation that was ended early may have left positions in the sequence, or, with none
+        of them remembered, the number that the sequence takes.
+        """
+        with self._shelf.lock:
+            self.cut(length)
+            self._guesses.clear()
+            self.sequence.truncate(len(self))
+
     def logits_of(self, hidden: NDArray[np.float32], ids: tuple[int, ...]) -> NDArray[np.float32]:
         """Logits of a few text ids, float32 [ids], from a hidden state [hidden]."""
         return self._shelf.backbone.logits_of(hidden, ids)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import llama_cpp
 import pytest
@@ -17,7 +18,7 @@ from mimo_edge.generation.answer import RunningAnswer
 from mimo_edge.generation.evaluation import Evaluation
 from mimo_edge.prompt.positions import Positions
 from mimo_edge.stages.backbone_abort import AbortFlag
-from tests.generation.test_scheduler import alone, caches, options, plain, prompt
+from tests.generation.test_scheduler import alone, caches, options, plain, prompt, small
 
 A_MINUTE = 60
 
@@ -166,3 +167,33 @@ def alone_without(held: Held, engine: Engine) -> list[tuple[int, list[int]]]:
     """What the first answer is, before anything is held."""
     held.began.set()
     return alone(engine, 0)
+
+
+def test_who_was_ended_in_the_first_piece_keeps_no_place(
+    reference_bundle: Path, held: Held
+) -> None:
+    """The other one gets the only number of llama.cpp's, although the first is still open."""
+    cancel, late = threading.Event(), threading.Event()
+    with (
+        small(reference_bundle, 160, conversations=1) as engine,
+        caches(engine, 2) as (ended, other),
+        ThreadPoolExecutor() as threads,
+    ):
+        done = threads.submit(engine.scheduler.evaluate, ended, long_prompt(engine), cancel)
+        assert held.began.wait(A_MINUTE)
+        cancel.set()
+        assert not done.result(A_MINUTE)
+        end = threading.Timer(A_MINUTE, late.set)
+        end.start()
+        assert engine.scheduler.evaluate(other, prompt(engine, "Hello."), late)
+        end.cancel()
+
+
+def test_positions_of_an_evaluation_that_was_ended_make_room(reference_bundle: Path) -> None:
+    """They are in the sequence, and nobody remembers them."""
+    with small(reference_bundle, 64) as engine, caches(engine, 2) as (ended, other):
+        rows = engine.caches.embed(long_prompt(engine)[:60])
+        engine.backbone.evaluate([(ended.sequence, rows, 0)])
+        assert (len(ended), ended.sequence.length) == (0, 60)
+        other.append(long_prompt(engine)[:32])
+        assert len(other) == other.sequence.length == 32
