@@ -101,8 +101,13 @@ class DraftModel:
 
     def text(self, ids: Sequence[int]) -> DraftText | None:
         """A text to go on with; None while there are as many as there can be."""
-        self._sweep()
-        return DraftText(self, self._unused.pop(), ids) if self._unused else None
+        with self._opened.use() as opened:
+            while self._given_back:
+                sequence = self._given_back.popleft()
+                llama_cpp.llama_memory_seq_rm(opened.memory, sequence, -1, -1)
+                self._unused.add(sequence)
+            free = self._unused.pop() if self._unused else None
+        return None if free is None else DraftText(self, free, ids)
 
     def close(self) -> None:
         """Free it."""
@@ -114,7 +119,10 @@ class DraftModel:
 
     def go_on(self, sequence: int, held: int, new: Sequence[int], most: int) -> list[int]:
         """The likeliest ids behind `held` positions of a sequence and the ids `new`, at most so
-        many; none where there is no room. The sequence then holds all but the last of them."""
+        many; none where there is no room. The sequence then holds all but the last of them.
+
+        They end in front of an id that means nothing to the backbone: it may have fewer ids.
+        """
         with self._opened.use() as opened:
             length = held + len(new) + most
             others = sum(_length(opened, n) for n in range(self._sequences) if n != sequence)
@@ -129,16 +137,12 @@ class DraftModel:
                     if not _evaluate(opened, sequence, held, part):
                         return found
                     held += len(part)
-                found.append(_best(opened, len(part) - 1))
-                rest = found[-1:]
+                best = _best(opened, len(part) - 1)
+                if best not in self.known:
+                    return found
+                found.append(best)
+                rest = [best]
             return found
-
-    def _sweep(self) -> None:
-        with self._opened.use() as opened:
-            while self._given_back:
-                sequence = self._given_back.popleft()
-                llama_cpp.llama_memory_seq_rm(opened.memory, sequence, -1, -1)
-                self._unused.add(sequence)
 
 
 class DraftText:

@@ -112,3 +112,18 @@ def test_it_closes_with_the_model(gguf: Path) -> None:
         model.close()
         with pytest.raises(MimoEdgeError, match="closed"):
             list(events)
+
+
+def test_it_guesses_nothing_that_the_model_does_not_know(
+    twins: tuple[Engine, DraftModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A draft model may have more ids, for which there would be no embedding."""
+    engine, draft = twins
+    ids = engine.tokenizer.encode("what is the color of the")
+    free = draft.text(ids)
+    assert free is not None
+    guesses = free.guess(4)
+    monkeypatch.setattr(draft, "known", draft.known - {guesses[2]})
+    bound = draft.text(ids)
+    assert bound is not None
+    assert bound.guess(4) == guesses[: guesses.index(guesses[2])]
