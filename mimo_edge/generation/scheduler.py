@@ -73,6 +73,8 @@ class Scheduler:
                 self._answers.append(answer)
             yield answer
         finally:
+            # Nobody reads it any more. Without a call, so that no Ctrl-C comes before.
+            answer.reason = answer.reason or "cancelled"
             with self._changed:
                 if answer in self._answers:
                     self._answers.remove(answer)
@@ -81,6 +83,8 @@ class Scheduler:
                 while answer in self._in_hand and self._stepping != waiting_thread():
                     self._changed.wait()
                 answer.cache.in_use = False
+                # Of a step that Ctrl-C ended, nobody may have been told.
+                self._changed.notify_all()
 
     def read(self, answer: RunningAnswer) -> Iterator[Step]:
         """The positions of a running answer, until it ends.
@@ -131,9 +135,11 @@ class Scheduler:
                 self._in_hand = answers = tuple(self._answers)
             progress = self._steps.step(answers, self._look_around)
         finally:
+            # Without the lock, for which one would have to wait: Ctrl-C could come meanwhile, and
+            # the model would be stepped by this thread for ever.
+            if self._stepping == me:
+                self._stepping, self._in_hand = None, ()
             with self._changed:
-                if self._stepping == me:
-                    self._stepping, self._in_hand = None, ()
                 self._changed.notify_all()
         if not progress and not _happened(
             answer

@@ -207,8 +207,12 @@ def _follow(answer: Evaluation) -> NDArray[np.float32] | None:
     """
     while True:
         output = answer.cache.output
-        if output is None or answer.missing or answer.ended:
+        if answer.missing or answer.ended:
             return None  # It was cut meanwhile, or failed, or is over.
+        if output is None:
+            # Ctrl-C came when the position was remembered and its output was not yet.
+            answer.cache.cut(answer.length - 1)
+            return None
         check_numbers("language model", output.hidden)
         if output.has_logits:
             check_scores("language model", output.logits)

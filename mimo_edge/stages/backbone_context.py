@@ -176,7 +176,9 @@ class BackboneContext:
         try:
             run_aside(lambda: self._evaluate(work, output=False, turn=turn), look)
         except BaseException:
-            self._flag.put(True)  # Nobody waits for it any more.
+            # Nobody waits for it any more: it ends, or is not begun, if it was not until now.
+            self._turn += 1
+            self._flag.put(True)
             raise
 
     def extend(self, work: Sequence[Rows], *, logits: bool = True) -> list[BackboneOutput]:
@@ -227,9 +229,11 @@ class BackboneContext:
     def _sweep(self, opened: OpenedContext) -> None:
         """Empty the sequences that were given back."""
         while self._given_back:
-            sequence = self._given_back.popleft()
+            # Taken off the list last: Ctrl-C may come behind any line, and no number may get lost.
+            sequence = self._given_back[0]
             llama_cpp.llama_memory_seq_rm(opened.memory, sequence, -1, -1)
             self._unused.add(sequence)
+            self._given_back.popleft()
 
     def _evaluate(
         self, work: Sequence[Rows], *, output: bool, logits: bool = False, turn: int | None = None
