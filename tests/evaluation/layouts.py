@@ -157,8 +157,9 @@ def voicebench(data: Path, items: list[Item]) -> None:
     parquet.write_table(table, folder / "law-00000-of-00001.parquet", row_group_size=3)
 
 
-def speech_mmlu_parquet(data: Path) -> None:
-    """The small set as the published one: Parquet, without the column `choices`."""
+def speech_mmlu_parquet(data: Path, *, sounds_inside: bool = False) -> None:
+    """The small set as the published one: Parquet, without the column `choices`; recordings may be
+    in the table, too, as mirrors have them."""
     import pyarrow
     from pyarrow import parquet
 
@@ -166,6 +167,9 @@ def speech_mmlu_parquet(data: Path) -> None:
     for table in folder.glob("*.jsonl"):
         rows = [json.loads(line) for line in table.read_text().splitlines()]
         kept = [{key: value for key, value in row.items() if key != "choices"} for row in rows]
+        for row in kept if sounds_inside else ():
+            sound = folder / row["question_audio"]
+            row["question_audio"] = {"bytes": sound.read_bytes(), "path": sound.name}
         inner = folder / table.stem
         inner.mkdir()
         parquet.write_table(pyarrow.Table.from_pylist(kept), inner / "train-00000-of-00001.parquet")

@@ -136,9 +136,12 @@ def test_voicebench_reads_sounds_out_of_parquet(demo: MimoAudio, tmp_path: Path)
         benchmark("voicebench-openbookqa").load(tmp_path, 0)
 
 
-def test_speech_mmlu_as_it_is_published(demo: MimoAudio, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sounds_inside", [False, True])
+def test_speech_mmlu_as_it_is_published(
+    sounds_inside: bool, demo: MimoAudio, tmp_path: Path
+) -> None:
     pytest.importorskip("pyarrow")
-    layouts.speech_mmlu_parquet(tmp_path)
+    layouts.speech_mmlu_parquet(tmp_path, sounds_inside=sounds_inside)
     of = benchmark("speechmmlu-s2t")
     items = of.load(tmp_path, 2)
     assert len(items) == 48 and {item.answer for item in items} == set("ABCD")

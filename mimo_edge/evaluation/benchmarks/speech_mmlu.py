@@ -18,9 +18,9 @@ from ...prompt.prompts import Exchange, Reply
 from ...prompt.text_tokenizer import Template
 from ...tasks import PreparedTask, converse
 from ..forms import LONGEST_SPEECH, LONGEST_TEXT, continuation
-from ..items import Asking, Benchmark, Example, Item, Said, Verdict
+from ..items import Asking, Benchmark, Example, Item, Said, Sound, Verdict
 from ..parsing import LETTERS, choice_in, letter_in, option_letter
-from ..tables import need_file, need_folder, read_json, read_rows
+from ..tables import StoredSound, need_file, need_folder, read_json, read_rows
 
 __all__ = ["BENCHMARKS"]
 
@@ -55,8 +55,8 @@ def _load(data: Path, shots: int, *, speech_in: bool, speech_out: bool) -> list[
     for item in items:
         if speech_in:
             for sound in item.sounds(spoken_answers=speech_out):
-                assert isinstance(sound, Path)
-                need_file(sound, f"the question {item.id}")
+                if isinstance(sound, Path):
+                    need_file(sound, f"the question {item.id}")
     return items
 
 
@@ -83,8 +83,11 @@ def _item(folder: Path, table: Path, row: dict[str, Any]) -> Item:
     )
 
 
-def _sound(folder: Path, name: str) -> Path:
-    """The file of a recording; archives are unpacked at the root, or into `audio/`."""
+def _sound(folder: Path, name: str | StoredSound) -> Sound:
+    """A recording: in the table itself, or a file; archives are unpacked at the root, or into
+    `audio/`."""
+    if isinstance(name, StoredSound):
+        return name
     inner = folder / "audio" / name
     return inner if inner.is_file() else folder / name
 
