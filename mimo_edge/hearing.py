@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio import (
+    LONGEST_S,
     AudioInput,
     SurveyedSound,
     check_length,
@@ -91,16 +92,20 @@ class Hearing:
         return self.listen(cast(AudioInput, audio))
 
     @contextlib.contextmanager
-    def open(self, audio: AudioInput) -> Iterator[SurveyedSound]:
+    def open(
+        self, audio: AudioInput, *, longest_s: float = LONGEST_S, may_be_silent: bool = False
+    ) -> Iterator[SurveyedSound]:
         """A recording to be heard part by part, never in memory as a whole; see `parts_of`.
 
         Raises:
-            MimoEdgeError: the audio cannot be read, or is silent.
+            MimoEdgeError: the audio cannot be read, is longer than `longest_s` seconds, or is
+                silent and may not be.
         """
         config = self.manifest.audio
-        with surveyed(audio, config.sample_rate) as recording:
+        with surveyed(audio, config.sample_rate, longest_s=longest_s) as recording:
             check_length(recording.sound.name, recording.samples, config)
-            self._check_heard(recording.sound.name, recording.peak)
+            if not may_be_silent:
+                self._check_heard(recording.sound.name, recording.peak)
             yield recording
 
     def parts(self, audio: AudioInput, longest_s: float) -> Iterator[HeardPart]:

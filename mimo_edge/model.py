@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .answer import Answer, OnSound, OnText, join_answers, join_ends
-from .audio import AudioInput, SurveyedSound, read_audio
+from .audio import LONGEST_S, AudioInput, SurveyedSound, read_audio
 from .bundle.default_bundle import find_bundle
 from .bundle.manifest import Manifest
 from .engine import Engine, run_to_end
@@ -251,13 +251,16 @@ class MimoAudio(NamedTasks):
             return iter([task])
         return task.prepare(self._engine.hearing)
 
-    def recording(self, audio: AudioInput) -> AbstractContextManager[SurveyedSound]:
-        """A recording of any length, to be heard part by part until the end of the block.
+    def recording(
+        self, audio: AudioInput, *, longest_s: float = LONGEST_S, may_be_silent: bool = False
+    ) -> AbstractContextManager[SurveyedSound]:
+        """A recording, to be heard part by part until the end of the block.
 
         Raises:
-            MimoEdgeError: the audio cannot be read, or is silent.
+            MimoEdgeError: the audio cannot be read, is longer than `longest_s` seconds, or is
+                silent and may not be.
         """
-        return self._engine.hearing.open(audio)
+        return self._engine.hearing.open(audio, longest_s=longest_s, may_be_silent=may_be_silent)
 
     def heard_parts(self, recording: SurveyedSound) -> Iterator[HeardPart]:
         """The parts in which such a recording is written down, of 30 s at most.

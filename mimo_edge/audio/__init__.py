@@ -13,6 +13,7 @@ from .mixing import Mixer
 from .pauses import kept_stretches, shorten_pauses
 from .quiet import split_at_quiet
 from .reading import (
+    LONGEST_S,
     AudioInput,
     Recording,
     Stated,
@@ -30,6 +31,7 @@ from .writing import AUDIO_ENDINGS, check_audio_name, encode_audio, write_audio
 
 __all__ = [
     "AUDIO_ENDINGS",
+    "LONGEST_S",
     "MEL_BLOCK",
     "AudioInput",
     "Mixer",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .passages import Passages
 from .pauses import Loudness
 from .quiet import cut_at_quiet
-from .sound import AudioInput, Sound, open_sound
+from .sound import LONGEST_S, AudioInput, Sound, open_sound
 from .timeline import Timeline
 
 __all__ = ["CutPart", "SurveyedSound", "surveyed"]
@@ -87,13 +87,15 @@ class SurveyedSound:
 
 
 @contextlib.contextmanager
-def surveyed(source: AudioInput, rate: int) -> Iterator[SurveyedSound]:
+def surveyed(
+    source: AudioInput, rate: int, *, longest_s: float = LONGEST_S
+) -> Iterator[SurveyedSound]:
     """Go through a recording, at `rate` Hz, and know its pauses until the end of the block.
 
     Raises:
         MimoEdgeError: as `read_audio`; of a recording without a sample not.
     """
-    with open_sound(source, rate, kept_s=_KEPT_S) as sound:
+    with open_sound(source, rate, longest_s=longest_s, kept_s=_KEPT_S) as sound:
         loudness, digest = Loudness(rate), hashlib.sha256()
         samples, peak = 0, 0.0
         for block in sound.blocks():

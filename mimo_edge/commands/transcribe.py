@@ -116,12 +116,12 @@ class _Transcriber:
     def transcribe(self, path: str, output: TranscriptOutput, label: str = "") -> None:
         """One recording; its text is printed behind the label, or written to the output's file."""
         console, model, task = self.console, self.model, replace(self.task, audio=path)
-        with (
-            model.recording(path) as recording,
-            output.unfinished(
-                model.manifest, task, recording, restart=self.result.restart
-            ) as unfinished,
-        ):
+        with contextlib.ExitStack() as opened:
+            with console.busy(f"looking for pauses in {label_of(path)}"):
+                recording = opened.enter_context(model.recording(path))
+            unfinished = opened.enter_context(
+                output.unfinished(model.manifest, task, recording, restart=self.result.restart)
+            )
             try:
                 transcript = self._write_down(task, recording, output, unfinished, label)
             except (MimoEdgeError, KeyboardInterrupt):

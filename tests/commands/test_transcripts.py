@@ -17,6 +17,7 @@ import soundfile
 
 from mimo_edge.bundle.default_bundle import MODEL_VARIABLE
 from tests.commands.test_bundle_commands import ROOT, run
+from tests.commands.test_terminal import on_terminal
 from tests.tools.command_line import QUICK, Command
 from tests.tools.exact_demo import exact_demo
 from tests.tools.full_disk import largest_file
@@ -117,6 +118,18 @@ def test_what_cannot_be_done(
     }[what]
     assert said in sentence
     assert not list(tmp_path.glob("out*"))
+
+
+@posix
+def test_progress_on_a_terminal(recording: tuple[Path, list[Said]], tmp_path: Path) -> None:
+    """And none where the text itself is shown while it is made."""
+    environment = {**os.environ, "TERM": "xterm"}
+    asked = ("transcribe", recording[0], "-o", tmp_path / "a.txt")
+    shown = b"".join(piece for piece, _ in on_terminal(asked, environment)).decode()
+    assert "talk.flac" in shown and "100%" in shown
+    assert recording[1][0].text in (tmp_path / "a.txt").read_text("utf-8")
+    shown = b"".join(piece for piece, _ in on_terminal(asked[:2], environment)).decode()
+    assert " ".join(one.text for one in recording[1]) in shown and "%" not in shown
 
 
 def _stopped(

@@ -15,7 +15,7 @@ from ...errors import MimoEdgeError
 from ..options import Limits
 from .api_errors import ApiError, api_error
 
-__all__ = ["NamedFile", "check_sound", "read_sound"]
+__all__ = ["NamedFile", "check_sound", "checked_file", "read_sound"]
 
 
 def check_sound(source: bytes | BinaryIO, limits: Limits, *, param: str = "file") -> Stated:
@@ -64,15 +64,34 @@ def read_sound(
     Raises:
         ApiError: as `check_sound`, if it turns out to be damaged or too long, and if it was ended.
     """
-    if cancel is not None and not isinstance(source, bytes):
-        source = cast(BinaryIO, _Cancelled(source, cancel))
-    check_sound(source, limits, param=param)
     if not isinstance(source, bytes):
-        source.seek(0)
+        source = checked_file(source, limits, param=param, cancel=cancel)
+    else:
+        check_sound(source, limits, param=param)
     try:
         return read_at(_no_name(source), rate, longest_s=limits.upload_seconds).samples
     except MimoEdgeError as error:
         raise api_error(error, param) from error
+
+
+def checked_file(
+    file: BinaryIO,
+    limits: Limits,
+    *,
+    param: str = "file",
+    cancel: threading.Event | None = None,
+) -> BinaryIO:
+    """A recording that is to be decoded, from its beginning; it is read no further once `cancel`
+    is set.
+
+    Raises:
+        ApiError: as `check_sound`; while it is read, if that was ended.
+    """
+    if cancel is not None:
+        file = cast(BinaryIO, _Cancelled(file, cancel))
+    check_sound(file, limits, param=param)
+    file.seek(0)
+    return file
 
 
 def _no_name(source: bytes | BinaryIO) -> bytes | BinaryIO:

@@ -12,14 +12,13 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...audio import check_length
 from ...errors import MimoEdgeError
 from ...transcription import Segment, Transcript
 from ..requests.api_errors import ApiError, api_error
 from ..requests.endpoint import Endpoint
 from ..requests.parameters import Parameters, read_parameters
 from ..requests.streaming import server_sent, streamed
-from ..requests.uploads import Upload, read_form, read_sound
+from ..requests.uploads import Upload, read_form
 from ..sharing.service import Service
 from .formats import TranscriptFormat, as_response, token_usage
 from .transcript import transcribe
@@ -159,20 +158,15 @@ def _heard(
     cancel: threading.Event,
 ) -> Generator[str | Segment | Transcript, None, None]:
     """Decodes the file and writes it down; blocks."""
-    model = service.model
-    samples = read_sound(upload.file, model.sample_rate, service.options.limits, cancel=cancel)
-    try:
-        check_length(upload.name, len(samples), model.manifest.audio)
-    except MimoEdgeError as error:
-        raise api_error(error, "file") from error
     chosen = {
         name: value
         for name in ("seed", "temperature")
         if (value := getattr(parameters, name)) is not None
     }
     yield from transcribe(
-        model,
-        samples,
+        service.model,
+        upload.file,
+        service.options.limits,
         language=parameters.language,
         overrides=replace(service.options.overrides, **chosen),
         cancel=cancel,
