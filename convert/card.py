@@ -57,17 +57,24 @@ def _licence(manifest: Manifest, folder: Path) -> list[str]:
 def _origin(manifest: Manifest) -> str:
     sources = " and ".join(_checkpoints(manifest)) or "a checkpoint"
     commits = ", ".join(sorted({file.revision for file in manifest.source if file.revision}))
+    if manifest.prompts == "mimo-v2.5-asr":
+        can = "It writes down what is said, in English and Chinese."
+    else:
+        can = "It listens, and speaks." if manifest.speaks else "It listens, and answers in text."
     return (
         f"Converted by mimo_edge {version('mimo-edge')} from {sources}"
         + (f" (commits {commits})" if commits else "")
-        + (". It listens, and speaks." if manifest.speaks else ". It listens, and answers in text.")
+        + f". {can}"
         + " How far it is from the checkpoint was not measured; `mimo-edge compare` does that."
     )
 
 
 def _how_to_run(manifest: Manifest, repository: str | None) -> str:
     fetch = f"mimo-edge pull {repository or 'OWNER/NAME'} -o bundle"
-    talk = "mimo-edge chat --model bundle" if manifest.speaks else "mimo-edge text --model bundle"
+    if manifest.prompts == "mimo-v2.5-asr":
+        talk = "mimo-edge transcribe recording.mp3 --model bundle"
+    else:
+        talk = f"mimo-edge {'chat' if manifest.speaks else 'text'} --model bundle"
     return f"```sh\n{fetch} --fingerprint {manifest.fingerprint()}\n{talk}\n```"
 
 

@@ -15,6 +15,7 @@ from convert.checkpoints.source import open_source
 from convert.recipes import get_recipe, part_sizes, without_speech
 from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from mimo_edge import CannotSpeakError, MimoAudio, MimoEdgeError, Overrides, RuntimeOptions, Speak
+from mimo_edge.bundle.documents import CARD
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import CHECKSUM_KEY, MANIFEST_FILE, SPEAKING_PARTS, checksum
 from tests.commands.test_bundle_commands import ROOT, run
@@ -56,7 +57,7 @@ def test_it_is_smaller(listening: Path) -> None:
     assert not manifest.speaks and load_manifest(whole).speaks
     assert manifest.recipe == "reference, without speech"
     names = {path.name for path in listening.iterdir()}
-    assert names == {file.name for file in manifest.files} | {MANIFEST_FILE}
+    assert names == {file.name for file in manifest.files} | {MANIFEST_FILE, CARD}
     assert not any(name.startswith(SPEAKING_PARTS) for name in names)
     sizes = [sum(path.stat().st_size for path in f.glob("*[!d]")) for f in (listening, whole)]
     assert sizes[0] < 0.6 * sizes[1]
@@ -169,7 +170,7 @@ def test_a_whole_bundle_takes_the_place_of_a_listening_one(listening: Path, tmp_
         manifest = convert(source, out, made, name="test", threads=1, force=True)
         assert manifest.speaks == made.speaks
         found = {path.name for path in out.iterdir()}
-        assert found == {file.name for file in manifest.files} | {MANIFEST_FILE}
+        assert found == {file.name for file in manifest.files} | {MANIFEST_FILE, CARD}
 
 
 def test_a_checkpoint_that_lacks_the_speaking_half(tmp_path: Path) -> None:

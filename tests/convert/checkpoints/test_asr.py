@@ -65,6 +65,8 @@ def test_its_bundle_only_listens(demo: Path) -> None:
     assert (manifest.name, manifest.prompts) == ("MiMo-V2.5-ASR", "mimo-v2.5-asr")
     assert not manifest.speaks and manifest.recipe == "reference, without speech"
     assert not any(path.name.startswith(SPEAKING_PARTS) for path in demo.iterdir())
+    card = (demo / "README.md").read_text("utf-8")
+    assert "It writes down what is said" in card and "mimo-edge transcribe recording" in card
     assert "prompts" not in json.loads((ROOT / "models/demo/manifest.json").read_text("utf-8"))
 
 
