@@ -1,4 +1,4 @@
-"""Half an hour of conversation, as fast as the machine can: memory stays flat, the context rolls.
+"""A long conversation, as fast as the machine can: memory stays flat, the context rolls.
 
 Everything is real but the devices and the clock, which waits for the model.
 """
@@ -27,13 +27,13 @@ from .conftest import Question
 
 RATE = 24_000
 BLOCK = 480
-MINUTES = 30
-GROWTH = 30e6
+MINUTES = 12
+GROWTH = 8e6
 """Bytes from the fifth minute to the last."""
 
 
 @pytest.mark.slow
-def test_half_an_hour_of_turns(demo: MimoAudio, questions: dict[str, Question]) -> None:
+def test_many_turns(exact: MimoAudio, questions: dict[str, Question]) -> None:
     names = ("sum", "color", "memory", "opposite", "name", "difference", "count")
     recordings = [soundfile.read(questions[name].path, dtype="float32")[0] for name in names]
     events: list[LiveEvent] = []
@@ -41,8 +41,8 @@ def test_half_an_hour_of_turns(demo: MimoAudio, questions: dict[str, Question]) 
     now, sizes = 0.0, []
 
     with (
-        demo.session(overrides=Overrides(seed=1, max_new_tokens=120)) as session,
-        ModelWorker(session, demo.listener(), inbox.put, lookahead=16) as worker,
+        exact.session(overrides=Overrides(seed=1, max_new_tokens=120)) as session,
+        ModelWorker(session, exact.listener(), inbox.put, lookahead=16) as worker,
     ):
         playback = Playback(RATE)
         turns = TurnTaker(SileroDetector(RATE), RATE)
@@ -74,12 +74,11 @@ def test_half_an_hour_of_turns(demo: MimoAudio, questions: dict[str, Question]) 
                 break
         reports = [event for event in events if isinstance(event, TurnReport)]
         answers = [event for event in events if isinstance(event, AnswerHeard)]
-        assert len(session.turns) < len(reports) / 2  # the oldest ones left
+        assert len(session.turns) < len(reports) / 10  # the oldest ones left
     assert len(reports) > 150
     assert not [event for event in events if isinstance(event, Notice)]
-    # That it still answers is the point here, not how well: of the last third, 3 of 4 were right.
     late = [answer.text for answer in answers[-len(answers) // 3 :]]
-    assert late.count("the sky is blue") > 0.5 * len(late) / len(names)
+    assert late.count("the sky is blue") >= len(late) // len(names) - 1
     assert max(sizes) - sizes[0] < GROWTH, [round(size / 1e6) for size in sizes[::20]]
     # A rolling context is no reason to evaluate it again while the user waits.
     waited = [report.evaluated_positions for report in reports]
