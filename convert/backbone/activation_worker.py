@@ -8,6 +8,7 @@ each reads all of the model, which may be larger than the memory.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,9 @@ def _measure(request: dict[str, Any]) -> int:
 def _open(request: dict[str, Any], collector: _Collector) -> Any:
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = 0
+    # Otherwise products of many positions go to any GPU that llama.cpp finds.
+    no_devices = (ctypes.c_void_p * 1)(None)
+    params.devices = ctypes.cast(no_devices, ctypes.c_void_p)
     params.use_extra_bufts = False  # weights stay where they are mapped
     model = llama_cpp.llama_model_load_from_file(request["model"].encode(), params)
     if not model:

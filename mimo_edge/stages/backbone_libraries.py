@@ -38,14 +38,14 @@ def load_libraries() -> None:
 
     count = libggml.ggml_backend_reg_count
     count.restype = ctypes.c_size_t
-    with _lock:
+    # The log goes to standard error otherwise; the first question for libraries starts them.
+    with _lock, complaints():
         if count():
             return
         folder = Path(llama_cpp.__file__).parent / "lib"
         load = libggml.ggml_backend_load_all_from_path
         load.argtypes, load.restype = [ctypes.c_char_p], None
-        with complaints():  # which keeps its log from standard error
-            load(os.fsencode(folder))
+        load(os.fsencode(folder))
         if not count():
             raise DeviceError(
                 f"no library in {folder} runs on this processor; install llama-cpp-python again, "

@@ -61,7 +61,7 @@ def settle_device(
     used = chosen if named else _as_few_as_hold_it(folder, manifest, options, chosen)
     layers = layers_that_fit(folder, manifest, options, used)
     whole = manifest.backbone.layers + 1
-    if layers < _WORTH_IT * whole:
+    if layers < max(2, _WORTH_IT * whole):  # the first is the text head
         fault = f"the GPU has too little free memory ({_free(used)}) for this model"
         if not auto:
             raise NoMemoryError(
