@@ -20,6 +20,9 @@ __all__ = ["GREEDY", "SamplerOptions", "candidates", "log_probability", "sample"
 _COLDEST = 0.001
 """At it the most likely id is drawn already; below it the scores could overflow float32, so there
 the best is taken without a draw."""
+_HOTTEST = 1e6
+"""At it all ids are about as likely already; beyond float32 it would be infinite, and logits of
+minus infinity divided by it no numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +42,8 @@ class SamplerOptions:
         """Refuse values without a meaning."""
         if not 0 <= self.temperature < math.inf:
             raise BadInputError(
-                f"temperature is {self.temperature}; it must be 0 (take the most likely) or more."
+                f"temperature is {self.temperature}; it must be 0 (take the most likely) or more, "
+                "and finite."
             )
         if not 0 < self.top_p <= 1:
             raise BadInputError(f"top-p is {self.top_p}; it must be above 0 and at most 1.")
@@ -63,7 +67,7 @@ def candidates(
     `logits` is [vocabulary]. The ids are in ascending order of probability, or, where
     nothing is cut off, in their own order.
     """
-    scores = logits.astype(np.float32, copy=False) / np.float32(options.temperature)
+    scores = logits.astype(np.float32, copy=False) / np.float32(min(options.temperature, _HOTTEST))
     ids = np.arange(len(scores))
     if options.top_k and options.top_k < len(scores):
         # As the reference: everything at least as good as the k-th best, ties included.

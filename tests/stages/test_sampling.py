@@ -191,3 +191,12 @@ def test_log_probability_is_that_of_temperature_one() -> None:
         found = log_probability(scores, chosen)
         assert found <= 0
         assert np.exp(found) == pytest.approx(likely[chosen], rel=1e-4, abs=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [1e6, 1e38, 1e300])
+@pytest.mark.filterwarnings("error")
+def test_however_hot_all_ids_are_alike(temperature: float) -> None:
+    """But for those that cannot be: logits may be minus infinity."""
+    logits = np.array([3.0, -np.inf, -5.0, 0.0], dtype=np.float32)
+    ids, weights = candidates(logits, SamplerOptions(temperature=temperature))
+    np.testing.assert_allclose(spread(ids, weights, 4), [1 / 3, 0, 1 / 3, 1 / 3], atol=1e-5)
