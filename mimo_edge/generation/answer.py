@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections import deque
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +55,8 @@ class GenerationOptions:
             raise BadInputError(
                 f"the longest answer is {self.max_new_tokens} positions; give 1 or more."
             )
-        if self.seed is not None and self.seed < 0:
-            raise BadInputError(f"the seed is {self.seed}; give 0 or more.")
+        if self.seed is not None and not (isinstance(self.seed, Integral) and self.seed >= 0):
+            raise BadInputError(f"the seed is {self.seed}; give a whole number, 0 or more.")
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class CacheShelf:
 
     def evaluate(self, work: Sequence[New], stop: Callable[[], bool] | None = None) -> None:
         """Put positions into caches; where an output is wanted, it is in `PositionCache.output`.
+        There has to be some work.
 
         There must be room for them: see `make_room`. `stop` is asked now and then whether to give
         up, while positions without an output are evaluated; meanwhile other threads find the lock
@@ -58,8 +59,6 @@ class CacheShelf:
             EvaluationStopped: `stop` said so; the caches are as before.
             MimoEdgeError: one is longer than the context or closed, or llama.cpp fails.
         """
-        if not work:
-            return
         with self.lock:
             for new in work:
                 new.cache.begin()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Container, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MimoEdgeError
 from ..stages.backbone_abort import EvaluationStopped
 from ..stages.damage import check_numbers, check_scores
 from ..stages.patch_decoder import PatchDecoder
@@ -29,7 +28,11 @@ _MOST_GUESSES = 32
 
 
 class Stepping:
-    """What is computed in a step, and for whom; one thread at a time."""
+    """What is computed in a step, and for whom; one thread at a time.
+
+    Whatever an answer raises, a mistake of ours included, ends that answer: it is raised where the
+    answer is read, not in the thread that happens to step it, which has an answer of its own.
+    """
 
     def __init__(
         self, shelf: CacheShelf, patch_decoder: PatchDecoder, pieces: PromptPieces
@@ -110,7 +113,7 @@ class Stepping:
                 if self._shelf.make_room(answer.cache, taken + len(new.positions), others):
                     placed.append((answer, new))
                     taken += len(new.positions)
-            except MimoEdgeError as error:
+            except Exception as error:
                 answer.error = error
         return placed
 
@@ -148,11 +151,13 @@ class Stepping:
     def _evaluate(
         self, work: Sequence[tuple[Evaluation, New]], stop: Callable[[], bool] | None = None
     ) -> None:
+        if not work:
+            return
         try:
             self._shelf.evaluate([new for _, new in work], stop)
         except EvaluationStopped:
             return  # Nothing happened: the next step sees why.
-        except MimoEdgeError as error:
+        except Exception as error:
             for answer, _ in work:
                 answer.error = error
             return
@@ -172,7 +177,7 @@ class Stepping:
                 answer.cache.drop_guesses()
                 if hidden is not None and isinstance(answer, RunningAnswer):
                     speaking.append((answer, hidden))
-            except MimoEdgeError as error:
+            except Exception as error:
                 answer.cache.output = None  # or the next answer would begin with it
                 answer.error = error
         began = time.perf_counter()
@@ -188,7 +193,7 @@ class Stepping:
                 [answer.options.codes for answer, _ in speaking],
                 [answer.rng for answer, _ in speaking],
             )
-        except MimoEdgeError as error:
+        except Exception as error:
             for answer, _ in speaking:
                 answer.error = error
             return

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import pytest
 
 from mimo_edge import MimoAudio, MimoEdgeError, Overrides, RuntimeOptions
 from mimo_edge.engine import Engine
+from mimo_edge.generation import answer as answering
 from mimo_edge.generation.answer import GenerationOptions, RunningAnswer, Step
 from mimo_edge.generation.evaluation import Evaluation
 from mimo_edge.generation.position_cache import PositionCache
@@ -255,3 +258,34 @@ def test_closing_the_model_ends_all(reference_bundle: Path) -> None:
             for reader in readers:
                 with pytest.raises(MimoEdgeError, match="closed"):
                     list(reader)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), MemoryError()])
+def test_a_mistake_in_one_answer_ends_that_one_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whoever happens to step it, for an answer of his own, is told nothing."""
+    expected = alone(engine, 0)
+    draw = answering.sample
+
+    def fail(logits: Any, sampler: SamplerOptions, *rest: Any) -> int:
+        if sampler.temperature == 0.5:
+            raise error
+        return draw(logits, sampler, *rest)
+
+    monkeypatch.setattr(answering, "sample", fail)
+    with caches(engine, 2) as (good, bad), contextlib.ExitStack() as stack:
+        spoilt = replace(options(1), text=SamplerOptions(temperature=0.5))
+        wanted = prompt(engine, SENTENCES[1])
+        broken = RunningAnswer(bad, wanted, spoilt, engine.layout, frozenset())
+        stack.enter_context(engine.scheduler.running(broken))
+        running = stack.enter_context(engine.scheduler.running(answer(engine, good, 0)))
+        assert plain(list(engine.scheduler.read(running))) == expected
+        with pytest.raises(type(error)):
+            next(engine.scheduler.read(broken))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "7"])
+def test_a_seed_is_a_whole_number(seed: Any) -> None:
+    with pytest.raises(MimoEdgeError, match=f"the seed is {seed}; give a whole number"):
+        replace(options(0), seed=seed)
