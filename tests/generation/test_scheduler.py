@@ -19,7 +19,7 @@ from mimo_edge.generation.answer import GenerationOptions, RunningAnswer, Step
 from mimo_edge.generation.evaluation import Evaluation
 from mimo_edge.generation.position_cache import PositionCache
 from mimo_edge.prompt.positions import Positions
-from mimo_edge.stages.sampling import SamplerOptions
+from mimo_edge.stages.sampling import SamplerOptions, sample
 
 SENTENCES = ("Hello.", "What a fine day it is!", "One, two, three.", "And who are you?")
 LENGTH = 24
@@ -266,7 +266,7 @@ def test_a_mistake_in_one_answer_ends_that_one_alone(
 ) -> None:
     """Whoever happens to step it, for an answer of his own, is told nothing."""
     expected = alone(engine, 0)
-    draw = answering.sample
+    draw = sample
 
     def fail(logits: Any, sampler: SamplerOptions, *rest: Any) -> int:
         if sampler.temperature == 0.5:
