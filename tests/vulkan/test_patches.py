@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -11,15 +12,23 @@ import pytest
 
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import Manifest
+from mimo_edge.model import MimoAudio
 from mimo_edge.stages.gpu import Gpu
 from mimo_edge.stages.patch_decoder import PatchDecoder
 from mimo_edge.stages.patch_encoder import PatchEncoder
 from mimo_edge.stages.placement import Placement
+from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions
+from mimo_edge.tasks import Overrides
+from tests.demo.test_demo import ANSWERS
 from tests.golden.folder import relative
+from tests.tools.bundles import convert_checkpoint
 
 pytestmark = pytest.mark.vulkan
 
+ROOT = Path(__file__).parents[2]
+CHECKPOINT = ROOT / "models" / "demo-checkpoint" / "MiMo-Audio-Demo"
+QUESTIONS = ROOT / "tests" / "data" / "demo"
 GRAPH = Placement(threads=1)
 DRAWN = SamplerOptions(temperature=0.9, top_p=0.95)
 
@@ -70,3 +79,36 @@ def test_the_same_embeddings_as_the_graph(
     with closing(PatchEncoder.load(gguf_bundle, manifest, there)) as encoder:
         # The four positions of a patch are one batch: half precision in attention.
         assert relative(encoder.encode(codes), expected) <= 2**-8
+
+
+@pytest.fixture(scope="module")
+def whole(gpu: Gpu, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MimoAudio]:
+    """The demo model with everything but the audio tokenizer on the GPU."""
+    out = tmp_path_factory.mktemp("whole") / "bundle"
+    tokenizer = CHECKPOINT.with_name("MiMo-Audio-Demo-Tokenizer")
+    convert_checkpoint(CHECKPOINT, tokenizer, out, "quality", patch_gguf=True)
+    with MimoAudio.load(out, RuntimeOptions(device=gpu.name)) as model:
+        yield model
+
+
+def test_a_whole_answer(whole: MimoAudio) -> None:
+    """Heard, answered and spoken: `auto` takes the GGUF files where the backbone is on a GPU."""
+    seeded = Overrides(seed=2, max_new_tokens=120)
+    with whole.session(overrides=seeded) as session:
+        answer = session.ask(QUESTIONS / "sum.flac")
+    assert answer.text == ANSWERS["sum"] and answer.audio is not None
+    assert whole.transcribe(answer.audio, overrides=seeded).text == ANSWERS["sum"]
+
+
+def test_answers_at_once(whole: MimoAudio) -> None:
+    """Their patches are decoded in one batch."""
+    names = ["color", "name"]
+
+    def ask(name: str) -> str:
+        with whole.session(overrides=Overrides(seed=2, max_new_tokens=120)) as session:
+            answer = session.ask(QUESTIONS / f"{name}.flac")
+        assert answer.audio is not None
+        return answer.text
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert list(pool.map(ask, names)) == [ANSWERS[name] for name in names]
