@@ -169,8 +169,8 @@ with load() as model, model.session() as session:
         "copied",
     ],
 )
-def test_wrong_use_is_an_error(code: str, default_bundle: Path, clips: dict[str, Path]) -> None:
-    check(code, default_bundle, clips["short"])
+def test_wrong_use_is_an_error(code: str, reference_bundle: Path, clips: dict[str, Path]) -> None:
+    check(code, reference_bundle, clips["short"])
 
 
 @pytest.mark.parametrize(
@@ -269,8 +269,8 @@ begun.wait()
         "exit with a thread",
     ],
 )
-def test_threads_and_ends(code: str, default_bundle: Path, clips: dict[str, Path]) -> None:
-    check(code, default_bundle, clips["short"])
+def test_threads_and_ends(code: str, reference_bundle: Path, clips: dict[str, Path]) -> None:
+    check(code, reference_bundle, clips["short"])
 
 
 TWO_THREADS = """

@@ -37,7 +37,8 @@ _LINES_KEPT = 40
 """The end of a worker's log: a crash may print more after its reason."""
 _NO_MEMORY = re.compile(
     r"bad_alloc|MemoryError|out of memory|cannot allocate|failed to allocate"
-    r"|allocation still failed|failed to map segment|pthread_create failed",
+    r"|allocation still failed|failed to map segment|pthread_create failed"
+    r"|can't start new thread|Thread creation failed",  # Python's words, and OpenMP's
     re.IGNORECASE,
 )
 """How llama.cpp, Python, the dynamic linker and OpenBLAS say it."""

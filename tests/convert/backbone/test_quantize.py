@@ -164,13 +164,17 @@ def test_a_worker_that_cannot_start_is_told(source: Path, monkeypatch: pytest.Mo
         small_quantize(source)
 
 
-def test_a_worker_without_memory_is_told(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("megabytes", [60, 100, 140])
+def test_a_worker_without_memory_is_told(
+    source: Path, monkeypatch: pytest.MonkeyPatch, megabytes: int
+) -> None:
+    """For its libraries, for its tensors, or only for its threads."""
     resource = pytest.importorskip("resource", reason="Windows has no such limit")
     start: Any = subprocess.Popen
 
     def limited(*args: Any, **options: Any) -> Any:
         def limit() -> None:
-            resource.setrlimit(resource.RLIMIT_AS, (150 << 20, 150 << 20))
+            resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
 
         return start(*args, preexec_fn=limit, **options)
 
