@@ -4,7 +4,11 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
+from mimo_edge.server.options import Limits, ServerOptions
+
+from .guarded import KEY, serving
 from .running import Running, running
 
 
@@ -27,3 +31,22 @@ def server() -> Iterator[Running]:
 def client(server: Running) -> httpx.Client:
     """Asks that server."""
     return server.client
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[TestClient]:
+    """A server of this machine, without a key."""
+    options = ServerOptions(
+        allowed_hosts=("speech.example", "*.home.example"),
+        allowed_origins=("https://app.example", "chrome-extension://abc"),
+        limits=Limits(body_bytes=1000, bodies_bytes=1500),
+    )
+    with serving(options) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def keyed() -> Iterator[TestClient]:
+    """A server in the network, with a key."""
+    with serving(ServerOptions(host="0.0.0.0", api_key=KEY)) as client:
+        yield client

@@ -1,125 +1,15 @@
-"""Who may ask, over HTTP and websockets: the key, the name, the page; and how much."""
+"""Who may ask, over HTTP and websockets: the name and the page; and how much."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator
 
-import httpx
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route, WebSocketRoute
-from starlette.testclient import TestClient, WebSocketDenialResponse
-from starlette.types import Scope
-from starlette.websockets import WebSocket
+from starlette.testclient import TestClient
 
-from mimo_edge.errors import MimoEdgeError
-from mimo_edge.server.options import Limits, ServerOptions
-from mimo_edge.server.safety import protected
-from mimo_edge.server.sharing.metrics import Metrics
+from mimo_edge.server.options import ServerOptions
 
-KEY = "right-key-of-this-test"
-BEARER = {"Authorization": f"Bearer {KEY}"}
-
-
-async def models(request: Request) -> Response:
-    return JSONResponse({"headers": [name for name, _ in request.headers.items()]})
-
-
-async def body(request: Request) -> Response:
-    return JSONResponse({"bytes": len(await request.body())})
-
-
-async def broken(request: Request) -> Response:
-    raise KeyError("what somebody said")
-
-
-async def half(request: Request) -> Response:
-    async def pieces() -> Any:
-        yield b"half"
-        raise KeyError("what somebody said")
-
-    return StreamingResponse(pieces())
-
-
-async def echo(websocket: WebSocket) -> None:
-    await websocket.accept()
-    await websocket.send_json(
-        {"offered": websocket.scope["subprotocols"], "headers": [*websocket.headers]}
-    )
-    if await websocket.receive_text() == "break":
-        raise KeyError("what somebody said")
-    await websocket.close()
-
-
-@contextmanager
-def serving(options: ServerOptions, *, url: str = "http://127.0.0.1:8000") -> Iterator[TestClient]:
-    handlers: dict[str, Callable[[Request], Any]] = {
-        "/v1/models": models,
-        "/health": models,
-        "/body": body,
-        "/broken": broken,
-        "/half": half,
-    }
-    app = Starlette(
-        routes=[
-            *(Route(path, handler, methods=["GET", "POST"]) for path, handler in handlers.items()),
-            WebSocketRoute("/v1/realtime", echo),
-        ]
-    )
-
-    def is_public(scope: Scope) -> bool:
-        return str(scope["path"]) == "/health"
-
-    safe = protected(app, options, Metrics(), is_public)
-    with TestClient(safe, base_url=url, raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[TestClient]:
-    """A server of this machine, without a key."""
-    options = ServerOptions(
-        allowed_hosts=("speech.example", "*.home.example"),
-        allowed_origins=("https://app.example", "chrome-extension://abc"),
-        limits=Limits(body_bytes=1000, bodies_bytes=1500),
-    )
-    with serving(options) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def keyed() -> Iterator[TestClient]:
-    """A server in the network, with a key."""
-    with serving(ServerOptions(host="0.0.0.0", api_key=KEY)) as client:
-        yield client
-
-
-def realtime(client: TestClient) -> str:
-    """Starlette's client takes another base for websockets unless the address is whole."""
-    scheme = "wss" if client.base_url.scheme == "https" else "ws"
-    return str(client.base_url.copy_with(scheme=scheme, path="/v1/realtime"))
-
-
-def refused(client: TestClient, headers: Any, **more: Any) -> list[tuple[int, str]]:
-    """(status, code) of the refusal over HTTP and of a websocket; (200, "") if there was none."""
-    headers, query = httpx.Headers(headers), more.get("query", "")
-    asked = client.get("/v1/models" + query, headers=headers)
-    said = [(asked.status_code, "" if asked.is_success else asked.json()["error"]["code"])]
-    try:
-        with client.websocket_connect(
-            realtime(client) + query, headers=headers, subprotocols=more.get("offer")
-        ) as websocket:
-            websocket.receive_json()
-            websocket.send_text("end")
-        said.append((200, ""))
-    except WebSocketDenialResponse as denial:
-        said.append((denial.status_code, denial.json()["error"]["code"]))
-    return said
+from .guarded import BEARER, KEY, realtime, refused, serving
 
 
 @pytest.mark.parametrize(
@@ -231,95 +121,6 @@ def test_behind_tls_the_own_page_is_https() -> None:
         assert refused(client, {"Origin": "http://localhost"}) == [(403, "origin_not_allowed")] * 2
 
 
-@pytest.mark.parametrize(
-    ("headers", "status", "code"),
-    [
-        ({}, 401, "invalid_api_key"),
-        ({"Authorization": "Bearer wrong"}, 401, "invalid_api_key"),
-        ({"Authorization": f"Bearer {KEY}x"}, 401, "invalid_api_key"),
-        ({"Authorization": f"Bearer {KEY[:-1]}"}, 401, "invalid_api_key"),
-        ({"Authorization": f"Basic {KEY}"}, 401, "invalid_api_key"),
-        ({"Authorization": KEY}, 401, "invalid_api_key"),
-        ({"Authorization": "Bearer"}, 401, "invalid_api_key"),
-        ({"Api-Key": KEY, "X-Api-Key": KEY}, 401, "invalid_api_key"),
-        (BEARER, 200, ""),
-        ({"authorization": f"bearer  {KEY} "}, 200, ""),
-    ],
-)
-def test_the_key_in_the_header(keyed: TestClient, headers: Any, status: int, code: str) -> None:
-    assert refused(keyed, headers) == [(status, code)] * 2
-
-
-@pytest.mark.parametrize(
-    ("offer", "headers", "status"),
-    [
-        (["realtime", f"openai-insecure-api-key.{KEY}", "openai-agents-sdk.0.9"], {}, 200),
-        (["realtime", "openai-insecure-api-key.wrong"], {}, 401),
-        (["realtime", "openai-insecure-api-key."], {}, 401),
-        (["realtime", KEY], {}, 401),
-        (["realtime", "openai-insecure-api-key.wrong", f"openai-insecure-api-key.{KEY}"], {}, 401),
-        (["realtime", "openai-insecure-api-key.wrong"], BEARER, 401),
-        (["realtime", f"openai-insecure-api-key.{KEY}"], {"Authorization": "Bearer wrong"}, 401),
-        (["realtime", f"openai-insecure-api-key.{KEY}"], BEARER, 200),
-    ],
-)
-def test_the_key_as_browsers_send_it(
-    keyed: TestClient, offer: list[str], headers: dict[str, str], status: int
-) -> None:
-    assert refused(keyed, headers, offer=offer)[1][0] == status
-
-
-def test_realtime_alone_is_agreed_on_and_the_key_goes_no_further(keyed: TestClient) -> None:
-    offer = ["realtime", f"openai-insecure-api-key.{KEY}", "openai-agents-sdk.0.9"]
-    with keyed.websocket_connect(realtime(keyed), subprotocols=offer) as websocket:
-        assert websocket.accepted_subprotocol == "realtime"
-        said = websocket.receive_json()
-        assert said["offered"] == ["realtime", "openai-agents-sdk.0.9"]
-        websocket.send_text("end")
-    assert "authorization" not in keyed.get("/v1/models", headers=BEARER).json()["headers"]
-
-
-@pytest.mark.parametrize("name", ["api_key", "API-KEY", "key", "token", "access_token"])
-def test_a_key_in_the_address_is_refused_and_not_repeated(
-    keyed: TestClient, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG, "mimo_edge")
-    query = f"?model=x&{name}={KEY}"
-    assert refused(keyed, BEARER, query=query) == [(401, "key_in_query")] * 2
-    assert KEY not in keyed.get("/v1/models" + query).text
-    assert KEY not in caplog.text
-
-
-def test_what_is_public_needs_no_key(keyed: TestClient) -> None:
-    assert keyed.get("/health").status_code == 200
-    assert keyed.get("/health", headers={"Host": "evil.example"}).status_code == 403
-    assert keyed.post("/v1/models").status_code == 401
-    assert keyed.get("/v1/nothing").status_code == 401
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"host": "0.0.0.0"},
-        {"host": "::"},
-        {"host": "192.168.0.2"},
-        {"host": "laptop"},
-        {"host": ""},
-        {"api_key": "short"},
-        {"api_key": "with a blank in it"},
-        {"api_key": "größer-als-ascii"},
-        {"allowed_origins": ("*",)},
-    ],
-)
-def test_a_server_that_anybody_could_use_does_not_start(wrong: dict[str, Any]) -> None:
-    with pytest.raises(MimoEdgeError, match="key"):
-        ServerOptions(**wrong)
-
-
-def test_the_key_is_not_shown_with_the_options() -> None:
-    assert KEY not in repr(ServerOptions(api_key=KEY))
-
-
 def test_no_page_may_read_answers_unless_it_is_named(local: TestClient, keyed: TestClient) -> None:
     answer = local.get("/v1/models", headers={"Origin": "https://app.example"})
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
@@ -380,7 +181,7 @@ def test_a_mistake_ends_one_request_and_tells_the_log_no_text(
 ) -> None:
     answer = local.get("/broken")
     assert answer.status_code == 500
-    assert "test_safety.py" in caplog.text
+    assert "guarded.py" in caplog.text
     assert "in broken" in caplog.text
     with local.websocket_connect(realtime(local)) as websocket:
         websocket.receive_json()

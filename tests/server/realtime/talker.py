@@ -59,7 +59,7 @@ class Talker:
         self.events: list[Event] = []
 
     def send(self, kind: str, **fields: Any) -> None:
-        self.socket.send(json.dumps({"type": kind, **fields}))
+        self.socket.send(written(kind, **fields))
 
     def configure(self, **session: Any) -> Event:
         """Change the session; its new settings."""
@@ -108,6 +108,11 @@ class Talker:
         """The response whose end comes next."""
         response: Event = self.until("response.done")["response"]
         return response
+
+
+def written(kind: str, **fields: Any) -> str:
+    """An event as a client sends it."""
+    return json.dumps({"type": kind, **fields})
 
 
 def words(response: Event) -> str:

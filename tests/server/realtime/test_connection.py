@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from starlette.applications import Starlette
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import Limits, ServerOptions
-from mimo_edge.server.realtime import routes
 from mimo_edge.server.sharing.service import Service
-from mimo_edge.server.voices.library import Voice, VoiceLibrary
 from training.pitch import median_pitch
 
 from ..running import Running, running
@@ -34,6 +28,7 @@ from .talker import (
     sound_of,
     talking,
     words,
+    written,
 )
 
 TEXT = ["text"]
@@ -199,17 +194,17 @@ def test_a_client_that_reads_nothing_is_given_up(live: Running) -> None:
     url = live.url.replace("http", "ws") + ADDRESS
     with connect(url, max_queue=1) as socket:
         socket.send(
-            _event("session.update", session={"audio": {"input": {"turn_detection": None}}})
+            written("session.update", session={"audio": {"input": {"turn_detection": None}}})
         )
-        socket.send(_event("input_audio_buffer.append", audio=base64_of(silence(200))))
-        socket.send(_event("input_audio_buffer.commit"))
+        socket.send(written("input_audio_buffer.append", audio=base64_of(silence(200))))
+        socket.send(written("input_audio_buffer.commit"))
         item = None
         while item is None:
             event = json.loads(socket.recv())
             item = event.get("item", {}).get("id")
         with pytest.raises(ConnectionClosed):
             for _ in range(100):
-                socket.send(_event("conversation.item.retrieve", item_id=item))
+                socket.send(written("conversation.item.retrieve", item_id=item))
                 time.sleep(0.01)
             while True:
                 socket.recv()
@@ -284,71 +279,3 @@ def test_the_threads_of_a_session_end_with_it(live: Running) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("a thread goes on")
-
-
-class Slow(VoiceLibrary):
-    """On a disk that takes its time."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.go_on = threading.Event()
-
-    def all(self) -> list[Voice]:
-        assert self.go_on.wait(60)
-        return super().all()
-
-
-def test_a_slow_voice_library_does_not_stop_the_others(tmp_path: Path) -> None:
-    library = Slow(tmp_path)
-
-    def prepare(service: Service) -> None:
-        service.voices = library
-
-    with running(ServerOptions(port=0), prepare) as server, talking(server.url) as talker:
-        output = {"output": {"voice": "marin"}}
-        talker.send("session.update", session={"type": "realtime", "audio": output})
-        time.sleep(0.2)
-        assert server.client.get("/health", timeout=20).status_code == 200
-        library.go_on.set()
-        assert talker.until("session.updated")["session"]["audio"]["output"]["voice"] == "default"
-
-
-def test_a_client_that_sends_very_many_messages_does_not_stop_the_others() -> None:
-    """A socket on which a message always lies is read without waiting once."""
-    turns, seen = 0, []
-    update = _event("session.update", session={"type": "realtime"})
-    messages: list[dict[str, Any]] = [
-        {"type": "websocket.connect"},
-        *[{"type": "websocket.receive", "text": update}] * 100,
-        {"type": "websocket.disconnect", "code": 1000},
-    ]
-
-    async def receive() -> dict[str, Any]:
-        seen.append(turns)
-        return messages.pop(0)
-
-    async def send(_: Any) -> None:
-        pass
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    async def flood() -> None:
-        service = Service(MimoAudio.load, ServerOptions(port=0))
-        await service.start()
-        going_on = asyncio.create_task(others())
-        scope = {"type": "websocket", "path": "/v1/realtime", "query_string": b"", "headers": []}
-        await Starlette(routes=routes(service))(scope, receive, send)
-        going_on.cancel()
-        await service.close()
-
-    asyncio.run(flood())
-    assert len(seen) == 102
-    assert len(set(seen)) > 90
-
-
-def _event(kind: str, **fields: Any) -> str:
-    return json.dumps({"type": kind, **fields})
