@@ -18,7 +18,8 @@ from typing import Any
 
 import httpx
 import pytest
-import websockets.sync.client
+import websockets.asyncio.client
+from websockets.typing import Origin
 
 from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import Limits, ServerOptions
@@ -256,13 +257,16 @@ def test_https_and_wss(tmp_path: Path) -> None:
         trusting = ssl.create_default_context()
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         url = server.url.replace("https", "wss") + "/v1/realtime"
-        with websockets.sync.client.connect(
-            url,
-            ssl=trusting,
-            open_timeout=60,
-            origin=server.url,  # type: ignore[arg-type]
-        ) as websocket:
-            assert json.loads(websocket.recv(30))["type"] == "session.created"
+
+        async def first() -> str | bytes:
+            # The client of one thread: the blocking one reads and writes a TLS connection in two
+            # threads at once, and under load its request got lost once.
+            async with websockets.asyncio.client.connect(
+                url, ssl=trusting, open_timeout=60, origin=Origin(server.url)
+            ) as websocket:
+                return await asyncio.wait_for(websocket.recv(), 30)
+
+        assert json.loads(asyncio.run(first()))["type"] == "session.created"
 
 
 def test_while_the_model_is_loaded_the_server_says_so() -> None:
