@@ -38,11 +38,15 @@ demo-model: $(VENV)/installed
 	  --tokenizer $(CHECKPOINT)-Tokenizer --out models/demo
 	cp training/MODEL_CARD.md models/demo/README.md
 
+# Two processes share the tests, a file at a time, but for those whose devices there are only once, or
+# which listen to sound while it plays: a second test beside them would make it falter.
+ALONE := microphone or browser or vulkan
 test: $(VENV)/installed
 	$(VENV_BIN)/ruff check .
 	$(VENV_BIN)/ruff format --check .
 	$(VENV_BIN)/mypy
-	$(VENV_BIN)/python -m pytest -m "" $(PYTEST)
+	$(VENV_BIN)/python -m pytest -m "not ($(ALONE))" --numprocesses 2 --dist loadfile $(PYTEST); \
+	  status=$$?; $(VENV_BIN)/python -m pytest -m "$(ALONE)" $(PYTEST) && exit $$status
 
 # llama.cpp built for Vulkan, in an environment of its own. The wheel stays in the user's cache.
 VULKAN_VENV ?= .venv-vulkan
