@@ -114,6 +114,11 @@ def load_model(path: Path, params: Any, options: RuntimeOptions) -> int | None:
     that has no layer there.
     """
     chosen = chosen_gpus(options) if options.gpu_layers else []
+    if any(gpu.software for gpu in chosen):
+        # Batches with several outputs ended the process in a third of the runs within Mesa's
+        # lavapipe (22.3), and never without fused operators. llama.cpp reads this when it first
+        # opens a device. No real GPU was tried.
+        os.environ.setdefault("GGML_VK_DISABLE_FUSION", "1")
     params.n_gpu_layers = options.gpu_layers if chosen else 0
     handles = (ctypes.c_void_p * (len(chosen) + 1))(*(gpu.handle for gpu in chosen), None)
     params.devices = ctypes.cast(handles, ctypes.c_void_p)

@@ -99,8 +99,9 @@ def test_a_software_device_that_nobody_asked_for(gpu: Gpu) -> None:
         pytest.skip("this machine has a GPU")
     done = run(*ASK)
     assert done.returncode == 0 and done.stdout.strip() == ANSWER and not done.stderr
-    done = run(*ASK, "--device", "gpu")
-    assert done.returncode == 0 and done.stdout.strip() == ANSWER
+    for _ in range(4):  # batches of several outputs ended the process now and then
+        done = run(*ASK, "--device", "gpu")
+        assert done.returncode == 0 and done.stdout.strip() == ANSWER
     assert "is no GPU but a program on the processor" in done.stderr
     assert done.stderr.count("\n") == 1
     done = run(*ASK, "--device", "gpu", GGML_VK_VISIBLE_DEVICES=None)
