@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from mimo_edge.atomic import is_disk_full, made_folder, sync_file, sync_folder
 from mimo_edge.bundle.documents import COMPANIONS
 from mimo_edge.bundle.files import check_bundle_path
@@ -29,6 +27,7 @@ from mimo_edge.bundle.replacement import (
     finish_replacement,
 )
 from mimo_edge.errors import OutputError
+from mimo_edge.one_writer import only_writer
 
 __all__ = ["BUNDLE", "Kind", "Target", "claim"]
 
@@ -132,7 +131,11 @@ def claim(out: Path, *, force: bool, kind: Kind = BUNDLE, keeps: bool = False) -
                 _check_contents(out, kind, force=force)
             _check_link(out)
             stack.enter_context(made_folder(out))
-            stack.enter_context(_locked(out, kind))
+            refusal = (
+                f"{out} is being written by another {kind.making}; wait until it has ended, or "
+                "choose another folder."
+            )
+            stack.enter_context(only_writer(out / _LOCK_FILE, refusal))
             if kind.finish(out):
                 _LOGGER.warning(
                     "%s: the %s that was stopped there is finished now.", out, kind.making
@@ -153,25 +156,6 @@ def _check_link(out: Path) -> None:
             f"{out} is a symbolic link that leads nowhere ({out.readlink()}); make the folder "
             "it leads to, or choose another."
         )
-
-
-@contextlib.contextmanager
-def _locked(out: Path, kind: Kind) -> Iterator[None]:
-    path = out / _LOCK_FILE
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise OutputError(
-            f"{out} is being written by another {kind.making}; wait until it has ended, or choose "
-            "another folder."
-        ) from None
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # Windows removes it with the release
-            path.unlink()
-        lock.release()
 
 
 def _check_contents(out: Path, kind: Kind, *, force: bool) -> None:

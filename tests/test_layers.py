@@ -33,7 +33,7 @@ LAYERS = (
     {"generation"},
     {"stages", "prompt", "audio"},
     {"bundle"},
-    {"system", "json_lines", "entry"},
+    {"system", "json_lines", "one_writer", "entry"},
     {"atomic", "installation"},
     {"errors"},
 )

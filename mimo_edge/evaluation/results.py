@@ -3,11 +3,12 @@
 The first line says of what they are.
 
 Lines are added while items are done, whole or not at all, so that a run that was killed goes on:
-half a line at the end is dropped. Two runs at once must not write one file.
+half a line at the end is dropped. A second run that wants to write the same file is refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 from ..atomic import output_errors
 from ..errors import BadInputError
 from ..json_lines import JsonLines
+from ..one_writer import lock_beside, only_writer
 
 __all__ = ["FORMAT", "Results", "ResultsFile", "difference", "read_results"]
 
@@ -95,17 +97,25 @@ class ResultsFile:
         """Open it, or begin it with `head`.
 
         Raises:
-            MimoEdgeError: it holds results of something else, or cannot be written.
+            MimoEdgeError: it holds results of something else, another run is at it, or it cannot be
+                written.
         """
         self.path = path
         # As they come out of the file: tuples become lists, and so on.
         head = json.loads(json.dumps(head))
         with output_errors(path, "check the folder, its permissions and the free disk"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.before = self._read(path, head)
-            self._lines = JsonLines(path, "append")
-        if not path.stat().st_size:
-            self.add({_KEY: FORMAT, **head})
+            with contextlib.ExitStack() as stack:
+                refusal = (
+                    f"{path} is being written by another run; wait until it has ended, or give "
+                    "another folder."
+                )
+                stack.enter_context(only_writer(lock_beside(path), refusal))
+                self.before = self._read(path, head)
+                self._lines = stack.enter_context(JsonLines(path, "append"))
+                if not path.stat().st_size:
+                    self.add({_KEY: FORMAT, **head})
+                self._open = stack.pop_all()
 
     @staticmethod
     def _read(path: Path, head: Mapping[str, Any]) -> Results:
@@ -152,7 +162,7 @@ class ResultsFile:
         trace: TracebackType | None,
     ) -> None:
         """Close the file."""
-        self._lines.close()
+        self._open.close()
 
 
 def difference(there: Any, now: Any) -> str:

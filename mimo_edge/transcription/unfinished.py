@@ -7,8 +7,8 @@ however that happens, loses only the parts that it was at. The file only grows.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..bundle.manifest import Manifest
 from ..bundle.untrusted_json import parse_json, validate
 from ..errors import BadInputError
 from ..json_lines import JsonLines
+from ..one_writer import lock_beside, only_writer
 from ..tasks import Transcribe
 from .segments import Segment
 
@@ -50,7 +51,7 @@ class Unfinished:
         return output.with_name(f"{output.name}.partial")
 
     @classmethod
-    @contextmanager
+    @contextlib.contextmanager
     def open(
         cls,
         output: Path,
@@ -65,14 +66,20 @@ class Unfinished:
         After the block the file is closed, and still there: `remove` it when the output is.
 
         Raises:
-            MimoEdgeError: it is of something else and may not be begun anew with `restart`, or
-                the file cannot be written.
+            MimoEdgeError: it is of something else and may not be begun anew with `restart`, another
+                program is at it, or the file cannot be written.
         """
         path, header = cls.path_for(output), _header(manifest, task, recording)
-        with output_errors(path, _REMEDY):
-            known = None if restart else _read(path, header)
-            lines = JsonLines(path, "replace" if known is None else "append")
-        with lines:
+        refusal = (
+            f"{output} is being written by another transcription; wait until it has ended, or give "
+            "another name."
+        )
+        with contextlib.ExitStack() as stack:
+            with output_errors(path, _REMEDY):
+                stack.enter_context(only_writer(lock_beside(output), refusal))
+                known = None if restart else _read(path, header)
+                lines = JsonLines(path, "replace" if known is None else "append")
+            stack.enter_context(lines)
             if known is None:
                 with output_errors(path, _REMEDY):
                     lines.write(header)

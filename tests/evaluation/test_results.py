@@ -36,6 +36,20 @@ def test_half_a_line_at_the_end_is_dropped(tmp_path: Path) -> None:
     assert path.read_bytes() == whole
 
 
+def test_one_run_at_a_time_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "mmau.jsonl"
+    with ResultsFile(path, HEAD) as file:
+        file.add({"id": "1", "correct": True})
+        before = path.read_bytes()
+        with pytest.raises(MimoEdgeError, match="being written by another run"):
+            ResultsFile(path, HEAD)
+        assert path.read_bytes() == before
+        file.add({"id": "2", "correct": True})
+    write(path, {"id": "3", "correct": True})
+    assert read_results(path).done() == {"1", "2", "3"}
+    assert [*tmp_path.iterdir()] == [path]
+
+
 @pytest.mark.parametrize("kept", range(0, 60, 12))
 def test_even_half_a_first_line(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "mmau.jsonl"

@@ -67,6 +67,19 @@ def test_it_goes_on_with_the_parts_that_were_done(output: Path, recording: Surve
     assert not list(output.parent.iterdir())
 
 
+def test_one_run_at_a_time_writes_it(output: Path, recording: SurveyedSound) -> None:
+    with Unfinished.open(output, MANIFEST, TASK, recording) as unfinished:
+        unfinished.add(PARTS[0])
+        with (
+            pytest.raises(OutputError, match="written by another transcription"),
+            Unfinished.open(output, MANIFEST, TASK, recording, restart=True),
+        ):
+            pass
+        unfinished.add(PARTS[1])
+    assert known(output, recording) == {0: PARTS[0], 1: PARTS[1]}
+    assert [*output.parent.iterdir()] == [Unfinished.path_for(output)]
+
+
 def test_of_something_else_it_is_refused(output: Path, recording: SurveyedSound) -> None:
     path = begin(output, recording, PARTS[0])
     before = path.read_bytes()
