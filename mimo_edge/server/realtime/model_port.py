@@ -112,5 +112,9 @@ class ModelPort(Protocol):
     def stop(self, response: str) -> None:
         """End an answer within one step."""
 
-    def transcribe(self, item: str, audio: InputAudio) -> None:
-        """Write down what the user said, beside everything else."""
+    def transcribe(self, item: str, audio: InputAudio, language: str | None) -> None:
+        """Write down what the user said, beside everything else.
+
+        `language` is what the client says is spoken, as `en`; a model that cannot be told that does
+        without.
+        """

@@ -19,8 +19,10 @@ from ...errors import MimoEdgeError
 from ...generation import events as generation
 from ...generation.sound import SoundOptions
 from ...model import MimoAudio
+from ...prompt.prompts import Language
 from ...prompt_cache import PromptCache
 from ...tasks import PreparedTask, Transcribe, transcription
+from ...trained_tasks import hinted_language
 from ..mistakes import log_mistake
 from ..requests.api_errors import ApiError, api_error
 from ..sharing.work import Answering
@@ -114,11 +116,12 @@ class ModelThreads:
         if (wanted := self._running.pop(response, None)) is not None:
             wanted.end()
 
-    def transcribe(self, item: str, audio: InputAudio) -> None:
+    def transcribe(self, item: str, audio: InputAudio, language: str | None) -> None:
         """Write down what the user said."""
         utterance = audio.utterance
         assert utterance is not None
-        self._beside.do(lambda: self._transcribe(item, utterance))
+        spoken = hinted_language(language, self._model.manifest)
+        self._beside.do(lambda: self._transcribe(item, utterance, spoken))
 
     def close(self) -> None:
         """End everything within one step; blocks until then. Nothing may be asked for afterwards.
@@ -215,13 +218,12 @@ class ModelThreads:
                     return event
         raise RuntimeError("the generation ended without its last event")
 
-    def _transcribe(self, item: str, utterance: Utterance) -> None:
+    def _transcribe(self, item: str, utterance: Utterance, language: Language) -> None:
         text = ""
         seconds = utterance.length / self._model.sample_rate
         try:
-            for event in self._model.stream(
-                self._transcription(utterance, seconds), cancel=self._closing
-            ):
+            task = self._transcription(utterance, seconds, language)
+            for event in self._model.stream(task, cancel=self._closing):
                 if isinstance(event, generation.TextDelta):
                     text += event.text
                     self._post(TranscriptDelta(item=item, text=event.text))
@@ -229,12 +231,14 @@ class ModelThreads:
         except Exception as error:
             self._post(TranscriptFailed(item=item, error=self._told(error)))
 
-    def _transcription(self, utterance: Utterance, seconds: float) -> PreparedTask | Transcribe:
+    def _transcription(
+        self, utterance: Utterance, seconds: float, language: Language
+    ) -> PreparedTask | Transcribe:
         if seconds > _LONGEST_TRANSCRIPT_S and utterance.samples is not None:
-            return Transcribe(audio=utterance.samples)
+            return Transcribe(audio=utterance.samples, language=language)
         # What the answer encoded is not encoded again.
         patches = utterance.patches(self._model.listener())
-        return transcription(self._model.manifest, patches)
+        return transcription(self._model.manifest, patches, language=language)
 
     def _told(self, error: Exception) -> ApiError:
         """An error as the client sees it; a mistake of ours also goes into the log."""

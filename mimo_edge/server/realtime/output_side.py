@@ -65,7 +65,7 @@ class OutputSide:
         """The conversation's answer that is on its way, or the last one that was."""
         self._pace = new_pace()
         self._aside: dict[str, Response] = {}
-        self._unwritten: list[Item] = []
+        self._unwritten: list[tuple[Item, str | None]] = []
         """Items whose sound is to be written down."""
         self._write_at = 0.0
         self._writing = 0
@@ -188,17 +188,18 @@ class OutputSide:
         content.cut(int(audio_end_ms * content.client_rate / 1000), self._rate)
         return int(min(audio_end_ms, content.sent_ms))
 
-    def write_down(self, item: Item, now: float, *, at_once: bool) -> None:
+    def write_down(self, item: Item, now: float, *, language: str | None, at_once: bool) -> None:
         """Tell the client what the user said, but rather later than delay the answer to it.
 
-        `at_once`: unless an answer is on its way, nothing is waited for.
+        `language`: what is spoken, if the client says so. `at_once`: unless an answer is on its
+        way, nothing is waited for.
         """
         if len(self._unwritten) + self._writing >= _MOST_UNWRITTEN:
             sentence = f"{_MOST_UNWRITTEN} turns wait to be written down already; wait for some."
             error = ApiError(429, sentence, code="too_many_transcripts")
             self._transcript(TranscriptFailed(item=item.id, error=error))
             return
-        self._unwritten.append(item)
+        self._unwritten.append((item, language))
         self._write_at = now if at_once else now + _GRACE_S
 
     def model_event(self, told: ModelEvent, now: float) -> None:
@@ -250,11 +251,11 @@ class OutputSide:
         response.cancel(reason, now)
 
     def _begin_writing(self) -> None:
-        for item in self._unwritten:
+        for item, language in self._unwritten:
             for content in item.contents:
                 if isinstance(content, InputAudio):
                     self._writing += 1
-                    self._model.transcribe(item.id, content)
+                    self._model.transcribe(item.id, content, language)
         self._unwritten.clear()
 
     def _transcript(self, told: TranscriptDelta | Transcribed | TranscriptFailed) -> None:

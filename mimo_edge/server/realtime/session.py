@@ -250,7 +250,8 @@ class Session:
         self._added(item)
         self._done(item)
         if self._settings.transcription and utterance is not None:
-            self._output.write_down(item, now, at_once=transcribe_at_once)
+            language = self._settings.transcription.language
+            self._output.write_down(item, now, language=language, at_once=transcribe_at_once)
 
     def _commit(self, now: float) -> None:
         samples = self._input.commit()

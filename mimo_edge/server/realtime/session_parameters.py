@@ -66,6 +66,9 @@ class SemanticVad(Parameters):
 class Transcription(Parameters):
     """That what the user says is written down, by this very model; all else is harmless."""
 
+    language: str | None = Field(None, max_length=40)
+    """What is spoken, as `en` or `zh`, for a model that can be told; others do without."""
+
 
 class AudioIn(Parameters):
     """Of the user's sound. `turn_detection` is read by its type."""

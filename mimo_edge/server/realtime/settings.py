@@ -41,8 +41,8 @@ class Settings:
     output_rate: int = 24_000
     turn_detection: ServerVad | SemanticVad | None = field(default_factory=ServerVad)
     """None: the client says where a turn ends, and when to answer."""
-    transcription: bool = False
-    """Whether the user's speech is written down."""
+    transcription: Transcription | None = None
+    """How the user's speech is written down; None: it is not."""
 
     @property
     def output_modalities(self) -> list[str]:
@@ -52,6 +52,10 @@ class Settings:
     def shown(self, session_id: str, model: str) -> dict[str, Any]:
         """The session as a client sees it: what has no effect is not set."""
         turns = self.turn_detection.model_dump() if self.turn_detection else None
+        written = self.transcription
+        transcription = (
+            {"model": model, **written.model_dump(exclude_none=True)} if written else None
+        )
         return {
             "type": "realtime",
             "object": "realtime.session",
@@ -70,7 +74,7 @@ class Settings:
                 "input": {
                     "format": {"type": "audio/pcm", "rate": self.input_rate},
                     "noise_reduction": None,
-                    "transcription": {"model": model} if self.transcription else None,
+                    "transcription": transcription,
                     "turn_detection": turns,
                 },
                 "output": {
@@ -211,15 +215,15 @@ class SettingsReader:
         known = before.model_dump() if isinstance(before, ServerVad) else {}
         return self._read(ServerVad, {**known, **given, "type": kind}, path)
 
-    def _transcription(self, given: Mapping[str, Any] | None, path: str) -> bool:
+    def _transcription(self, given: Mapping[str, Any] | None, path: str) -> Transcription | None:
         if given is None:
-            return False
-        self._read(Transcription, given, path)
+            return None
+        asked = self._read(Transcription, given, path)
         if "diarize" in str(given.get("model")):
             raise _misleading(
                 f"{path}.model", "speakers are not told apart here; give another model's name."
             )
-        return True
+        return asked
 
     def _read(self, kind: type[P], given: Mapping[str, Any], path: str) -> P:
         try:

@@ -37,6 +37,7 @@ class Model:
         self.aside: list[str] = []
         self.stopped: list[str] = []
         self.transcribed: list[str] = []
+        self.languages: list[str | None] = []
         self.spoken: dict[str, Spoken] = {}
 
     def hear(self, samples: np.ndarray) -> None:
@@ -57,8 +58,9 @@ class Model:
     def stop(self, response: str) -> None:
         self.stopped.append(response)
 
-    def transcribe(self, item: str, audio: InputAudio) -> None:
+    def transcribe(self, item: str, audio: InputAudio, language: str | None) -> None:
         self.transcribed.append(item)
+        self.languages.append(language)
 
 
 class Sides:

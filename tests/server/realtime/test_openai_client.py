@@ -70,7 +70,7 @@ def test_server_vad(live: Running) -> None:
                 "audio": {
                     "input": {
                         "turn_detection": {"type": "server_vad", "silence_duration_ms": 400},
-                        "transcription": {"model": "whisper-1"},
+                        "transcription": {"model": "whisper-1", "language": "en"},
                     },
                     "output": {"voice": "marin"},
                 },

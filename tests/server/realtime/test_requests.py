@@ -224,6 +224,16 @@ def test_the_users_words_come_without_an_answer_too(sides: Sides) -> None:
     assert failed["error"]["message"] == "nothing to hear"
 
 
+def test_each_turn_is_written_down_in_the_language_that_it_was_said_in(sides: Sides) -> None:
+    for language in ("zh", None):
+        transcription = {"model": "whisper-1", "language": language}
+        sides.configure(audio={"input": {"turn_detection": None, "transcription": transcription}})
+        sides.say((VOICE, 1.0))
+        sides.send("input_audio_buffer.commit")
+    sides.wait(1.0)
+    assert sides.model.languages == ["zh", None]
+
+
 def test_turns_that_wait_to_be_written_down_are_bounded(sides: Sides) -> None:
     """A client that commits every tenth of a second is faster than any model."""
     transcription = {"model": "whisper-1"}

@@ -43,7 +43,7 @@ def test_what_clients_send_is_accepted_and_what_is_not_in_effect_is_shown_unset(
     assert (shown["tools"], shown["tracing"], shown["prompt"]) == ([], None, None)
     audio = shown["audio"]
     assert audio["input"]["noise_reduction"] is None
-    assert audio["input"]["transcription"] == {"model": "scripted"}
+    assert audio["input"]["transcription"] == {"model": "scripted", "language": "en"}
     assert audio["input"]["turn_detection"] == {
         "type": "semantic_vad",
         "eagerness": "medium",

@@ -16,6 +16,7 @@ from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import CHECKSUM_KEY, MANIFEST_FILE, checksum
 from mimo_edge.installation import DEMO_MODEL
 from mimo_edge.trained_tasks import hinted_language
+from tests.server.realtime.talker import base64_of, question
 from tests.server.wyoming.home_assistant import (
     OPTIONS,
     Wyoming,
@@ -67,6 +68,35 @@ def test_through_wyoming(home: Wyoming) -> None:
     assert text("fr") == WORDS
     assert text("en") != WORDS
     assert text("fr") == WORDS  # a language is of one recording
+
+
+def test_through_the_realtime_api(home: Wyoming) -> None:
+    def text(language: str | None) -> str:
+        session = {
+            "type": "realtime",
+            "output_modalities": ["text"],
+            "audio": {
+                "input": {
+                    "turn_detection": None,
+                    "transcription": {"model": "x", "language": language},
+                }
+            },
+        }
+        with (
+            openai.OpenAI(base_url=f"{home.http.url}/v1", api_key="none") as client,
+            client.realtime.connect(model="x") as connection,
+        ):
+            connection.session.update(session=session)  # type: ignore[arg-type]
+            connection.input_audio_buffer.append(audio=base64_of(question("sum")))
+            connection.input_audio_buffer.commit()
+            for event in connection:
+                assert event.type != "error", event
+                if event.type == "conversation.item.input_audio_transcription.completed":
+                    return event.transcript
+        raise AssertionError("the connection ended")
+
+    assert text(None) == text("fr") == WORDS
+    assert text("en") != WORDS
 
 
 def test_it_offers_no_answers(home: Wyoming) -> None:
