@@ -12,7 +12,6 @@ import ctypes
 import json
 import logging
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import Any
 from mimo_edge.atomic import has_little_room
 from mimo_edge.errors import MimoEdgeError, OutputError
 from mimo_edge.installation import CONVERTER, IMPORT_ROOT
+from mimo_edge.system.memory import is_memory_fault
 
 from ..memory import no_memory
 
@@ -35,13 +35,6 @@ _LOGGER = logging.getLogger(__name__)
 _SIGKILL = 9
 _LINES_KEPT = 40
 """The end of a worker's log: a crash may print more after its reason."""
-_NO_MEMORY = re.compile(
-    r"bad_alloc|MemoryError|out of memory|cannot allocate|failed to allocate"
-    r"|allocation still failed|failed to map segment|pthread_create failed"
-    r"|can't start new thread|Thread creation failed",  # Python's words, and OpenMP's
-    re.IGNORECASE,
-)
-"""How llama.cpp, Python, the dynamic linker and OpenBLAS say it."""
 _KEPT: list[Any] = []
 """What llama.cpp holds a pointer to, as long as the process lives."""
 
@@ -122,7 +115,7 @@ def _failure(what: str, out: Path, status: int, log: list[str]) -> MimoEdgeError
             "folder on another disk."
         )
     # What kills a process outright, is the system when memory runs out.
-    if status == -_SIGKILL or any(_NO_MEMORY.search(line) for line in log):
+    if status == -_SIGKILL or any(map(is_memory_fault, log)):
         return no_memory()
     return MimoEdgeError(
         f"{what} {_ended(status)} while writing {out}"

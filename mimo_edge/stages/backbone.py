@@ -280,8 +280,8 @@ class Backbone:
         if positions > self.context:
             raise DoesNotFitError(
                 f"{positions} positions do not fit the context of {self.context}; "
-                f"give a larger context (at most {self.config.max_positions}) or "
-                "shorter audio."
+                f"give a larger context (at most {self.config.max_positions}), or less sound and "
+                "text."
             )
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ Native code that finds none does not raise: llama.cpp, OpenMP and OpenBLAS end t
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,17 +19,15 @@ from .control_groups import ROOT, groups_of, read_text
 __all__ = ["check_memory", "is_memory_fault", "no_memory"]
 
 _REMEDY = "close other programs, or take a smaller context or a smaller recipe"
-_WORDS = (
-    "Cannot allocate memory",
-    "Failed to allocate memory",
-    "failed to allocate",
-    "insufficient memory",
-    "bad_alloc",
-    "bad allocation",
-    "Available memory of",
-    "PosixThread",  # onnxruntime finds no memory for a thread's stack
+_WORDS = re.compile(
+    r"MemoryError|out of memory|insufficient memory|cannot allocate|failed to allocate"
+    r"|bad_alloc|bad allocation|allocation still failed"  # C++, and OpenBLAS
+    r"|Available memory of|PosixThread"  # onnxruntime, the second one for a thread's stack
+    r"|pthread_create failed|can't start new thread|Thread creation failed"  # Python, and OpenMP
+    r"|failed to map segment",  # the dynamic linker
+    re.IGNORECASE,
 )
-"""Of these, one stands in what a native library says when there is no memory."""
+"""Of these, one stands in what a library says when there is no memory."""
 
 
 def check_memory(what: str, used: float, *, mapped: float = 0, root: Path = ROOT) -> None:
@@ -55,7 +54,7 @@ def is_memory_fault(error: Exception | str) -> bool:
     """Whether what a library raised or said means that there was no memory."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
-    return any(word in str(error) for word in _WORDS)
+    return _WORDS.search(str(error)) is not None
 
 
 def no_memory(fault: str) -> NoMemoryError:
