@@ -1,10 +1,12 @@
 """How the programs start: Ctrl-C is no traceback, whenever it comes."""
 
 import importlib
+import os
 import signal
 import sys
+from typing import Any
 
-__all__ = ["start"]
+__all__ = ["at_once", "start"]
 
 _NO_MEMORY = ("failed to map segment", "cannot allocate memory", "Cannot allocate memory")
 """What the system says of a library for which there is no memory."""
@@ -18,7 +20,9 @@ def start(module: str, command: str) -> None:
     might get lost.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, at_once())
+    if at_once() is not signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, at_once())
     try:
         run_command = importlib.import_module("mimo_edge.commands.program").run_command
         loaded = getattr(importlib.import_module(module), command)
@@ -31,4 +35,17 @@ def start(module: str, command: str) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, at_once())
+
+
+def at_once() -> Any:
+    """The handler with which a signal ends the program at once: the system's own.
+
+    The system keeps its first process from signals that it would end of, and that is what a
+    program in a container is: there it needs a handler that does it.
+    """
+    return _end if os.getpid() == 1 else signal.SIG_DFL
+
+
+def _end(number: int, _: object) -> None:
+    os._exit(128 + number)  # as shells count a program that a signal ended

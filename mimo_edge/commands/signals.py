@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from ..entry import at_once
+
 __all__ = ["deadly", "deferred", "unwind"]
 
 _ENDING = tuple(
@@ -28,7 +30,7 @@ def unwind() -> None:
 
     One that is ignored, as `nohup` arranges it for SIGHUP, stays ignored.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, at_once()):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     unwinding = _Unwinding()
     for number in _ENDING:
@@ -68,7 +70,7 @@ def deadly() -> Iterator[None]:
     heard = {number: handler for number, handler in before.items() if callable(handler)}
     try:
         for number in heard:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, at_once())
         yield
     finally:
         for number, handler in heard.items():
