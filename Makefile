@@ -76,7 +76,7 @@ clients: .clients/installed
 WHEELHOUSE ?= wheelhouse
 wheelhouse:
 	$(PYTHON) -m deploy.wheelhouse --out $(WHEELHOUSE) $(if $(WITHOUT_AMX),--without-amx) \
-	  $(if $(PYTHONS),--pythons "$(PYTHONS)")
+	  $(if $(PYTHONS),--pythons "$(PYTHONS)") $(if $(ONLY),--only $(ONLY))
 
 lint: $(VENV)/installed
 	$(VENV_BIN)/ruff check --fix .

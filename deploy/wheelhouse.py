@@ -1,6 +1,7 @@
 """Fill a folder with every wheel that a machine of this platform needs: `make wheelhouse`.
 
     python -m deploy.wheelhouse [--out wheelhouse] [--pythons "3.11 3.12"] [--llama WHEEL]
+    python -m deploy.wheelhouse --only llama  # what takes long: needs nothing but pyproject.toml
 
 llama.cpp is built so that one wheel is fast on every processor: with a library for each generation
 of them, of which the best is taken at run time. All other wheels are downloaded, for every version
@@ -56,6 +57,8 @@ def main() -> int:
             if not list(out.glob("llama_cpp_python-*.whl")) or options.llama:
                 wheel = options.llama or _build_llama(tools, work, without_amx=options.without_amx)
                 _take(_repair(tools, wheel, work / "repaired"), out)
+            if options.only == "llama":
+                return 0
             _own_wheel(tools, out)
             for python in options.pythons.split():
                 _dependencies(tools, out, work, python)
@@ -74,6 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "wheelhouse")
     parser.add_argument("--pythons", default=PYTHONS, help="Versions, separated by spaces.")
     parser.add_argument("--llama", type=Path, help="Take this wheel of llama-cpp-python.")
+    parser.add_argument("--only", choices=["llama"], help="Make no other wheel than this.")
     parser.add_argument(
         "--without-amx",
         action="store_true",
