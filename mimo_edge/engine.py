@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from .answer import Answer, OnSound, OnText
-from .bundle.backbone_check import check_backbone
 from .bundle.files import load_manifest
-from .bundle.manifest import BACKBONE_FILE, Manifest
+from .bundle.manifest import Manifest
 from .generation.cache_shelf import CacheShelf
 from .generation.drafting.chance import row_price
 from .generation.events import AudioChunk, Event, TextDelta, TurnEnd
@@ -21,30 +20,23 @@ from .generation.position_cache import PositionCache
 from .generation.scheduler import Scheduler
 from .generation.sound import SoundOptions
 from .hearing import Hearing
+from .loading import Plan, follows_format, load_backbone, load_patches
 from .prompt.positions import Layout, to_patches
 from .prompt.text_marks import without_marks
 from .prompt.text_tokenizer import TextTokenizer, split_thinking
 from .stages.audio_tokenizer import AudioTokenizer
 from .stages.backbone import Backbone
 from .stages.backbone_draft import DraftModel
-from .stages.gpu import gpu_layers
-from .stages.gpu_room import settle_device
-from .stages.graph_providers import choose_providers
-from .stages.measured import read_measured
-from .stages.memory_needs import MemoryNeeds
 from .stages.native import check_process
 from .stages.patch_decoder import PatchDecoder
 from .stages.patch_encoder import PatchEncoder
-from .stages.patch_place import place_patches
-from .stages.placement import LARGE_BYTES, prompt_pieces, share_cores, useful_threads
-from .stages.repacking import repacks
+from .stages.placement import prompt_pieces
 from .stages.runtime_options import RuntimeOptions
 from .stages.sampling import GREEDY
 from .system.spare_cores import SpareCores
 from .tasks import PreparedTask
-from .trained_tasks import keeps_speech_format
 
-__all__ = ["Engine", "follows_format", "run_to_end"]
+__all__ = ["Engine", "run_to_end"]
 
 
 class Engine:
@@ -53,8 +45,7 @@ class Engine:
     def __init__(
         self,
         manifest: Manifest,
-        options: RuntimeOptions,
-        needs: MemoryNeeds,
+        plan: Plan,
         backbone: Backbone,
         patch_encoder: PatchEncoder,
         patch_decoder: PatchDecoder,
@@ -62,7 +53,9 @@ class Engine:
         draft_model: DraftModel | None = None,
     ) -> None:
         self.manifest = manifest
-        self._needs = needs
+        self.plan = plan
+        """Where each part runs."""
+        self._needs = plan.needs
         self.backbone = backbone
         self.patch_encoder = patch_encoder
         self.patch_decoder = patch_decoder
@@ -71,17 +64,17 @@ class Engine:
         self.tokenizer = TextTokenizer(backbone, manifest.special_tokens)
         self.layout = Layout(self.tokenizer, manifest.patch)
         self.hearing = Hearing(
-            manifest, audio_tokenizer, context=backbone.context, check_memory=needs.check_step
+            manifest, audio_tokenizer, context=backbone.context, check_memory=plan.needs.check_step
         )
         self.caches = CacheShelf(backbone, patch_encoder, self.layout)
         pieces = prompt_pieces(
             manifest.backbone_bytes,
-            on_gpu=gpu_layers(options) != 0,
-            chosen=options.prompt_piece,
+            on_gpu=plan.on_gpu,
+            chosen=plan.options.prompt_piece,
         )
         guess_price = None
-        if options.drafting:
-            guess_price = row_price(backbone.threads, on_gpu=gpu_layers(options) != 0)
+        if plan.options.drafting:
+            guess_price = row_price(backbone.threads, on_gpu=plan.on_gpu)
         self.scheduler = Scheduler(self.caches, patch_decoder, pieces)
         self.generation = Generation(
             scheduler=self.scheduler,
@@ -89,7 +82,7 @@ class Engine:
             layout=self.layout,
             audio_tokenizer=audio_tokenizer,
             speaks=manifest.speaks,
-            keeps_format=follows_format(manifest, options),
+            keeps_format=follows_format(manifest, plan.options),
             guess_price=guess_price,
             draft_model=draft_model,
         )
@@ -108,48 +101,23 @@ class Engine:
         manifest = manifest or load_manifest(bundle)
         check_process()
         options.context_for(manifest.backbone)  # before anything is loaded
-        head = check_backbone(bundle / BACKBONE_FILE, manifest)
-        measured = read_measured(manifest)
-        options = settle_device(bundle, manifest, options, measured)
-        providers = choose_providers(options.provider, measured)
-        place = share_cores(useful_threads(options.threads), manifest.backbone_bytes, providers)
-        place = place_patches(manifest, options, place, measured)
-        repack = repacks(manifest, options, place.backbone.threads)
-        needs = MemoryNeeds.of(manifest, options, place.backbone.threads, repack=repack)
-        needs.check_model()
         spare_cores = SpareCores()
         with contextlib.ExitStack() as opened:
-            backbone = Backbone.load(
-                bundle / BACKBONE_FILE,
-                head,
-                manifest.backbone,
-                options,
-                place.backbone,
-                spare_cores,
-                repack=repack,
-                skips_head=follows_format(manifest, options) and not gpu_layers(options),
-            )
+            plan, backbone = load_backbone(bundle, manifest, options, spare_cores)
             opened.callback(backbone.close)
-            hears = PatchEncoder.load(bundle, manifest, place.patch_encoder)
+            plan, hears, speaks = load_patches(bundle, manifest, plan)
             opened.callback(hears.close)
-            speaks = PatchDecoder.load(bundle, manifest, place.patch_decoder)
             opened.callback(speaks.close)
-            tokenizer = AudioTokenizer.load(bundle, manifest, place, spare_cores)
+            tokenizer = AudioTokenizer.load(bundle, manifest, plan.place, spare_cores)
             opened.callback(tokenizer.close)
-            draft_model = None
-            if options.draft_model is not None and options.drafting:
-                draft_model = DraftModel.load(
-                    options.draft_model, backbone, manifest.backbone_bytes, options, place.backbone
-                )
             engine = cls(
                 manifest,
-                options,
-                needs,
+                plan,
                 backbone,
                 hears,
                 speaks,
                 tokenizer,
-                draft_model=draft_model,
+                draft_model=_draft_model(manifest, plan, backbone),
             )
             opened.pop_all()
         return engine
@@ -249,16 +217,17 @@ class Engine:
             self._draft_model.close()
 
 
-def follows_format(manifest: Manifest, options: RuntimeOptions) -> bool:
-    """Whether text ids that the format of a spoken answer rules out are not even looked at.
+def _draft_model(manifest: Manifest, plan: Plan, backbone: Backbone) -> DraftModel | None:
+    """The small model that guesses words, if the options name one.
 
-    A small model reads its head from the processor's cache, and a GPU is quick: there it is not
-    worth a callback.
+    Raises:
+        MimoEdgeError: it does not load.
     """
-    if options.full_head is not None:
-        return not options.full_head
-    large = manifest.backbone_bytes > LARGE_BYTES and not gpu_layers(options)
-    return large and keeps_speech_format(manifest)
+    path = plan.options.draft_model
+    if path is None or not plan.options.drafting:
+        return None
+    size, place = manifest.backbone_bytes, plan.place.backbone
+    return DraftModel.load(path, backbone, size, plan.options, place)
 
 
 def run_to_end(

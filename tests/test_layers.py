@@ -26,6 +26,7 @@ LAYERS = (
         "listener",
         "prompt_cache",
         "engine",
+        "loading",
         "tasks",
     },
     {"answer", "hearing", "overrides"},

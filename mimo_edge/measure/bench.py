@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 
 from ..bundle.manifest import Manifest
-from ..engine import Engine, follows_format
+from ..engine import Engine
+from ..loading import follows_format
 from ..stages.placement import share_cores
 from ..stages.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores

@@ -17,8 +17,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ..bundle.manifest import Manifest
-from ..engine import Engine, follows_format
+from ..engine import Engine
 from ..errors import DoesNotFitError, MimoEdgeError, NoMemoryError
+from ..loading import follows_format
 from ..stages.gpu import gpu_layers
 from ..stages.runtime_options import RuntimeOptions
 from ..system.memory import check_memory

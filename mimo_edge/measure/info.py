@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..bundle.manifest import Manifest
-from ..engine import follows_format
+from ..loading import follows_format
 from ..stages.machine_needs import memory_verdict, size_of_bundle
 from ..stages.runtime_options import RuntimeOptions
 from .machine import Machine

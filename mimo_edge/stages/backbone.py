@@ -22,13 +22,12 @@ from ..bundle.manifest import BackboneConfig
 from ..bundle.number_types import row_bytes
 from ..errors import BadBundleError, DoesNotFitError
 from ..system.mapped_pages import let_go
-from ..system.memory import is_memory_fault, no_memory
 from ..system.spare_cores import SpareCores
 from .backbone_abort import EvaluationStopped
 from .backbone_context import BackboneContext, BackboneOutput, Rows
 from .backbone_libraries import load_libraries
 from .backbone_sequence import BackboneSequence
-from .gpu import gpu_layers, load_model
+from .gpu import does_not_load, gpu_layers, load_model
 from .llama_log import complaints
 from .native import Native
 from .placement import Placement
@@ -97,11 +96,7 @@ class Backbone:
         with complaints() as said:
             model = load_model(path, params, options)
         if not model:
-            if is_memory_fault(said.first):
-                raise no_memory(f"{path} does not load")
-            raise BadBundleError(
-                f"{path} does not load ({said.first}); copy the bundle again or convert again."
-            )
+            raise does_not_load(path, said.first, options)
         held = Native(
             model, llama_cpp.llama_model_free, closed="the model is closed; load it again."
         )

@@ -72,8 +72,9 @@ def open_context(
     with complaints() as said:
         context = llama_cpp.llama_init_from_model(model, params)
     if not context:
+        where = f"on {options.device} " if gpu_layers(options) else ""
         raise NoMemoryError(
-            f"no memory for a context of {cells} positions ({said.first}); "
+            f"no memory {where}for a context of {cells} positions ({said.first}); "
             "give a smaller one, or close other programs."
         )
     memory = llama_cpp.llama_get_memory(context)

@@ -11,11 +11,21 @@ from typing import Any
 
 import llama_cpp
 
-from ..errors import BadInputError, DeviceError
+from ..errors import BadBundleError, BadInputError, DeviceError, MimoEdgeError
+from ..system.memory import is_memory_fault, no_memory
 from .backbone_libraries import ggml_function, load_libraries
 from .runtime_options import RuntimeOptions
 
-__all__ = ["Gpu", "chosen_gpus", "gpu_layers", "gpus", "load_model"]
+__all__ = [
+    "Gpu",
+    "GpuFailedError",
+    "chosen_gpus",
+    "does_not_load",
+    "gpu_layers",
+    "gpus",
+    "is_chosen_here",
+    "load_model",
+]
 
 _GPU, _INTEGRATED = 1, 2
 """`enum ggml_backend_dev_type`; 0 is the processor, 3 a library that helps it."""
@@ -25,6 +35,18 @@ draws windows: slower than llama.cpp on the processor itself. (Vulkan knows what
 but llama.cpp does not pass that on.)"""
 _LIBRARIES = ("Vulkan", "Metal", "CUDA", "HIP", "SYCL", "OpenCL")
 _METAL = "MTL"
+
+
+class GpuFailedError(DeviceError):
+    """A GPU does not take what is put on it: it has too little memory, or its driver a fault."""
+
+    def __init__(self, fault: str, device: str, reason: str) -> None:
+        super().__init__(
+            f"{fault} on {device} ({reason}); close other programs that use its memory, update "
+            "its driver, or run on the CPU."
+        )
+        self.reason = reason
+        """What its driver or llama.cpp says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +126,23 @@ def gpu_layers(options: RuntimeOptions) -> int:
         MimoEdgeError: a GPU is asked for, and llama.cpp finds none or none of that name.
     """
     return options.gpu_layers if chosen_gpus(options) else 0
+
+
+def is_chosen_here(options: RuntimeOptions) -> bool:
+    """Whether these options leave it to this program which device is used, if any."""
+    return options.device.strip().lower() == "auto"
+
+
+def does_not_load(path: Path, reason: str, options: RuntimeOptions) -> MimoEdgeError:
+    """The error about a file that `load_model` failed to load under these options."""
+    if gpu_layers(options):
+        # The file was checked before: its header, and a sample of it by hash.
+        return GpuFailedError(f"{path} does not load", options.device, reason)
+    if is_memory_fault(reason):
+        return no_memory(f"{path} does not load")
+    return BadBundleError(
+        f"{path} does not load ({reason}); copy the bundle again or convert again."
+    )
 
 
 def load_model(path: Path, params: Any, options: RuntimeOptions) -> int | None:

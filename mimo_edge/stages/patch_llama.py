@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.qwen2_gguf import Qwen2Shape
-from ..errors import BadBundleError, NoMemoryError
-from ..system.memory import is_memory_fault, no_memory
+from ..errors import NoMemoryError
 from .backbone_libraries import load_libraries
-from .gpu import load_model
+from .gpu import does_not_load, load_model
 from .llama_log import complaints
 from .native import Native
 from .placement import Placement
@@ -94,16 +93,29 @@ class PatchStack:
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
         params.use_extra_bufts = False
+        options = RuntimeOptions(device=placement.device)
         with complaints() as said:
-            model = load_model(path, params, RuntimeOptions(device=placement.device))
+            model = load_model(path, params, options)
         if not model:
-            if is_memory_fault(said.first):
-                raise no_memory(f"{path} does not load")
-            raise BadBundleError(
-                f"{path} does not load ({said.first}); copy the bundle again or convert again."
-            )
+            raise does_not_load(path, said.first, options)
         held = Native(_Held(model), _Held.free, closed="the model is closed; load it again.")
-        return cls(held, shape, placement, at_once=at_once)
+        stack = cls(held, shape, placement, at_once=at_once)
+        if placement.device != "cpu":
+            stack._try()
+        return stack
+
+    def _try(self) -> None:
+        """Allocate the cache, so that a GPU without memory for it is known before it is needed.
+
+        Raises:
+            MimoEdgeError: there is none; nothing stays loaded then.
+        """
+        try:
+            with self.begin(1):
+                pass
+        except BaseException:
+            self.close()
+            raise
 
     @contextlib.contextmanager
     def begin(self, sequences: int) -> Iterator[Evaluate]:
@@ -159,8 +171,10 @@ class PatchStack:
         with complaints() as said:
             context = llama_cpp.llama_init_from_model(model, params)
         if not context:
+            device = self._placement.device
             raise NoMemoryError(
-                f"no memory for {sequences} patches at once ({said.first}); answer fewer "
+                f"no memory {'' if device == 'cpu' else f'on {device} '}for patches, {sequences} "
+                f"at once ({said.first}); answer fewer "
                 "conversations at once, or close other programs."
             )
         return int(context)

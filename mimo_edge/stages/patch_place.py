@@ -16,7 +16,7 @@ from .measured import Measured, best_way
 from .placement import PatchForm, Placement, Placements
 from .runtime_options import RuntimeOptions
 
-__all__ = ["has_gguf", "patch_form", "place_patches"]
+__all__ = ["has_gguf", "patch_form", "patches_on_processor", "place_patches"]
 
 
 def has_gguf(manifest: Manifest) -> bool:
@@ -71,6 +71,15 @@ def place_patches(
         place,
         patch_encoder=placed(place.patch_encoder),
         patch_decoder=placed(place.patch_decoder),
+    )
+
+
+def patches_on_processor(place: Placements) -> Placements:
+    """The same placements, with both patch stages as graphs."""
+    return replace(
+        place,
+        patch_encoder=replace(place.patch_encoder, form="onnx", device="cpu"),
+        patch_decoder=replace(place.patch_decoder, form="onnx", device="cpu"),
     )
 
 
