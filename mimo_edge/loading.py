@@ -75,6 +75,11 @@ class Plan:
         """Whether the backbone is on a GPU, or layers of it."""
         return gpu_layers(self.options) != 0
 
+    @property
+    def patches_on_gpu(self) -> bool:
+        """The same of patch encoder and patch decoder."""
+        return self.place.patch_decoder.form == "gguf" and self.on_gpu
+
 
 def load_backbone(
     bundle: Path, manifest: Manifest, options: RuntimeOptions, spare_cores: SpareCores

@@ -15,8 +15,8 @@ from ..measure.bench import Speed, measure_speed
 from ..measure.conversations import check_counts, measure_conversations
 from ..measure.picture import pillow
 from ..measure.speed_picture import bars_of, draw_bars
-from ..stages.gpu_room import settle_device
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.patch_place import patch_form
+from ..stages.runtime_options import PatchChoice, RuntimeOptions
 from .bench_report import (
     print_conversations,
     print_speed,
@@ -24,7 +24,7 @@ from .bench_report import (
     record_speed,
 )
 from .console import Console
-from .options import device_option, output_options, threads_option
+from .options import device_option, output_options, patches_option, threads_option
 from .picture import check_png
 from .synthetic import SYNTHETIC, remove_synthetic_bundles, synthetic_bundle
 
@@ -61,6 +61,7 @@ class _Counts(click.types.StringParamType):
     help="Longest conversation, in positions.",
 )
 @device_option
+@patches_option
 @click.option("--repack", is_flag=True, help="Measure with repacked weights.")
 @click.option(
     "--conversations",
@@ -94,6 +95,7 @@ def bench(
     runs: int,
     ctx: int | None,
     device: str,
+    patches: PatchChoice,
     repack: bool,
     counts: tuple[int, ...] | None,
     processes: bool,
@@ -119,11 +121,12 @@ def bench(
         threads=threads,
         context=ctx,
         device=device,
+        patches=patches,
         repack=repack,
         # Noise of the released dimensions stands for that model, which keeps the format of speech.
         full_head=None if synthetic is None else False,
     )
-    options = settle_device(folder, manifest, options)  # for what is said of it, too
+    patch_form(manifest, options)  # for its complaint, before all that takes its time
     if counts:
         check_counts(manifest, options, counts)  # before all that takes its time
     with console.busy("measuring"):
@@ -139,7 +142,7 @@ def bench(
         return
     with console.busy("measuring answers at once"):
         conversations = measure_conversations(
-            folder, manifest, options, counts, runs, processes=processes
+            folder, manifest, speed.options, counts, runs, processes=processes
         )
     record_conversations(console, conversations, speed.bandwidth)
     for sentence in conversations.left_out:

@@ -60,6 +60,7 @@ def totals(speed: Speed) -> dict[str, Any]:
         "peak_rss_mb": speed.peak / 1e6,
         "load_s": speed.loading,
         "bandwidth_gb_s": speed.bandwidth / 1e9,
+        "runs_on": speed.runs_on,
     }
 
 
@@ -78,6 +79,9 @@ def print_speed(console: Console, speed: Speed) -> None:
         f"bandwidth, {speed.resident / 1e9:.2f} GB resident, {speed.peak / 1e9:.2f} at most "
         f"(mapped weights included); loaded in {speed.loading:.1f} s"
     )
+    ways = speed.runs_on
+    if any(way != "cpu" for way in ways.values()):
+        click.echo(", ".join(f"{part.replace('_', ' ')} on {way}" for part, way in ways.items()))
     speaking, found = speed.speaking, totals(speed)
     click.echo(
         f"speaking takes {speaking.beside_sound:.2f} s per second of speech (below 1: real time), "

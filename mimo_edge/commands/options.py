@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import click
 
 from ..bundle.default_bundle import MODEL_VARIABLE, find_bundle
 from ..model import MimoAudio
-from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
+from ..stages.runtime_options import DEFAULT_CONTEXT, PatchChoice, RuntimeOptions
 from ..tasks import Overrides
 from ..trained_tasks import Ability, doubt_about
 from .console import Console
@@ -30,6 +29,7 @@ __all__ = [
     "model_options",
     "option_group",
     "output_options",
+    "patches_option",
     "sampling_options",
     "threads_option",
 ]
@@ -45,7 +45,7 @@ class ModelOptions:
     ctx: int | None
     device: str
     gpu_layers: int
-    patches: Literal["auto", "onnx", "gguf"]
+    patches: PatchChoice
     provider: str
     repack: bool | None
     draft: Path | None
@@ -108,6 +108,15 @@ device_option = click.option(
 )
 """As above."""
 
+patches_option = click.option(
+    "--patches",
+    type=click.Choice(["auto", "onnx", "gguf"]),
+    default="auto",
+    show_default=True,
+    help="What computes the patches of sound: onnxruntime, or llama.cpp (GGUF, on a GPU).",
+)
+"""As above."""
+
 model_options = option_group(
     "options",
     ModelOptions,
@@ -131,13 +140,7 @@ model_options = option_group(
         show_default="as many as its free memory holds",
         help="How many layers of the language model run on the GPU.",
     ),
-    click.option(
-        "--patches",
-        type=click.Choice(["auto", "onnx", "gguf"]),
-        default="auto",
-        show_default=True,
-        help="What computes the patches of sound: onnxruntime, or llama.cpp (GGUF, on a GPU).",
-    ),
+    patches_option,
     click.option(
         "--provider",
         default="auto",

@@ -9,7 +9,7 @@ depend on them, the text of the speech, is given.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,6 @@ import psutil
 from ..bundle.manifest import Manifest
 from ..engine import Engine
 from ..loading import follows_format
-from ..stages.placement import share_cores
 from ..stages.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
 from ..system.peak_memory import peak_memory
@@ -58,6 +57,10 @@ class Speed:
     """Bytes of the process in memory at most until now."""
     busy_cores: float
     """Processors that other programs took meanwhile; see `machine.BUSY_CORES`."""
+    options: RuntimeOptions
+    """Those that were asked for, with the device that is used."""
+    runs_on: dict[str, str]
+    """Part → what computed it, by the names of `stages.measured`."""
     loading: float
     """Seconds until the bundle was loaded and could listen; less if its files were in memory."""
 
@@ -81,15 +84,18 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
     """
     manifest.check_speaks()  # half of the stages are those of speaking
     others = SpareCores()
-    read = read_bytes_of_bundle(folder, manifest)
-    ways = ways_of(options, skips_head=follows_format(manifest, options), manifest=manifest)
     positions = min(POSITIONS, options.context_for(manifest.backbone) // 2)
     began = time.perf_counter()
     engine = Engine.load(folder, options, manifest)
     loading = time.perf_counter() - began
+    plan = engine.plan
+    read = read_bytes_of_bundle(folder, manifest, plan.place.patch_decoder.form)
+    ways = ways_of(plan.options, skips_head=follows_format(manifest, plan.options))
+    ways = replace(ways, patches_on_gpu=plan.patches_on_gpu)
     try:
         timings = measure_stages(engine, runs, read=read, ways=ways, positions=positions)
         speaking = measure_speaking(engine, runs, positions)
+        runs_on = _runs_on(engine)
         resident, peak = psutil.Process().memory_info().rss, peak_memory()
     finally:
         engine.close()
@@ -98,11 +104,28 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
         speaking=speaking,
         positions=positions,
         bytes_read={kind: speech_bytes(read, kind, ways) for kind in KINDS},
-        threads=share_cores(options.threads, manifest.backbone_bytes).backbone.threads,
+        threads=plan.place.backbone.threads,
         # Last, since what it reads would count as memory that the model took.
         bandwidth=measure_bandwidth(options.threads or fast_cores()),
         resident=resident,
         peak=peak,
         busy_cores=others.look(),
+        options=plan.options,
+        runs_on=runs_on,
         loading=loading,
     )
+
+
+def _runs_on(engine: Engine) -> dict[str, str]:
+    plan = engine.plan
+    device = plan.options.device if plan.on_gpu else "cpu"
+    form = plan.place.patch_decoder.form
+    patches = "cpu" if form == "onnx" else f"gguf {device}"
+    encoder, decoder, *_ = engine.audio_tokenizer.providers()
+    return {
+        "backbone": device,
+        "patch_decoder": patches,
+        "patch_encoder": patches,
+        "audio_encoder": encoder,
+        "audio_decoder": decoder,
+    }

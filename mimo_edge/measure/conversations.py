@@ -21,6 +21,8 @@ from ..engine import Engine
 from ..errors import DoesNotFitError, MimoEdgeError, NoMemoryError
 from ..loading import follows_format
 from ..stages.gpu import gpu_layers
+from ..stages.measured import read_measured
+from ..stages.patch_place import patch_form
 from ..stages.runtime_options import RuntimeOptions
 from ..system.memory import check_memory
 from .speaking_at_once import (
@@ -180,7 +182,8 @@ class _Bench:
     def _bytes_per_patch(self, together: int) -> int | None:
         if gpu_layers(self.options):
             return None
-        read = read_bytes_of_bundle(self.folder, self.manifest)
+        form = patch_form(self.manifest, self.options, read_measured(self.manifest))
+        read = read_bytes_of_bundle(self.folder, self.manifest, form)
         skips_head = follows_format(self.manifest, self.options)
         ways = ways_of(self.options, skips_head=skips_head)
         cache = (PROMPT + PATCHES // 2) * together * read.cached_values * ways.cache_bytes

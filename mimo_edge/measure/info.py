@@ -8,6 +8,8 @@ from pathlib import Path
 from ..bundle.manifest import Manifest
 from ..loading import follows_format
 from ..stages.machine_needs import memory_verdict, size_of_bundle
+from ..stages.measured import read_measured
+from ..stages.patch_place import patch_form
 from ..stages.runtime_options import RuntimeOptions
 from .machine import Machine
 from .released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES, RELEASED_CONTEXT, released_models
@@ -67,7 +69,8 @@ def needs_of_bundle(
     need = size_of_bundle(manifest).memory(options, positions)
     seconds: dict[Kind, float | None] = dict.fromkeys(KINDS)
     if manifest.speaks:
-        read = read_bytes_of_bundle(folder, manifest)
+        form = patch_form(manifest, options, read_measured(manifest))
+        read = read_bytes_of_bundle(folder, manifest, form)
         ways = ways_of(options, skips_head=follows_format(manifest, options), manifest=manifest)
         seconds = {kind: machine.speech_seconds(read, kind, ways) for kind in KINDS}
     return Needs(

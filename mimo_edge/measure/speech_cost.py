@@ -23,6 +23,7 @@ from ..stages.gpu import gpu_layers
 from ..stages.machine_needs import KV_BYTES
 from ..stages.measured import read_measured
 from ..stages.patch_place import patch_form
+from ..stages.placement import PatchForm
 from ..stages.runtime_options import RuntimeOptions
 
 __all__ = [
@@ -208,10 +209,13 @@ def released_ways(options: RuntimeOptions) -> Ways:
     return ways_of(options, skips_head=not options.full_head)
 
 
-def read_bytes_of_bundle(folder: Path, manifest: Manifest) -> ReadBytes:
+def read_bytes_of_bundle(
+    folder: Path, manifest: Manifest, patches: PatchForm = "onnx"
+) -> ReadBytes:
     """What the steps of a bundle read, from its files; all of them were checked before.
 
-    Of one that only listens, nothing is read for the patch decoder, which it lacks.
+    `patches` is the form of patch encoder and patch decoder. Of a bundle that only listens, nothing
+    is read for the patch decoder, which it lacks.
     """
     audio, patch, backbone = manifest.audio, manifest.patch, manifest.backbone
     size = {file.name: file.size for file in manifest.files}
@@ -219,9 +223,8 @@ def read_bytes_of_bundle(folder: Path, manifest: Manifest) -> ReadBytes:
     table = tensors["token_embd.weight"]  # single rows of it are read, unless it is the head, too
     head = tensors.get("output.weight", table)
     layers = [tensor for tensor in tensors.values() if tensor not in (table, head)]
-    decoder, encoder = (
-        size.get(f"{name}.onnx.data", 0) for name in ("patch_decoder", "patch_encoder")
-    )
+    ending = ".onnx.data" if patches == "onnx" else ".gguf"
+    decoder, encoder = (size.get(name + ending, 0) for name in ("patch_decoder", "patch_encoder"))
     return ReadBytes(
         blocks=sum(tensor.size for tensor in layers),
         weights=sum(math.prod(tensor.shape) for tensor in layers),

@@ -9,7 +9,9 @@ from typing import Literal
 from ..bundle.manifest import BackboneConfig
 from ..errors import BadInputError, DoesNotFitError
 
-__all__ = ["DEFAULT_CONTEXT", "RuntimeOptions"]
+__all__ = ["DEFAULT_CONTEXT", "PatchChoice", "RuntimeOptions"]
+
+PatchChoice = Literal["auto", "onnx", "gguf"]
 
 _MOST_THREADS = 512
 """What ggml is built for (GGML_MAX_N_THREADS)."""
@@ -47,7 +49,7 @@ class RuntimeOptions:
     gpu_layers: int = -1
     """Layers of the backbone on the GPU, counted from the last one, the text head being one of
     them; -1: as many as its free memory holds."""
-    patches: Literal["auto", "onnx", "gguf"] = "auto"
+    patches: PatchChoice = "auto"
     """What computes patch encoder and patch decoder: onnxruntime on the processor, or llama.cpp
     where the backbone is, of a bundle with a GGUF of them. auto: llama.cpp where the backbone is on
     a GPU, or what was measured to be quicker (`stages.patch_place`)."""

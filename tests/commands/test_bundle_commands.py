@@ -141,8 +141,9 @@ def test_bench(default_bundle: Path, tmp_path: Path) -> None:
     assert speaking["cores_of_other_programs"] >= 0
     assert set(totals) == {
         *("stage", "gb_per_speech_second", "seconds_per_speech_second", "accepted_tokens_per_read"),
-        *("peak_rss_mb", "load_s", "bandwidth_gb_s"),
+        *("peak_rss_mb", "load_s", "bandwidth_gb_s", "runs_on"),
     }
+    assert set(totals["runs_on"].values()) == {"cpu"}
     read, seconds = totals["gb_per_speech_second"], totals["seconds_per_speech_second"]
     assert read["dialogue"] > read["speak"] > 0
     assert seconds["dialogue"] > 0 and seconds["speak"] > 0
@@ -155,6 +156,24 @@ def test_bench(default_bundle: Path, tmp_path: Path) -> None:
     assert backbone["bound"] > 0
     with PIL.Image.open(picture) as image:
         assert image.width > 600 and len(image.getcolors(1 << 16) or ()) >= 5
+
+
+@pytest.mark.parametrize(("patches", "way"), [("onnx", "cpu"), ("gguf", "gguf cpu")])
+def test_bench_of_both_forms_of_patches(gguf_bundle: Path, patches: str, way: str) -> None:
+    options = ("--runs", 1, "--threads", 1, "--device", "cpu", "--patches", patches)
+    done = run("bench", gguf_bundle, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    *stages, _, totals = [json.loads(line) for line in done.stdout.splitlines()]
+    assert totals["runs_on"]["patch_decoder"] == totals["runs_on"]["patch_encoder"] == way
+    assert totals["runs_on"]["backbone"] == "cpu"
+    encoder = next(stage for stage in stages if stage["stage"] == "speak: patch encoder")
+    name = "patch_encoder.gguf" if patches == "gguf" else "patch_encoder.onnx.data"
+    assert encoder["bytes"] == (gguf_bundle / name).stat().st_size
+
+
+def test_bench_of_patches_that_are_not_there(default_bundle: Path) -> None:
+    done = run("bench", default_bundle, "--patches", "gguf")
+    assert done.returncode == 1 and "this bundle has no GGUF of them" in done.stderr
 
 
 def test_bench_says_that_the_machine_is_busy(default_bundle: Path) -> None:

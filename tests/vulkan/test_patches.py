@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -23,6 +24,7 @@ from mimo_edge.tasks import Overrides
 from tests.demo.test_demo import ANSWERS
 from tests.golden.folder import relative
 from tests.tools.bundles import convert_checkpoint
+from tests.vulkan.test_devices import run
 
 pytestmark = pytest.mark.vulkan
 
@@ -112,3 +114,12 @@ def test_answers_at_once(whole: MimoAudio) -> None:
 
     with ThreadPoolExecutor(len(names)) as pool:
         assert list(pool.map(ask, names)) == [ANSWERS[name] for name in names]
+
+
+def test_what_is_measured_is_named(gpu: Gpu, gguf_bundle: Path) -> None:
+    for patches, way in (("auto", f"gguf {gpu.name}"), ("onnx", "cpu")):
+        options = ("--runs", "1", "--threads", "1", "--device", gpu.name, "--patches", patches)
+        done = run("bench", str(gguf_bundle), *options, "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])["runs_on"]
+        assert (found["backbone"], found["patch_decoder"]) == (gpu.name, way)
