@@ -28,6 +28,7 @@ from mimo_edge.bundle.replacement import (
 )
 from mimo_edge.errors import OutputError
 from mimo_edge.one_writer import only_writer
+from mimo_edge.windows_names import check_name, length_fault
 
 __all__ = ["BUNDLE", "Kind", "Target", "claim"]
 
@@ -125,6 +126,7 @@ def claim(out: Path, *, force: bool, kind: Kind = BUNDLE, keeps: bool = False) -
             untouched), another process is writing it, or the system refuses.
     """
     check_bundle_path(out)
+    check_name(out)
     with contextlib.ExitStack() as stack:
         with _explained(out):
             if not (out / _LOCK_FILE).exists():  # with it, whoever locked it may be in the middle
@@ -211,7 +213,8 @@ def _explained(out: Path) -> Iterator[None]:
                 f"the disk of {out} takes no file of that size (FAT32 ends at 4 GiB); format it as "
                 "exFAT or NTFS, or choose another folder."
             ) from error
+        refused = error.filename if isinstance(error.filename, str) else out
+        why = f"{error.strerror or error}{length_fault(refused)}"
         raise OutputError(
-            f"{error.filename or out} cannot be written ({error.strerror or error}); "
-            "choose another folder or mend its permissions."
+            f"{refused} cannot be written ({why}); choose another folder or mend its permissions."
         ) from error

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import BadInputError, OutputError
+from .windows_names import check_name, length_fault
 
 __all__ = [
     "atomic_output",
@@ -57,7 +58,8 @@ def check_output(path: Path) -> None:
         target = Path(os.path.realpath(path))
         if not target.parent.is_dir():
             raise OutputError(
-                f"{path} cannot be written: there is no folder {target.parent}; make it."
+                f"{path} cannot be written: there is no folder {target.parent}"
+                f"{length_fault(target.parent)}; make it."
             )
         # Permissions alone do not tell: the disk may be read-only, the folder the system's.
         partial = _partial(target)
@@ -103,13 +105,20 @@ def output_errors(path: Path, remedy: str) -> Iterator[None]:
     """In the block, what the system refuses is an error about writing `path`.
 
     Raises:
+        BadInputError: `path` is no name of a file on this system.
         OutputError: "`path` cannot be written (why); `remedy`."
     """
+    check_name(path)
     try:
         yield
     except OSError as error:
-        why = error.strerror or error
+        why = f"{error.strerror or error}{_length_fault(error, path)}"
         raise OutputError(f"{path} cannot be written ({why}); {remedy}.") from error
+
+
+def _length_fault(error: OSError, path: Path) -> str:
+    """`length_fault` of the file that the system refuses: a part of it has a longer name."""
+    return length_fault(error.filename if isinstance(error.filename, str) else path)
 
 
 def is_disk_full(error: OSError, folder: Path) -> bool:
@@ -139,7 +148,9 @@ def made_folder(folder: Path) -> Iterator[None]:
 
     Raises:
         OSError: the system refuses.
+        MimoEdgeError: it is no name of a folder on this system.
     """
+    check_name(folder)
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

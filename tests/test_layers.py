@@ -36,6 +36,7 @@ LAYERS = (
     {"bundle"},
     {"system", "json_lines", "one_writer", "entry"},
     {"atomic", "installation"},
+    {"windows_names"},
     {"errors"},
 )
 """From the top to the bottom; a room may use those of its own layer and those below."""

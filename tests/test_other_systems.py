@@ -19,8 +19,8 @@ SUM = ROOT / "tests" / "data" / "demo" / "sum.flac"
 
 PRETEND = """
 import asyncio, ctypes, logging, multiprocessing, os, signal, socket, ssl, subprocess, sys
-import click, llama_cpp._ggml, numpy, onnxruntime, platformdirs, psutil, pydantic, rich.console
-import rich.live, rich.progress, soundfile, soxr
+import click, filelock, llama_cpp._ggml, numpy, onnxruntime, platformdirs, psutil, pydantic
+import rich.console, rich.live, rich.progress, soundfile, soxr
 import rich.status, rich.table, sysconfig, zoneinfo
 
 sysconfig.get_config_vars()

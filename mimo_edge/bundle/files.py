@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import BadBundleError, BadInputError
 from ..system.memory import is_memory_fault, no_memory
+from ..windows_names import length_fault
 from .manifest import CHECKSUM_KEY, MANIFEST_FILE, SCHEMA_VERSION, BundleFile, Manifest, checksum
 from .manifest_checks import check_manifest
 from .replacement import finish_replacement
@@ -99,14 +100,15 @@ def read_manifest(bundle: Path) -> Manifest:
     with _errors_of(bundle):
         if not bundle.is_dir():
             raise BadInputError(
-                f"{bundle} is not a folder; give the folder of a bundle, which "
-                "`mimo-edge convert` makes of a checkpoint."
+                f"{bundle} is not a folder{length_fault(bundle)}; give the folder of a "
+                "bundle, which `mimo-edge convert` makes of a checkpoint."
             )
         if finish_replacement(bundle):
             _LOGGER.warning("%s: the conversion that was stopped there is finished now.", bundle)
         if not path.is_file():
             raise BadBundleError(
-                f"{bundle} holds no {MANIFEST_FILE}, so it is not a finished bundle; "
+                f"{bundle} holds no {MANIFEST_FILE}{length_fault(path)}, so it is not a finished "
+                "bundle; "
                 "convert the checkpoint into it with `mimo-edge convert`."
             )
     with _errors_of(path):

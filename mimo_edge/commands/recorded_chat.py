@@ -15,6 +15,7 @@ from ..atomic import check_output, made_folder, output_errors
 from ..audio import AUDIO_ENDINGS, write_audio
 from ..errors import OutputError
 from ..json_lines import JsonLines
+from ..windows_names import length_fault
 from .console import Console, answer_record, describe
 from .option_kinds import decorate
 
@@ -144,9 +145,8 @@ def answers_folder(folder: Path, turns: int, suffix: str) -> Iterator[None]:
         try:
             stack.enter_context(made_folder(folder))
         except OSError as error:
-            raise OutputError(
-                f"{folder} cannot be made ({error.strerror}); give another --output."
-            ) from error
+            why = f"{error.strerror}{length_fault(folder)}"
+            raise OutputError(f"{folder} cannot be made ({why}); give another --output.") from error
         transcript = folder / _TRANSCRIPT
         check_output(transcript)
         if transcript.exists() and not transcript.is_file():

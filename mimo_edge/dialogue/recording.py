@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..atomic import check_output, made_folder
 from ..errors import OutputError
 from ..json_lines import JsonLines, json_line, write_all
+from ..windows_names import check_name
 
 __all__ = ["TRACKS", "TRANSCRIPT", "Recording", "Side", "check_recording"]
 
@@ -55,6 +56,7 @@ def check_recording(folder: Path) -> None:
     Raises:
         MimoEdgeError: as `Recording` would.
     """
+    check_name(folder)
     _check_new(folder)
     existing = folder
     with contextlib.suppress(OSError):  # a name that is too long: writing says so
