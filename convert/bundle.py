@@ -173,6 +173,14 @@ def _write_parts(
         parameters |= write_graph(source, work, graph, recipe, tell, rounded)
     if recipe.speaks:
         parameters |= write_decoder_inputs(source, work)
+    return parameters | write_patch_stacks(source, work, recipe, name, tell, threads=threads)
+
+
+def write_patch_stacks(
+    source: Source, work: Path, recipe: Recipe, name: str, tell: Progress, *, threads: int = 0
+) -> dict[str, int]:
+    """Write the patch stages that the recipe has as GGUF, too; file name → parameters."""
+    parameters: dict[str, int] = {}
     for part, type in recipe.patch_stacks:
         parameters |= write_patch_stack(
             part,

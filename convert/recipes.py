@@ -101,7 +101,7 @@ RECIPES: tuple[Recipe, ...] = (
         vocoder="fp32",
         patch_encoder="w8",
         patch_decoder="w4c",
-        patch_gguf="q6_k",
+        patch_gguf="q4_k",
     ),
     Recipe(
         name="fast",

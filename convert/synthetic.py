@@ -12,7 +12,7 @@ from .backbone.gguf_file import Progress
 from .backbone.matrix_types import BACKBONE_TYPES
 from .backbone.random_blocks import write_random_backbone
 from .backbone.writing import expected_backbone_tensors
-from .bundle import write_decoder_inputs, write_graph
+from .bundle import write_decoder_inputs, write_graph, write_patch_stacks
 from .checkpoints.configs import AudioTokenizerConfig, LanguageModelConfig
 from .checkpoints.origin import Origin
 from .checkpoints.random_checkpoint import RandomCheckpoint
@@ -28,7 +28,7 @@ from .checkpoints.text_tokenizer import (
     byte_characters,
 )
 from .manifest import make_manifest
-from .recipes import Recipe, get_recipe, part_sizes
+from .recipes import Recipe, get_recipe, part_sizes, with_patch_stacks
 from .released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from .room import Need, check_room
 from .target import claim
@@ -48,13 +48,15 @@ def synthetic_bundle(
 ) -> Manifest:
     """Write a bundle of noise in the recipe `default`, whole or not at all.
 
+    Its patch stages are there in both forms, so that either can be measured.
+
     It takes as much memory and time as the trained model, and says nothing of sense. Its
     vocabulary is bytes: texts are longer in tokens than the trained model's.
 
     Raises:
         MimoEdgeError: the disk is full, or the folder is in the way.
     """
-    recipe = get_recipe("default")
+    recipe = with_patch_stacks(get_recipe("default"))
     source = _source(language, audio)
     with claim(out, force=False) as target, target.working_folder() as work:
         size = sum(part_sizes(recipe, language, audio).values())
@@ -82,7 +84,8 @@ def _write_parts(source: Source, work: Path, recipe: Recipe, progress: Progress)
     parameters = {BACKBONE_FILE: sum(int(np.prod(shape)) for shape in shapes)}
     for graph in recipe.graphs:
         parameters |= write_graph(source, work, graph, recipe, progress)
-    return parameters | write_decoder_inputs(source, work)
+    parameters |= write_decoder_inputs(source, work)
+    return parameters | write_patch_stacks(source, work, recipe, _NAME, progress)
 
 
 def _source(language: LanguageModelConfig, audio: AudioTokenizerConfig) -> Source:

@@ -105,7 +105,7 @@ class Engine:
         with contextlib.ExitStack() as opened:
             plan, backbone = load_backbone(bundle, manifest, options, spare_cores)
             opened.callback(backbone.close)
-            plan, hears, speaks = load_patches(bundle, manifest, plan)
+            plan, hears, speaks = load_patches(bundle, manifest, plan, spare_cores)
             opened.callback(hears.close)
             opened.callback(speaks.close)
             tokenizer = AudioTokenizer.load(bundle, manifest, plan.place, spare_cores)

@@ -64,9 +64,9 @@ class Plan:
         options = settle_device(bundle, manifest, options, measured)
         providers = choose_providers(options.provider, measured)
         place = share_cores(useful_threads(options.threads), manifest.backbone_bytes, providers)
-        place = place_patches(manifest, options, place, measured)
         threads = place.backbone.threads
         repack = repacks(manifest, options, threads)
+        place = place_patches(manifest, options, place, measured, repack=repack)
         needs = MemoryNeeds.of(manifest, options, threads, repack=repack)
         return cls(options=options, place=place, needs=needs, repack=repack)
 
@@ -107,7 +107,7 @@ def load_backbone(
 
 
 def load_patches(
-    bundle: Path, manifest: Manifest, plan: Plan
+    bundle: Path, manifest: Manifest, plan: Plan, spare_cores: SpareCores
 ) -> tuple[Plan, PatchEncoder, PatchDecoder]:
     """Patch encoder and patch decoder, and the plan with the form that they have after all.
 
@@ -115,13 +115,13 @@ def load_patches(
         MimoEdgeError: one does not load in the form that the options name, or in neither.
     """
     try:
-        return plan, *_patches(bundle, manifest, plan.place)
+        return plan, *_patches(bundle, manifest, plan.place, spare_cores)
     except (GpuFailedError, NoMemoryError) as error:
         if plan.options.patches != "auto" or plan.place.patch_decoder.device == "cpu":
             raise
         _tell(plan.options.device, "patches of sound", error)
     plan = replace(plan, place=patches_on_processor(plan.place))
-    return plan, *_patches(bundle, manifest, plan.place)
+    return plan, *_patches(bundle, manifest, plan.place, spare_cores)
 
 
 def follows_format(manifest: Manifest, options: RuntimeOptions) -> bool:
@@ -157,11 +157,12 @@ def _backbone(
 
 
 def _patches(
-    bundle: Path, manifest: Manifest, place: Placements
+    bundle: Path, manifest: Manifest, place: Placements, spare_cores: SpareCores
 ) -> tuple[PatchEncoder, PatchDecoder]:
-    encoder = PatchEncoder.load(bundle, manifest, place.patch_encoder)
+    encoder = PatchEncoder.load(bundle, manifest, place.patch_encoder, spare_cores)
     with _closed_by_errors(encoder):
-        return encoder, PatchDecoder.load(bundle, manifest, place.patch_decoder)
+        decoder = PatchDecoder.load(bundle, manifest, place.patch_decoder, spare_cores)
+        return encoder, decoder
 
 
 @contextlib.contextmanager

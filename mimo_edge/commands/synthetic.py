@@ -28,7 +28,7 @@ def synthetic_bundle(size: str, console: Console) -> Path:
     folder = _folder(size)
     if (folder / MANIFEST_FILE).is_file():
         return folder
-    console.note(f"writing a model of noise (6.6 GB) into {folder}; --remove-synthetic removes it")
+    console.note(f"writing a model of noise (6.8 GB) into {folder}; --remove-synthetic removes it")
     with console.busy("writing a model of noise") as say:
 
         def tell(stage: str, done: int, total: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..bundle.manifest import Manifest
+from ..bundle.manifest import OPTIONAL_PARTS, PART_FILES, Manifest
 from ..system.memory import check_memory
 from .gpu import chosen_gpus, gpu_layers
 from .machine_needs import size_of_bundle
+from .patch_place import patch_form
 from .runtime_options import RuntimeOptions
 
 __all__ = ["MemoryNeeds"]
@@ -22,6 +23,7 @@ _POOLS = 6
 """Groups of threads: llama.cpp's, and one for each graph."""
 _LIBRARY_BYTES = 150e6
 """Addresses that the libraries take at their first use, for heaps of their threads above all."""
+_STACK_FILES = {name for part in OPTIONAL_PARTS for name in PART_FILES[part]}
 _STEP_BYTES = 32e6
 """Of the many small buffers of an answer or of an encoding, that nothing asks for by name."""
 
@@ -52,6 +54,8 @@ class MemoryNeeds:
         # A GPU without memory of its own fills the machine's.
         copied = any(gpu.shares_memory and not gpu.maps_files for gpu in used)
         repacked = manifest.backbone_bytes if repack or copied else 0
+        if repack and patch_form(manifest, options, repack=True) == "gguf":
+            repacked += sum(f.size for f in manifest.files if f.name in _STACK_FILES)
         return cls(
             mapped=need["weights"] - repacked,
             repacked=repacked,

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ..bundle.manifest import CODE_EMBEDDINGS_FILE, HIDDEN_DOWNCAST_FILE, Manifest, PatchConfig
 from ..errors import BadBundleError, CannotSpeakError
 from ..system.products import product_in_this_thread
+from ..system.spare_cores import SpareCores
 from .damage import check_numbers
 from .graphs import Graph
 from .matrices import load_matrix
@@ -72,8 +73,16 @@ class PatchDecoder:
         self._offsets = np.concatenate([[0], np.cumsum(config.vocab_sizes)])
 
     @classmethod
-    def load(cls, bundle: Path, manifest: Manifest, placement: Placement) -> PatchDecoder:
+    def load(
+        cls,
+        bundle: Path,
+        manifest: Manifest,
+        placement: Placement,
+        spare_cores: SpareCores | None = None,
+    ) -> PatchDecoder:
         """Load the graph or the GGUF, as `placement` says, and map the matrices.
+
+        A GGUF makes way for what `spare_cores` knows of.
 
         Raises:
             MimoEdgeError: something does not load or does not fit the manifest.
@@ -82,7 +91,7 @@ class PatchDecoder:
         if not manifest.speaks:
             return cls(patch, None)
         parts = _Parts(
-            steps=_load_steps(bundle, manifest, placement),
+            steps=_load_steps(bundle, manifest, placement, spare_cores or SpareCores()),
             code_embeddings=load_matrix(
                 bundle / CODE_EMBEDDINGS_FILE, (sum(patch.vocab_sizes), patch.local_dim)
             ),
@@ -205,8 +214,10 @@ class PatchDecoder:
         return self._parts_if_any
 
 
-def _load_steps(bundle: Path, manifest: Manifest, placement: Placement) -> _Steps:
+def _load_steps(
+    bundle: Path, manifest: Manifest, placement: Placement, spare_cores: SpareCores
+) -> _Steps:
     if placement.form == "gguf":
-        return GgufSteps.load(bundle, manifest, placement)
+        return GgufSteps.load(bundle, manifest, placement, spare_cores)
     graph = Graph.load(bundle, "patch_decoder", manifest, placement)
     return PatchSteps(graph, sum(manifest.patch.vocab_sizes))

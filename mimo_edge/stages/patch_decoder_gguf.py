@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..bundle.manifest import PATCH_DECODER_GGUF, Manifest
 from ..bundle.patch_gguf_check import check_patch_decoder
+from ..system.spare_cores import SpareCores
 from .patch_llama import PatchStack
 from .placement import Placement
 
@@ -30,7 +31,9 @@ class GgufSteps:
         self._stack = stack
 
     @classmethod
-    def load(cls, bundle: Path, manifest: Manifest, placement: Placement) -> GgufSteps:
+    def load(
+        cls, bundle: Path, manifest: Manifest, placement: Placement, spare_cores: SpareCores
+    ) -> GgufSteps:
         """Load the GGUF of a bundle.
 
         Raises:
@@ -38,7 +41,7 @@ class GgufSteps:
         """
         path = bundle / PATCH_DECODER_GGUF
         shape = check_patch_decoder(path, manifest)
-        return cls(PatchStack.load(path, shape, placement, at_once=1))
+        return cls(PatchStack.load(path, shape, placement, spare_cores, at_once=1))
 
     @contextlib.contextmanager
     def begin(self, rows: int) -> Iterator[_Run]:

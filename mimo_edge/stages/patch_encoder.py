@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle.manifest import Manifest
+from ..system.spare_cores import SpareCores
 from .damage import check_numbers
 from .graphs import Graph
 from .patch_encoder_gguf import PATCHES_AT_ONCE, GgufPatchEncoder
@@ -35,15 +36,24 @@ class PatchEncoder:
         self._hidden_size = hidden_size
 
     @classmethod
-    def load(cls, bundle: Path, manifest: Manifest, placement: Placement) -> PatchEncoder:
+    def load(
+        cls,
+        bundle: Path,
+        manifest: Manifest,
+        placement: Placement,
+        spare_cores: SpareCores | None = None,
+    ) -> PatchEncoder:
         """Load it from a bundle, in the form that `placement` says.
+
+        A GGUF makes way for what `spare_cores` knows of.
 
         Raises:
             MimoEdgeError: it does not load, or does not fit the manifest or its contract.
         """
         form: _Form
         if placement.form == "gguf":
-            form = GgufPatchEncoder.load(bundle, manifest, placement)
+            spare_cores = spare_cores or SpareCores()
+            form = GgufPatchEncoder.load(bundle, manifest, placement, spare_cores)
         else:
             form = _GraphForm(Graph.load(bundle, "patch_encoder", manifest, placement))
         return cls(form, manifest.backbone.hidden_size)

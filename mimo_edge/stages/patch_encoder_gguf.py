@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..bundle.manifest import PATCH_EMBEDDINGS_FILE, PATCH_ENCODER_GGUF, Manifest, PatchConfig
 from ..bundle.patch_gguf_check import check_patch_encoder
+from ..system.spare_cores import SpareCores
 from .matrices import load_matrix
 from .patch_llama import PatchStack
 from .placement import Placement
@@ -39,7 +40,9 @@ class GgufPatchEncoder:
         self._hidden = hidden
 
     @classmethod
-    def load(cls, bundle: Path, manifest: Manifest, placement: Placement) -> GgufPatchEncoder:
+    def load(
+        cls, bundle: Path, manifest: Manifest, placement: Placement, spare_cores: SpareCores
+    ) -> GgufPatchEncoder:
         """Load the GGUF of a bundle.
 
         Raises:
@@ -49,7 +52,8 @@ class GgufPatchEncoder:
         shape = check_patch_encoder(path, manifest)
         rows = sum(manifest.patch.vocab_sizes)
         embeddings = load_matrix(bundle / PATCH_EMBEDDINGS_FILE, (rows, shape.width))
-        stack = PatchStack.load(path, shape, placement, at_once=manifest.patch.group_size)
+        group = manifest.patch.group_size
+        stack = PatchStack.load(path, shape, placement, spare_cores, at_once=group)
         return cls(stack, embeddings, manifest.patch, manifest.backbone.hidden_size)
 
     def embed(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..bundle.qwen2_gguf import Qwen2Shape
 from ..errors import NoMemoryError
+from ..system.spare_cores import SpareCores
 from .backbone_libraries import load_libraries
 from .gpu import does_not_load, load_model
 from .llama_log import complaints
@@ -33,9 +34,10 @@ _LEAST_CELLS = 256
 """Positions of the cache are always a multiple of it: so many are looked at in any case."""
 _MOST_FOR_NOTHING = 64
 """Sequences; each takes a little memory for the logits of one position."""
-_NO_FLASH_ATTENTION = 0
-"""One operator for all of attention knows no heads of 16 on most GPUs, and rounds to half
-precision; over a few positions there is nothing to gain."""
+_SEPARATE, _FUSED = 0, 1
+"""Attention as operators of their own, or as one. On a processor the one leaves out the cells of
+the cache that hold nothing: 250 of 256 in the middle of a patch, over which the others take a third
+of a patch's time. But it rounds to half precision, and on most GPUs it knows no heads of 16."""
 
 Evaluate = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """The next positions of all sequences, float32 [sequences, positions, width] → what the head says
@@ -70,18 +72,31 @@ class PatchStack:
     ever evaluated together."""
 
     def __init__(
-        self, held: Native[_Held], shape: Qwen2Shape, placement: Placement, *, at_once: int
+        self,
+        held: Native[_Held],
+        shape: Qwen2Shape,
+        placement: Placement,
+        spare_cores: SpareCores,
+        *,
+        at_once: int,
     ) -> None:
         self._held = held
         self._shape = shape
         self._placement = placement
+        self._spare_cores = spare_cores
         self._at_once = at_once
 
     @classmethod
     def load(
-        cls, path: Path, shape: Qwen2Shape, placement: Placement, *, at_once: int
+        cls,
+        path: Path,
+        shape: Qwen2Shape,
+        placement: Placement,
+        spare_cores: SpareCores,
+        *,
+        at_once: int,
     ) -> PatchStack:
-        """Map a GGUF into memory, and copy it to the GPU if `placement` says so.
+        """Map a GGUF into memory; if `placement` says so, copy it to the GPU or lay it out anew.
 
         `shape` is what the checks of the file found; `at_once` is how many positions of a
         sequence are evaluated at once. Whether they see only those before, the file says.
@@ -92,14 +107,17 @@ class PatchStack:
         load_libraries()
         llama_cpp.llama_backend_init()
         params = llama_cpp.llama_model_default_params()
-        params.use_extra_bufts = False
+        params.use_extra_bufts = placement.repack
+        if placement.repack:
+            # The mapped file would stay in memory beside the repacked weights: a second copy.
+            params.load_mode = llama_cpp.LLAMA_LOAD_MODE_NONE
         options = RuntimeOptions(device=placement.device)
         with complaints() as said:
             model = load_model(path, params, options)
         if not model:
             raise does_not_load(path, said.first, options)
         held = Native(_Held(model), _Held.free, closed="the model is closed; load it again.")
-        stack = cls(held, shape, placement, at_once=at_once)
+        stack = cls(held, shape, placement, spare_cores, at_once=at_once)
         if placement.device != "cpu":
             stack._try()
         return stack
@@ -164,7 +182,8 @@ class PatchStack:
         params.n_threads = params.n_threads_batch = self._placement.threads
         kind = llama_cpp.GGML_TYPE_F32 if self._placement.exact else llama_cpp.GGML_TYPE_F16
         params.type_k = params.type_v = kind
-        params.flash_attn_type = _NO_FLASH_ATTENTION
+        fused = self._placement.device == "cpu" and not self._placement.exact
+        params.flash_attn_type = _FUSED if fused else _SEPARATE
         params.embeddings = False
         params.offload_kqv = self._placement.device != "cpu"
         params.no_perf = True
@@ -195,11 +214,16 @@ class PatchStack:
             position = llama_cpp.llama_pos(done + offset)
             llama_cpp.llama_batch_ext_set_pos(batch, index, ctypes.byref(position))
             llama_cpp.llama_batch_ext_set_output_logits(batch, index, True)
+        threads = self._placement.threads
+        if self._placement.makes_way:
+            threads = self._spare_cores.spare(threads)
+        llama_cpp.llama_set_n_threads(held.context, threads, threads)
         with complaints() as said:
             status = llama_cpp.llama_process(
                 held.context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, batch
             )
             logits = None if status else llama_cpp.llama_get_logits(held.context)
+        self._spare_cores.ran()
         if not logits:
             raise NoMemoryError(
                 f"llama.cpp could not evaluate {sequences} patches (status {status}: "

@@ -1,7 +1,8 @@
 """Where patch encoder and patch decoder compute: as graphs in onnxruntime, or in llama.cpp.
 
-The graphs are the contract, and on a processor the quicker ones. The GGUF files beside them, which
-a bundle may have, run on a GPU. Which of them is quicker on a machine can be measured once
+The graphs are the contract, and on a processor the quicker ones as long as llama.cpp takes the
+weights as they are in the file. The GGUF files beside them, which a bundle may have, run on a GPU,
+and on a processor that repacks weights. Which form is quicker on a machine can be measured once
 (`stages.measured`).
 """
 
@@ -19,6 +20,12 @@ from .runtime_options import RuntimeOptions
 __all__ = ["has_gguf", "patch_form", "patches_on_processor", "place_patches"]
 
 
+_REPACKED_TYPES = ("q4_k",)
+"""Types of a patch decoder of which most weights are repacked. With two threads, which the graph
+does not have, a patch of the released dimensions then took 48 to 60 ms instead of 72 to 77, two at
+once about as long either way, and four 157 instead of 126."""
+
+
 def has_gguf(manifest: Manifest) -> bool:
     """Whether a bundle holds a GGUF of each of its patch stages."""
     parts = manifest.precisions
@@ -26,11 +33,18 @@ def has_gguf(manifest: Manifest) -> bool:
 
 
 def patch_form(
-    manifest: Manifest, options: RuntimeOptions, measured: Measured | None = None
+    manifest: Manifest,
+    options: RuntimeOptions,
+    measured: Measured | None = None,
+    *,
+    repack: bool | None = None,
 ) -> PatchForm:
     """The form that these options choose.
 
-    With `auto`, what was measured on this device; else the GGUF where the backbone is on a GPU.
+    With `auto`, the GGUF where weights are repacked and it is of a type that gains by it; else what
+    was measured on this device; else the GGUF where the backbone is on a GPU.
+
+    `repack` is what was decided (`stages.repacking`); None: only if the options ask for it.
 
     Raises:
         MimoEdgeError: the GGUF files are asked for, and the bundle has none.
@@ -44,6 +58,9 @@ def patch_form(
         return options.patches
     if not has_gguf(manifest):
         return "onnx"
+    if _device(options) == "cpu" and (bool(options.repack) if repack is None else repack):
+        stored = manifest.precisions["patch_decoder_gguf"] if manifest.speaks else None
+        return "gguf" if stored in _REPACKED_TYPES else "onnx"
     graph, gguf = "cpu", f"gguf {_device(options)}"
     usual = graph if _device(options) == "cpu" else gguf
     # One decision for both: the decoder takes ten times as long as the encoder.
@@ -55,17 +72,33 @@ def place_patches(
     options: RuntimeOptions,
     place: Placements,
     measured: Measured | None = None,
+    *,
+    repack: bool = False,
 ) -> Placements:
     """The same placements, with the form and the device of both patch stages.
+
+    `repack`: whether weights are laid out anew for the processor (`stages.repacking`).
 
     Raises:
         MimoEdgeError: the GGUF files are asked for, and the bundle has none.
     """
-    form, device = patch_form(manifest, options, measured), _device(options)
-    exact = options.kv_type == "f32"
+    form, device = patch_form(manifest, options, measured, repack=repack), _device(options)
 
     def placed(stage: Placement) -> Placement:
-        return replace(stage, form=form, device=device, exact=exact)
+        if form == "onnx":
+            return stage
+        on_cpu = device == "cpu"
+        # llama.cpp's threads change their number from step to step: none is left out for the sound.
+        threads = place.backbone.threads if on_cpu else stage.threads
+        return replace(
+            stage,
+            form=form,
+            device=device,
+            exact=options.kv_type == "f32",
+            threads=threads,
+            makes_way=on_cpu and place.backbone.makes_way,
+            repack=on_cpu and repack,
+        )
 
     return replace(
         place,

@@ -59,6 +59,8 @@ class Placement:
     """Of a GGUF of these: where llama.cpp computes it, as `RuntimeOptions.device`."""
     exact: bool = False
     """Of a GGUF of these: whether the cache has float32 numbers instead of float16."""
+    repack: bool = False
+    """Of a GGUF of these: whether its weights are laid out anew while they are loaded."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,6 +94,28 @@ def test_the_same_logits_as_the_graph(decoders: Decoders, manifest: Manifest) ->
         np.testing.assert_allclose(other, one, rtol=0, atol=1e-4 * np.abs(one).max())
 
 
+def test_half_precision_is_near(gguf_bundle: Path, decoders: Decoders, manifest: Manifest) -> None:
+    """As answers are decoded on a processor: attention in one operator, weights laid out anew."""
+    hidden = states(1, manifest.backbone.hidden_size)[0]
+    patch = codes(1, manifest)[0]
+    expected = decoders["onnx"].logits_along(hidden, patch)
+    place = Placement(threads=2, makes_way=True, form="gguf", repack=True)
+    with closing(PatchDecoder.load(gguf_bundle, manifest, place)) as decoder:
+        found = decoder.logits_along(hidden, patch)
+        rng = np.random.default_rng(0)
+        alone = decoder.decode(hidden, GREEDY, rng)
+        beside = decoder.decode_all(np.stack([hidden, -hidden, hidden]), [GREEDY] * 3, [rng] * 3)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=0, atol=2e-3 * np.abs(one).max())
+    np.testing.assert_array_equal(alone, decoders["onnx"].decode(hidden, GREEDY, rng))
+    np.testing.assert_array_equal(beside[[0, 2]], [alone, alone])
+    with closing(PatchEncoder.load(gguf_bundle, manifest, place)) as encoder:
+        embedded = encoder.encode(codes(5, manifest))
+    with closing(PatchEncoder.load(gguf_bundle, manifest, GRAPH)) as encoder:
+        exact = encoder.encode(codes(5, manifest))
+    assert np.abs(embedded - exact).max() <= 2e-3 * np.abs(exact).max()
+
+
 def test_threads_wait_for_each_other(decoders: Decoders, manifest: Manifest) -> None:
     """Whoever decodes patches at the same time gets his own."""
     hidden = states(12, manifest.backbone.hidden_size)
@@ -155,6 +177,19 @@ def test_auto_is_the_graph_on_a_processor(gguf_bundle: Path, reference_bundle: P
     assert patch_form(without, cpu, measured) == "onnx"
     slower = Measured(seconds={"patch_decoder": {"cpu": 0.1, "gguf cpu": 0.2}})
     assert patch_form(with_files, cpu, slower) == "onnx"
+
+
+def test_repacked_weights_are_those_of_the_gguf(gguf_bundle: Path) -> None:
+    """Where it is of a type that llama.cpp repacks, whatever was measured of it as it is."""
+    floats = load_manifest(gguf_bundle)
+    blocks = replace(floats, precisions={**floats.precisions, "patch_decoder_gguf": "q4_k"})
+    slower = Measured(seconds={"patch_decoder": {"cpu": 0.1, "gguf cpu": 0.2}})
+    cpu = RuntimeOptions(device="cpu")
+    repacking = replace(cpu, repack=True)
+    assert patch_form(blocks, repacking) == patch_form(blocks, cpu, slower, repack=True) == "gguf"
+    assert patch_form(blocks, cpu) == patch_form(blocks, repacking, repack=False) == "onnx"
+    assert patch_form(floats, repacking) == "onnx"
+    assert patch_form(blocks, replace(repacking, patches="onnx")) == "onnx"
 
 
 @pytest.mark.parametrize("name", [PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, "patch_embeddings.npy"])
