@@ -119,6 +119,12 @@ class Scheduler:
             while not _happened(answer):
                 self._step_or_wait(answer)
         finally:
+            # Ctrl-C may have come at the end of the step, a moment before it did this: then this
+            # thread would be taken for one that steps for ever.
+            if self._stepping == answer.reader:
+                self._stepping, self._in_hand = None, ()
+                with self._changed:
+                    self._changed.notify_all()
             answer.awaited = False
             answer.left_at = time.monotonic()
 
