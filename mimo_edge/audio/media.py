@@ -48,6 +48,11 @@ def media_format(part: Part) -> tuple[str, str] | None:
     return None
 
 
+def _lenient(version: str) -> dict[str, Any]:
+    """How this PyAV is asked to take titles that are no UTF-8, as it always does from version 19 on."""
+    return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
+
+
 def decode_media(part: Part, name: str, kind: tuple[str, str]) -> Decoded:
     """Open a file of one of these formats; its first sound is heard.
 
@@ -63,7 +68,7 @@ def decode_media(part: Part, name: str, kind: tuple[str, str]) -> Decoded:
         ) from error
     part.seek(0)
     try:
-        container = av.open(part, format=kind[0], metadata_errors="replace")
+        container = av.open(part, format=kind[0], **_lenient(av.__version__))
     except (av.FFmpegError, ValueError) as error:
         part.check()
         raise _damaged(name, kind, error) from error
