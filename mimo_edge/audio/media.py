@@ -49,7 +49,7 @@ def media_format(part: Part) -> tuple[str, str] | None:
 
 
 def _lenient(version: str) -> dict[str, Any]:
-    """How this PyAV is asked to take titles that are no UTF-8, as it always does from version 19 on."""
+    """How this PyAV is asked to take titles that are no UTF-8; version 19 always does."""
     return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
