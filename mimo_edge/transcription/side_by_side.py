@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -38,10 +39,14 @@ def in_order(
             yield from work(job, cancel)
         return
     crew = _Crew(work, cancel)
+    # Threads that are left when Python ends are frozen. A program may end with this generator
+    # half-way, which is then closed after that and would wait for them for ever (from Python 3.13).
+    atexit.register(crew.end)
     try:
         yield from crew.results(iter(jobs), at_once)
     finally:
         crew.end()
+        atexit.unregister(crew.end)
 
 
 class _Ended(threading.Event):

@@ -170,7 +170,10 @@ def test_a_question_that_fails_leaves_the_thread_running(
 
 
 def test_a_mistake_of_ours_is_kept_for_who_runs_it(model: MimoAudio, session: Session) -> None:
+    begun = threading.Event()
+
     def fail(samples: np.ndarray, cancel: threading.Event) -> str:
+        begun.set()
         raise ZeroDivisionError("in the model's thread")
 
     running = Running(model, session)
@@ -180,6 +183,7 @@ def test_a_mistake_of_ours_is_kept_for_who_runs_it(model: MimoAudio, session: Se
     with worker:
         worker.answer(1, question("sum"))
         running.wait_for(Ended)
+        assert begun.wait(60)  # A worker that is closed at once writes nothing down.
     assert isinstance(worker.failure, ZeroDivisionError)
 
 

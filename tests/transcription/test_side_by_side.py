@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from mimo_edge.transcription.side_by_side import in_order
+from tests.tools.children import run_child
 
 ENDS_S = 30
 """A test that waits longer hangs."""
@@ -116,3 +117,20 @@ def test_the_callers_event_reaches_the_work() -> None:
         yield ended.is_set()
 
     assert set(in_order(range(4), work, at_once=2, cancel=cancel)) == {True}
+
+
+def test_a_program_may_end_half_way() -> None:
+    """What runs is ended, though nobody closed the results. (With what belongs to the program
+    itself as work, Python would not close them.)"""
+    child = run_child(
+        """
+import threading
+from mimo_edge.transcription.side_by_side import in_order
+
+apart = {}
+exec("def work(job, ended):\\n    yield job\\n    while not ended.wait(0.01): pass", apart)
+results = in_order(range(9), apart.pop("work"), at_once=2, cancel=threading.Event())
+print(next(results))
+"""
+    )
+    assert (child.status, child.out, child.err) == (0, "0\n", "")
