@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import shutil
@@ -229,6 +230,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("cannot mount a small tmpfs here; that takes Linux and root")
     yield folder
+    gc.collect()  # An error's traceback may hold a file open there, for longer since Python 3.13.
     subprocess.run(["umount", str(folder)], check=True)
 
 

@@ -164,11 +164,11 @@ def test_a_worker_that_cannot_start_is_told(source: Path, monkeypatch: pytest.Mo
         small_quantize(source)
 
 
-@pytest.mark.parametrize("megabytes", [60, 100, 140])
+@pytest.mark.parametrize("megabytes", [60, 100, 130])
 def test_a_worker_without_memory_is_told(
     source: Path, monkeypatch: pytest.MonkeyPatch, megabytes: int
 ) -> None:
-    """For its libraries, for its tensors, or only for its threads."""
+    """For its libraries, for its tensors, or only for its threads. (Python 3.13 does with 140.)"""
     resource = pytest.importorskip("resource", reason="Windows has no such limit")
     start: Any = subprocess.Popen
 
