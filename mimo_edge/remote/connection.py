@@ -6,6 +6,7 @@ need it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -16,11 +17,12 @@ from urllib.parse import urlsplit
 
 from ..errors import BadInputError, MissingPackageError, ServerError
 from .address import ServerAddress
+from .event_loop import EventLoop, EventLoopEnded
 from .server_events import ServerEvent, event_of
 
 if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
     from websockets.http11 import Response
-    from websockets.sync.client import ClientConnection
 
 __all__ = ["Connection", "ConnectionLost", "Refused", "connect"]
 
@@ -53,8 +55,9 @@ class Connection:
     One thread may send while another receives.
     """
 
-    def __init__(self, socket: ClientConnection, host: str) -> None:
-        self._socket = socket
+    def __init__(self, socket: ClientConnection, loop: EventLoop, host: str) -> None:
+        """`socket` is one of `loop`, which ends with the connection."""
+        self._socket, self._loop = socket, loop
         self.host = host
         """The server's name and port."""
 
@@ -64,12 +67,8 @@ class Connection:
         Raises:
             ConnectionLost: it cannot be sent.
         """
-        from websockets.exceptions import ConnectionClosed
-
-        try:
-            self._socket.send(json.dumps(event))
-        except ConnectionClosed as error:
-            raise self._lost(error) from error
+        with self._told_if_lost():
+            self._loop.wait(self._socket.send(json.dumps(event)))
 
     def receive(self, timeout: float | None = None) -> ServerEvent | None:
         """The next message's event; None: one that nobody needs.
@@ -79,26 +78,36 @@ class Connection:
             TimeoutError: nothing came within `timeout` seconds.
             ValueError: the message is not what it should be.
         """
-        from websockets.exceptions import ConnectionClosed
-
-        try:
-            message = self._socket.recv(timeout)
-        except ConnectionClosed as error:
-            raise self._lost(error) from error
+        with self._told_if_lost():
+            try:
+                message = self._loop.wait(self._received(timeout))
+            except asyncio.TimeoutError as error:  # in Python 3.10 not the one that is promised
+                raise TimeoutError from error
         return event_of(message)
 
     def close(self) -> None:
         """Say goodbye, if the server still listens; returns within seconds."""
-        self._socket.close()
+        with contextlib.suppress(EventLoopEnded):
+            self._loop.wait(self._socket.close())
+        self._loop.end(_CLOSING_S)
 
-    def _lost(self, error: Exception) -> ConnectionLost:
-        code, reason = self._socket.close_code, self._socket.close_reason
-        said = f"{code}: {reason}" if reason else str(code or error)
-        lost = ConnectionLost(
-            f"the connection to {self.host} was lost ({said[:_LONGEST_REASON].rstrip('.')})."
-        )
-        lost.code = code
-        return lost
+    async def _received(self, timeout: float | None) -> str | bytes:
+        return await asyncio.wait_for(self._socket.recv(), timeout)
+
+    @contextlib.contextmanager
+    def _told_if_lost(self) -> Iterator[None]:
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            yield
+        except (ConnectionClosed, EventLoopEnded) as error:
+            code, reason = self._socket.close_code, self._socket.close_reason
+            said = f"{code}: {reason}" if reason else str(code or error)
+            lost = ConnectionLost(
+                f"the connection to {self.host} was lost ({said[:_LONGEST_REASON].rstrip('.')})."
+            )
+            lost.code = code
+            raise lost from error
 
 
 def connect(address: ServerAddress) -> Connection:
@@ -110,27 +119,43 @@ def connect(address: ServerAddress) -> Connection:
         MimoEdgeError: a package is missing.
     """
     try:
-        from websockets.sync import client
+        import websockets.asyncio.client as _  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(
             f"talking with a server needs websockets ({error}); "
             "install it with `pip install 'mimo-edge[talk]'`."
         ) from error
-    headers = {"Authorization": f"Bearer {address.api_key}"} if address.api_key else {}
+    tls = _tls(address) if address.encrypted else None
     with _explained(address):
-        socket = client.connect(
-            address.url,
-            additional_headers=headers,
-            ssl=_tls(address) if address.encrypted else None,
-            compression=None,  # sound in base64 does not get smaller
-            # A proxy of the environment is for hosts elsewhere.
-            proxy=None if address.is_here else True,
-            open_timeout=_OPENING_S,
-            close_timeout=_CLOSING_S,
-            max_size=_MESSAGE_BYTES,
-            logger=_quiet,
-        )
-    return Connection(socket, address.host)
+        loop = EventLoop("mimo_edge connection")
+        try:
+            return Connection(loop.wait(_open(address, tls)), loop, address.host)
+        except BaseException:
+            loop.end(_CLOSING_S)
+            raise
+
+
+async def _open(address: ServerAddress, tls: ssl.SSLContext | None) -> ClientConnection:
+    from websockets.asyncio import client
+
+    class Opening(client.connect):
+        def process_redirect(self, exc: Exception) -> Exception:
+            return exc  # no other server gets the key
+
+    return await Opening(
+        address.url,
+        additional_headers=(
+            {"Authorization": f"Bearer {address.api_key}"} if address.api_key else {}
+        ),
+        ssl=tls,
+        compression=None,  # sound in base64 does not get smaller
+        # A proxy of the environment is for hosts elsewhere.
+        proxy=None if address.is_here else True,
+        open_timeout=_OPENING_S,
+        close_timeout=_CLOSING_S,
+        max_size=_MESSAGE_BYTES,
+        logger=_quiet,
+    )
 
 
 def _tls(address: ServerAddress) -> ssl.SSLContext:
@@ -168,7 +193,7 @@ def _explained(address: ServerAddress) -> Iterator[None]:
         raise Refused(
             f"{host} does not speak TLS ({error.reason}); begin the address with http://."
         ) from error
-    except TimeoutError as error:
+    except (TimeoutError, asyncio.TimeoutError) as error:
         raise ConnectionLost(f"{host} does not answer within {_OPENING_S:g} s.") from error
     except ImportError as error:  # of a SOCKS proxy
         raise MissingPackageError(

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import mimo_edge.server
+from tests.tools.certificate import self_signed
 
 CONFIGURATION = Path(mimo_edge.server.__file__).parent / "deploy" / "nginx.conf"
 
@@ -43,22 +44,11 @@ class Balancer:
 @contextlib.contextmanager
 def balancer(folder: Path, *ports: int) -> Iterator[Balancer]:
     """nginx in front of servers at these ports of this machine, until the block ends."""
-    for program in ("nginx", "openssl"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
+    if shutil.which("nginx") is None:
+        pytest.skip("nginx is not installed")
     logs = folder / "logs"
     logs.mkdir()
-    certificate, key = folder / "site.crt", folder / "site.key"
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", names),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    certificate, key = self_signed(folder)
     port = _free_port()
     text = CONFIGURATION.read_text("utf-8")
     for pattern, place in (
