@@ -89,11 +89,11 @@ $(VENV)/installed: pyproject.toml
 	CFLAGS="$(CFLAGS) $(WITHOUT_AMX)" CXXFLAGS="$(CXXFLAGS) $(WITHOUT_AMX)" \
 	  $(VENV_BIN)/python -m pip install --editable ".[test]"
 # A llama.cpp that pip kept from another build may not be for this processor: then build it again.
-	$(VENV_BIN)/python -m mimo_edge.stages.native_probe || \
+	$(VENV_BIN)/python -m mimo_edge.stages.llama.native_probe || \
 	  CFLAGS="$(CFLAGS) $(WITHOUT_AMX)" CXXFLAGS="$(CXXFLAGS) $(WITHOUT_AMX)" \
 	  $(VENV_BIN)/python -m pip install --force-reinstall --no-deps --no-cache-dir \
 	  "$$($(VENV_BIN)/python -m pip freeze | grep -i '^llama.cpp.python==')"
-	$(VENV_BIN)/python -m mimo_edge.stages.native_probe
+	$(VENV_BIN)/python -m mimo_edge.stages.llama.native_probe
 	@touch $@
 
 clean:

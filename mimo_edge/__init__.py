@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .generation.sound import SoundOptions
     from .model import MimoAudio
     from .session import Session
-    from .stages.runtime_options import RuntimeOptions
+    from .stages.machine.runtime_options import RuntimeOptions
     from .tasks import Ask, Continue, FewShot, Overrides, Speak, Transcribe, Turn
     from .transcription import Transcript, transcript_of
 
@@ -101,7 +101,7 @@ _HOMES = {
     "NotTrainedError": "errors",
     "OutputError": "errors",
     "Overrides": "tasks",
-    "RuntimeOptions": "stages.runtime_options",
+    "RuntimeOptions": "stages.machine.runtime_options",
     "ServerError": "errors",
     "Session": "session",
     "SoundOptions": "generation.sound",

@@ -27,11 +27,11 @@ from .prompt.text_tokenizer import TextTokenizer, split_thinking
 from .stages.audio_tokenizer import AudioTokenizer
 from .stages.backbone import Backbone
 from .stages.backbone_draft import DraftModel
-from .stages.native import check_process
+from .stages.llama.native import check_process
+from .stages.machine.placement import prompt_pieces
+from .stages.machine.runtime_options import RuntimeOptions
 from .stages.patch_decoder import PatchDecoder
 from .stages.patch_encoder import PatchEncoder
-from .stages.placement import prompt_pieces
-from .stages.runtime_options import RuntimeOptions
 from .stages.sampling import GREEDY
 from .system.spare_cores import SpareCores
 from .tasks import PreparedTask

@@ -19,17 +19,17 @@ from .bundle.gguf_header import GgufTensor
 from .bundle.manifest import BACKBONE_FILE, Manifest
 from .errors import NoMemoryError
 from .stages.backbone import Backbone
-from .stages.gpu import GpuFailedError, gpu_layers, is_chosen_here
-from .stages.gpu_room import settle_device
-from .stages.graph_providers import choose_providers
-from .stages.measured import Measured, read_measured
-from .stages.memory_needs import MemoryNeeds
+from .stages.graphs.providers import choose_providers
+from .stages.machine.gpu import GpuFailedError, gpu_layers, is_chosen_here
+from .stages.machine.gpu_room import settle_device
+from .stages.machine.measured import Measured, read_measured
+from .stages.machine.memory_needs import MemoryNeeds
+from .stages.machine.patch_place import patches_on_processor, place_patches
+from .stages.machine.placement import LARGE_BYTES, Placements, share_cores, useful_threads
+from .stages.machine.repacking import repacks
+from .stages.machine.runtime_options import RuntimeOptions
 from .stages.patch_decoder import PatchDecoder
 from .stages.patch_encoder import PatchEncoder
-from .stages.patch_place import patches_on_processor, place_patches
-from .stages.placement import LARGE_BYTES, Placements, share_cores, useful_threads
-from .stages.repacking import repacks
-from .stages.runtime_options import RuntimeOptions
 from .system.spare_cores import SpareCores
 from .trained_tasks import keeps_speech_format
 

@@ -33,7 +33,7 @@ from .prompt.positions import Positions
 from .prompt.prompts import Reply
 from .prompt_cache import PromptCache
 from .session import Session
-from .stages.runtime_options import RuntimeOptions
+from .stages.machine.runtime_options import RuntimeOptions
 from .tasks import LONGEST_TRANSCRIPT_S, Overrides, PreparedTask, Task, Transcribe
 
 __all__ = ["MimoAudio"]

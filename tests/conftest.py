@@ -13,7 +13,7 @@ import pytest
 from mimo_edge.commands.cli import main
 from mimo_edge.engine import Engine
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from tests.golden.folder import Golden
 from tests.tools.bundles import convert_checkpoint
 from tests.tools.command_line import Command, Result

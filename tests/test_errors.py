@@ -18,8 +18,8 @@ from mimo_edge import (
 )
 from mimo_edge.atomic import atomic_output, check_output
 from mimo_edge.bundle.files import load_manifest
-from mimo_edge.stages.native import Native
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.llama.native import Native
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.system.memory import check_memory
 
 

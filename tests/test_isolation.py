@@ -30,7 +30,7 @@ for name in ("socket", "create_connection", "getaddrinfo"):
 EVERYTHING = """
 import sys
 from pathlib import Path
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides
 

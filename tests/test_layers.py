@@ -60,13 +60,12 @@ OWNERS = {
     "zeroconf": ("server/wyoming/",),
     "huggingface_hub": ("evaluation/fetching.py",),
     "pyarrow": ("evaluation/tables.py",),
-    "llama_cpp": ("stages/backbone", "stages/patch_llama.py", "stages/native_probe.py"),
-    "onnxruntime": ("stages/graph",),
+    "llama_cpp": ("stages/llama/", "stages/backbone"),
+    "onnxruntime": ("stages/graphs/",),
 }
 
 KNOWN = {
-    "stages/gpu.py": "asks llama.cpp whether it was built for a GPU, before there is a backbone",
-    "stages/llama_log.py": "takes llama.cpp's log on behalf of the backbone",
+    "stages/machine/gpu.py": "asks llama.cpp for its GPUs, before there is a backbone",
 }
 """Files that import a library of others, and why."""
 

@@ -19,8 +19,8 @@ import pytest
 from mimo_edge import MimoAudio, RuntimeOptions
 from mimo_edge.engine import Engine
 from mimo_edge.errors import DeviceError, NoMemoryError
-from mimo_edge.stages import gpu
-from tests.stages.test_gpu import CARD
+from mimo_edge.stages.machine import gpu
+from tests.stages.machine.test_gpu import CARD
 
 OPTIONS = RuntimeOptions(threads=1, context=256)
 Break = Callable[..., None]

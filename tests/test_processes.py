@@ -95,5 +95,5 @@ print(MimoAudio.load(bundle, options).transcribe(clip, overrides=short).stats.te
 
 def test_onnxruntime_sends_nothing() -> None:
     """Its telemetry is off before it is imported, unless somebody turned it on."""
-    code = "import mimo_edge.stages.graphs, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    code = "import mimo_edge.stages.graphs.graph, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     assert run_child(code).out == "1\n"

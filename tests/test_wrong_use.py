@@ -135,7 +135,7 @@ for handle in (use, close):
         else:
             refused(lambda: session.ask(text="b"))
 assert len(told) == 1
-from mimo_edge.stages.native import Native
+from mimo_edge.stages.llama.native import Native
 freed = []
 owner = Native("whole", freed.append, closed="it is closed")
 other = Native("other part", freed.append, closed="it is closed", owner=owner)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mimo_edge.engine import Engine
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
 
 MOST = 120  # positions of an answer

@@ -27,7 +27,7 @@ import numpy as np
 from mimo_edge.bundle.gguf_header import read_header
 from mimo_edge.bundle.manifest import BACKBONE_FILE, Manifest
 from mimo_edge.engine import Engine
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import SamplerOptions
 from mimo_edge.system.cores import fast_cores
 

@@ -20,7 +20,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from mimo_edge.stages.backbone_libraries import load_libraries
+from mimo_edge.stages.llama.libraries import load_libraries
 
 from .ggml import node_bytes, node_name, node_values
 from .worker import serve_request

@@ -20,9 +20,9 @@ from mimo_edge.prompt.positions import Layout, Positions
 from mimo_edge.prompt.text_tokenizer import TextTokenizer
 from mimo_edge.stages.audio_tokenizer import AudioTokenizer
 from mimo_edge.stages.backbone import Backbone
+from mimo_edge.stages.machine.placement import share_cores, useful_threads
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.stages.patch_encoder import PatchEncoder
-from mimo_edge.stages.placement import share_cores, useful_threads
-from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.system.spare_cores import SpareCores
 
 from .prompts import Utterance

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mimo_edge.bundle.manifest import BACKBONE_FILE
 from mimo_edge.engine import Engine
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 
 from ..backbone.gguf_file import Progress
 from ..checkpoints.source import Source

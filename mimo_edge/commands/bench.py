@@ -15,8 +15,8 @@ from ..measure.bench import Speed, measure_speed
 from ..measure.conversations import check_counts, measure_conversations
 from ..measure.picture import pillow
 from ..measure.speed_picture import bars_of, draw_bars
-from ..stages.patch_place import patch_form
-from ..stages.runtime_options import PatchChoice, RuntimeOptions
+from ..stages.machine.patch_place import patch_form
+from ..stages.machine.runtime_options import PatchChoice, RuntimeOptions
 from .bench_report import (
     print_conversations,
     print_speed,

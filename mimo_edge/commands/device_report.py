@@ -9,11 +9,11 @@ import click
 
 from ..bundle.manifest import Manifest
 from ..measure.parts import PARTS, ways_of_part
-from ..stages.gpu import Gpu, gpu_layers, gpus
-from ..stages.graph_providers import PROVIDERS, available_providers, choose_providers
-from ..stages.measured import Measured
-from ..stages.patch_place import patch_form
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.graphs.providers import PROVIDERS, available_providers, choose_providers
+from ..stages.machine.gpu import Gpu, gpu_layers, gpus
+from ..stages.machine.measured import Measured
+from ..stages.machine.patch_place import patch_form
+from ..stages.machine.runtime_options import RuntimeOptions
 from .console import one_line, print_table
 
 __all__ = ["device_record", "print_devices"]

@@ -24,9 +24,9 @@ from ..measure.parts import measure_parts
 from ..measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
 from ..measure.speech_cost import speed_verdict
 from ..measure.speed_table import BANDWIDTHS, factors_by_bandwidth, table_rows
-from ..stages.gpu_room import settle_device
-from ..stages.measured import Measured, read_measured, write_measured
-from ..stages.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
+from ..stages.machine.gpu_room import settle_device
+from ..stages.machine.measured import Measured, read_measured, write_measured
+from ..stages.machine.runtime_options import DEFAULT_CONTEXT, RuntimeOptions
 from .console import Console, one_line, print_table
 from .device_report import device_record, print_devices
 from .options import device_option, output_options

@@ -9,7 +9,7 @@ import click
 from ..bundle.default_bundle import find_bundle
 from ..engine import Engine
 from ..measure.lookahead import LookaheadCost, measure_lookahead
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.machine.runtime_options import RuntimeOptions
 from .console import Console, print_table
 from .inputs import check_recordings
 from .options import output_options, threads_option

@@ -13,7 +13,7 @@ import click
 
 from ..bundle.default_bundle import MODEL_VARIABLE, find_bundle
 from ..model import MimoAudio
-from ..stages.runtime_options import DEFAULT_CONTEXT, PatchChoice, RuntimeOptions
+from ..stages.machine.runtime_options import DEFAULT_CONTEXT, PatchChoice, RuntimeOptions
 from ..tasks import Overrides
 from ..trained_tasks import Ability, doubt_about
 from .console import Console

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from ..prompt.positions import Positions
-from ..stages.backbone_context import BackboneOutput
+from ..stages.llama.context import BackboneOutput
 from .events import StopReason
 from .position_cache import New, PositionCache
 

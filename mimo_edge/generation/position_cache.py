@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import DoesNotFitError
 from ..prompt.positions import Positions, concatenate
-from ..stages.backbone_context import BackboneOutput
+from ..stages.llama.context import BackboneOutput
 
 if TYPE_CHECKING:
     from .cache_shelf import CacheShelf

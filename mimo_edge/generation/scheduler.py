@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from ..errors import WrongUseError
 from ..prompt.positions import Positions
-from ..stages.backbone_abort import waiting_thread
+from ..stages.llama.abort import waiting_thread
+from ..stages.machine.placement import PromptPieces
 from ..stages.patch_decoder import PatchDecoder
-from ..stages.placement import PromptPieces
 from .answer import RunningAnswer, Step
 from .cache_shelf import CacheShelf
 from .evaluation import Evaluation

@@ -8,10 +8,10 @@ from collections.abc import Callable, Container, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stages.backbone_abort import EvaluationStopped
 from ..stages.damage import check_numbers, check_scores
+from ..stages.llama.abort import EvaluationStopped
+from ..stages.machine.placement import PromptPieces
 from ..stages.patch_decoder import PatchDecoder
-from ..stages.placement import PromptPieces
 from .answer import RunningAnswer
 from .cache_shelf import CacheShelf
 from .evaluation import Evaluation

@@ -17,7 +17,7 @@ import psutil
 from ..bundle.manifest import Manifest
 from ..engine import Engine
 from ..loading import follows_format
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.machine.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
 from ..system.peak_memory import peak_memory
 from ..system.spare_cores import SpareCores
@@ -60,7 +60,7 @@ class Speed:
     options: RuntimeOptions
     """Those that were asked for, with the device that is used."""
     runs_on: dict[str, str]
-    """Part → what computed it, by the names of `stages.measured`."""
+    """Part → what computed it, by the names of `stages.machine.measured`."""
     loading: float
     """Seconds until the bundle was loaded and could listen; less if its files were in memory."""
 

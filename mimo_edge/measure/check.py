@@ -11,7 +11,7 @@ from ..engine import Engine, run_to_end
 from ..errors import BadBundleError
 from ..prompt import prompts
 from ..stages.damage import DamagedWeightsError
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.machine.runtime_options import RuntimeOptions
 from ..stages.sampling import SamplerOptions
 from ..tasks import Overrides, task
 

@@ -24,7 +24,7 @@ from ..engine import Engine
 from ..errors import BadInputError
 from ..prompt import prompts
 from ..prompt.positions import to_patches
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.machine.runtime_options import RuntimeOptions
 from ..stages.sampling import GREEDY
 from .answers_apart import Apart, hear, listen_to, take_answers
 

@@ -20,10 +20,10 @@ from ..bundle.manifest import Manifest
 from ..engine import Engine
 from ..errors import DoesNotFitError, MimoEdgeError, NoMemoryError
 from ..loading import follows_format
-from ..stages.gpu import gpu_layers
-from ..stages.measured import read_measured
-from ..stages.patch_place import patch_form
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.machine.gpu import gpu_layers
+from ..stages.machine.measured import read_measured
+from ..stages.machine.patch_place import patch_form
+from ..stages.machine.runtime_options import RuntimeOptions
 from ..system.memory import check_memory
 from .speaking_at_once import (
     ARRIVING,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ..bundle.manifest import Manifest
 from ..loading import follows_format
-from ..stages.machine_needs import memory_verdict, size_of_bundle
-from ..stages.measured import read_measured
-from ..stages.patch_place import patch_form
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.machine.machine_needs import memory_verdict, size_of_bundle
+from ..stages.machine.measured import read_measured
+from ..stages.machine.patch_place import patch_form
+from ..stages.machine.runtime_options import RuntimeOptions
 from .machine import Machine
 from .released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES, RELEASED_CONTEXT, released_models
 from .speech_cost import (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psutil
 
-from ..stages.gpu import gpu_layers
-from ..stages.placement import LARGE_BYTES, share_cores
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.machine.gpu import gpu_layers
+from ..stages.machine.placement import LARGE_BYTES, share_cores
+from ..stages.machine.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
 from ..system.spare_cores import SpareCores
 from .memory_speed import measure_bandwidth

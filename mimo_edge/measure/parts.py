@@ -3,7 +3,7 @@
     measured = measure_parts(folder, manifest, RuntimeOptions())
 
 Parts are loaded one at a time, and each way by itself, so that nothing else is in the memory of a
-GPU. What comes out is kept by `stages.measured` for the programs that run the bundle later.
+GPU. What comes out is kept by `stages.machine.measured` for the programs that run the bundle later.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from ..bundle.manifest import BACKBONE_FILE, Manifest
 from ..errors import DeviceError, MimoEdgeError
 from ..stages.audio_tokenizer import AudioTokenizer
 from ..stages.backbone import Backbone
-from ..stages.gpu import gpus
-from ..stages.gpu_room import settle_device
-from ..stages.graph_providers import available_providers
-from ..stages.measured import Measured
+from ..stages.graphs.providers import available_providers
+from ..stages.machine.gpu import gpus
+from ..stages.machine.gpu_room import settle_device
+from ..stages.machine.measured import Measured
+from ..stages.machine.patch_place import has_gguf
+from ..stages.machine.placement import Placements, Providers, share_cores, useful_threads
+from ..stages.machine.runtime_options import RuntimeOptions
 from ..stages.patch_decoder import PatchDecoder
 from ..stages.patch_encoder import PatchEncoder
-from ..stages.patch_place import has_gguf
-from ..stages.placement import Placements, Providers, share_cores, useful_threads
-from ..stages.runtime_options import RuntimeOptions
 from ..stages.sampling import SamplerOptions
 from ..system.spare_cores import SpareCores
 from .stage_times import median_seconds

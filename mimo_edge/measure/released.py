@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ..stages.machine_needs import ModelSize
+from ..stages.machine.machine_needs import ModelSize
 from .speech_cost import ReadBytes
 
 __all__ = [

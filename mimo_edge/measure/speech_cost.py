@@ -19,12 +19,12 @@ from ..bundle.gguf_header import read_header
 from ..bundle.manifest import BACKBONE_FILE, Manifest
 from ..generation.drafting.chance import row_price
 from ..prompt.positions import TEXT_RUN
-from ..stages.gpu import gpu_layers
-from ..stages.machine_needs import KV_BYTES
-from ..stages.measured import read_measured
-from ..stages.patch_place import patch_form
-from ..stages.placement import PatchForm
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.machine.gpu import gpu_layers
+from ..stages.machine.machine_needs import KV_BYTES
+from ..stages.machine.measured import read_measured
+from ..stages.machine.patch_place import patch_form
+from ..stages.machine.placement import PatchForm
+from ..stages.machine.runtime_options import RuntimeOptions
 
 __all__ = [
     "KINDS",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..stages.runtime_options import RuntimeOptions
+from ..stages.machine.runtime_options import RuntimeOptions
 from .released import released_models
 from .speech_cost import KINDS, Kind, released_ways, seconds_of_speech, speech_bytes
 

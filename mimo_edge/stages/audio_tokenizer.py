@@ -17,8 +17,8 @@ from ..bundle.manifest import AudioConfig, Manifest
 from ..errors import BadBundleError, BadInputError, CannotSpeakError
 from ..system.spare_cores import SpareCores
 from .damage import check_codes, check_numbers
-from .graphs import Graph
-from .placement import Placements
+from .graphs.graph import Graph
+from .machine.placement import Placements
 
 __all__ = ["SEGMENT_FRAMES", "SEGMENT_STEPS", "AudioTokenizer", "DecoderStream"]
 

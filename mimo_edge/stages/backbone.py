@@ -23,15 +23,15 @@ from ..bundle.number_types import row_bytes
 from ..errors import BadBundleError, DoesNotFitError
 from ..system.mapped_pages import let_go
 from ..system.spare_cores import SpareCores
-from .backbone_abort import EvaluationStopped
-from .backbone_context import BackboneContext, BackboneOutput, Rows
-from .backbone_libraries import load_libraries
-from .backbone_sequence import BackboneSequence
-from .gpu import does_not_load, gpu_layers, load_model
-from .llama_log import complaints
-from .native import Native
-from .placement import Placement
-from .runtime_options import RuntimeOptions
+from .llama.abort import EvaluationStopped
+from .llama.context import BackboneContext, BackboneOutput, Rows
+from .llama.libraries import load_libraries
+from .llama.log import complaints
+from .llama.native import Native
+from .llama.sequence import BackboneSequence
+from .machine.gpu import does_not_load, gpu_layers, load_model
+from .machine.placement import Placement
+from .machine.runtime_options import RuntimeOptions
 from .token_embeddings import TokenEmbeddings, TokenHead
 
 __all__ = ["Backbone"]

@@ -21,12 +21,12 @@ from ..bundle.gguf_header import read_header
 from ..errors import BadInputError
 from ..system.memory import check_memory
 from .backbone import Backbone
-from .backbone_libraries import load_libraries
-from .gpu import gpu_layers, load_model
-from .llama_log import complaints
-from .native import Native
-from .placement import Placement
-from .runtime_options import RuntimeOptions
+from .llama.libraries import load_libraries
+from .llama.log import complaints
+from .llama.native import Native
+from .machine.gpu import gpu_layers, load_model
+from .machine.placement import Placement
+from .machine.runtime_options import RuntimeOptions
 
 __all__ = ["DraftModel", "DraftText"]
 

@@ -25,11 +25,11 @@ from ..errors import BadBundleError, CannotSpeakError
 from ..system.products import product_in_this_thread
 from ..system.spare_cores import SpareCores
 from .damage import check_numbers
-from .graphs import Graph
+from .graphs.graph import Graph
+from .machine.placement import Placement
 from .matrices import load_matrix
 from .patch_decoder_gguf import GgufSteps
 from .patch_steps import PatchSteps
-from .placement import Placement
 from .sampling import SamplerOptions, sample
 
 __all__ = ["PatchDecoder"]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..bundle.manifest import PATCH_DECODER_GGUF, Manifest
 from ..bundle.patch_gguf_check import check_patch_decoder
 from ..system.spare_cores import SpareCores
-from .patch_llama import PatchStack
-from .placement import Placement
+from .llama.stack import PatchStack
+from .machine.placement import Placement
 
 __all__ = ["GgufSteps"]
 

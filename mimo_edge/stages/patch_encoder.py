@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ..bundle.manifest import Manifest
 from ..system.spare_cores import SpareCores
 from .damage import check_numbers
-from .graphs import Graph
+from .graphs.graph import Graph
+from .machine.placement import Placement
 from .patch_encoder_gguf import PATCHES_AT_ONCE, GgufPatchEncoder
-from .placement import Placement
 
 __all__ = ["PatchEncoder"]
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ..bundle.manifest import PATCH_EMBEDDINGS_FILE, PATCH_ENCODER_GGUF, Manifest, PatchConfig
 from ..bundle.patch_gguf_check import check_patch_encoder
 from ..system.spare_cores import SpareCores
+from .llama.stack import PatchStack
+from .machine.placement import Placement
 from .matrices import load_matrix
-from .patch_llama import PatchStack
-from .placement import Placement
 
 __all__ = ["PATCHES_AT_ONCE", "GgufPatchEncoder"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from .graphs import Graph
+from .graphs.graph import Graph
 
 __all__ = ["PatchSteps"]
 

@@ -15,7 +15,7 @@ import pytest
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import BACKBONE_FILE, Manifest
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from tests.tools.gguf_files import (
     TensorLine,
     array_value,

@@ -17,10 +17,10 @@ from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import GRAPHS, Manifest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.graphs import Graph
+from mimo_edge.stages.graphs.graph import Graph
+from mimo_edge.stages.machine.placement import Placement
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.stages.patch_decoder import PatchDecoder
-from mimo_edge.stages.placement import Placement
-from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import SamplerOptions
 
 from .test_bad_bundle import sign

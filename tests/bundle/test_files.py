@@ -16,9 +16,9 @@ from mimo_edge.bundle.files import file_sample, load_manifest
 from mimo_edge.bundle.manifest import Manifest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.graphs import Graph
-from mimo_edge.stages.placement import Placement
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.graphs.graph import Graph
+from mimo_edge.stages.machine.placement import Placement
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from mimo_edge.bundle.files import file_sha256, load_manifest
 from mimo_edge.bundle.manifest import MANIFEST_FILE, Manifest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from tests.tools.bundles import convert_checkpoint
 from tests.tools.safetensors_files import AUDIO_TOKENIZER, LANGUAGE_MODEL
 

@@ -15,7 +15,7 @@ from convert.released import RELEASED_AUDIO, RELEASED_LANGUAGE
 from convert.synthetic import synthetic_bundle
 from mimo_edge import MimoAudio, Overrides, Speak
 from mimo_edge.bundle.manifest import BACKBONE_FILE
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from tests.tools.command_line import Command
 
 Q4, Q6 = gguf.GGMLQuantizationType.Q4_K, gguf.GGMLQuantizationType.Q6_K

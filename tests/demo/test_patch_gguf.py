@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
 from tests.tools.bundles import convert_checkpoint
 from training.words import word_errors

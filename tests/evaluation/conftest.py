@@ -17,7 +17,7 @@ from mimo_edge.evaluation.results import Results, ResultsFile
 from mimo_edge.evaluation.running import Progress, Runner, RunOptions, drawn, head_of, run
 from mimo_edge.evaluation.scores import Score, all_scores
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from tests.tools.exact_demo import load_exact_demo
 
 DATA = Path(__file__).parent.parent / "data" / "eval"

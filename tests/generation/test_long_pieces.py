@@ -17,7 +17,7 @@ from mimo_edge.engine import Engine
 from mimo_edge.generation.answer import RunningAnswer
 from mimo_edge.generation.evaluation import Evaluation
 from mimo_edge.prompt.positions import Positions
-from mimo_edge.stages.backbone_abort import AbortFlag
+from mimo_edge.stages.llama.abort import AbortFlag
 from tests.generation.test_scheduler import alone, caches, options, plain, prompt, small
 
 A_MINUTE = 60

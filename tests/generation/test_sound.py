@@ -20,8 +20,8 @@ from mimo_edge.model import MimoAudio
 from mimo_edge.prompt import prompts
 from mimo_edge.prompt.positions import to_patches
 from mimo_edge.stages.audio_tokenizer import DecoderStream
-from mimo_edge.stages.graphs import Graph, GraphState
-from mimo_edge.stages.placement import Placement
+from mimo_edge.stages.graphs.graph import Graph, GraphState
+from mimo_edge.stages.machine.placement import Placement
 from mimo_edge.system.spare_cores import SpareCores
 from mimo_edge.tasks import Overrides, task
 

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.stages.audio_tokenizer import DecoderStream
-from mimo_edge.stages.graphs import Graph, GraphState
-from mimo_edge.stages.placement import Placement
+from mimo_edge.stages.graphs.graph import Graph, GraphState
+from mimo_edge.stages.machine.placement import Placement
 from mimo_edge.system.spare_cores import SpareCores
 
 from .folder import Golden, relative

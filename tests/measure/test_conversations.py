@@ -14,7 +14,7 @@ from mimo_edge.engine import Engine
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.measure.conversations import check_counts, measure_conversations
 from mimo_edge.measure.speaking_at_once import PATCHES, measure_arrival, speak
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from tests.tools.command_line import Command
 
 OPTIONS = RuntimeOptions(threads=1, context=256, device="cpu")

@@ -28,7 +28,9 @@ from mimo_edge.generation.events import TextDelta, TurnEnd
 from mimo_edge.generation.sound import SoundOptions
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
-from mimo_edge.stages import audio_tokenizer, backbone_context, graphs, patch_decoder, sampling
+from mimo_edge.stages import audio_tokenizer, patch_decoder, sampling
+from mimo_edge.stages.graphs import graph as graphs
+from mimo_edge.stages.llama import context as backbone_context
 from mimo_edge.tasks import Overrides
 
 Ask = Callable[[Session, Path], object]

@@ -12,7 +12,7 @@ import pytest
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.session import Session
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
 from tests.tools.command_line import QUICK, Command
 

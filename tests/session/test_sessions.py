@@ -17,7 +17,7 @@ from mimo_edge.generation.events import AudioChunk, Event, TextDelta, TurnEnd
 from mimo_edge.model import MimoAudio
 from mimo_edge.prompt.positions import Positions
 from mimo_edge.session import Session
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
 
 OPTIONS = Overrides(max_new_tokens=24, seed=7)

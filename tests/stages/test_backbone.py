@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mimo_edge.engine import Engine
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.system.spare_cores import SpareCores
 from tests.system.test_spare_cores import Machine
 
@@ -72,9 +72,9 @@ def test_cores_are_left_to_sound_and_other_programs(
 ) -> None:
     """While they need them, and unless somebody chose the number of threads."""
     machine = Machine(4)
-    monkeypatch.setattr("mimo_edge.stages.placement.fast_cores", lambda: 4)
-    monkeypatch.setattr("mimo_edge.stages.placement.logical_processors", lambda: 4)
-    monkeypatch.setattr("mimo_edge.stages.placement.LARGE_BYTES", 0)
+    monkeypatch.setattr("mimo_edge.stages.machine.placement.fast_cores", lambda: 4)
+    monkeypatch.setattr("mimo_edge.stages.machine.placement.logical_processors", lambda: 4)
+    monkeypatch.setattr("mimo_edge.stages.machine.placement.LARGE_BYTES", 0)
     monkeypatch.setattr("mimo_edge.system.spare_cores.usable_cores", lambda: 4)
     spare_cores = SpareCores(machine.times, lambda: machine.now)
     monkeypatch.setattr("mimo_edge.engine.SpareCores", lambda: spare_cores)

@@ -14,7 +14,7 @@ from mimo_edge.bundle.default_bundle import demo_bundle
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.engine import Engine
 from mimo_edge.errors import BadInputError
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 
 
 def hidden_states(bundle: Path, options: RuntimeOptions) -> tuple[NDArray[np.float32], int]:

@@ -13,7 +13,7 @@ import pytest
 
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.graphs import BoundGraph, Graph
+from mimo_edge.stages.graphs.graph import BoundGraph, Graph
 from mimo_edge.tasks import Overrides
 
 

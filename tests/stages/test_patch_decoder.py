@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.engine import Engine
-from mimo_edge.stages.graphs import Graph
+from mimo_edge.stages.graphs.graph import Graph
+from mimo_edge.stages.machine.placement import Placement
 from mimo_edge.stages.patch_steps import PatchSteps
-from mimo_edge.stages.placement import Placement
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions
 
 OPTIONS = (SamplerOptions(temperature=0.9, top_p=0.95), GREEDY, SamplerOptions(top_k=20))

@@ -21,12 +21,12 @@ from mimo_edge.bundle.gguf_header import read_header
 from mimo_edge.bundle.manifest import PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, Manifest
 from mimo_edge.engine import Engine
 from mimo_edge.errors import BadInputError, MimoEdgeError
-from mimo_edge.stages.measured import Measured
+from mimo_edge.stages.machine.measured import Measured
+from mimo_edge.stages.machine.patch_place import patch_form
+from mimo_edge.stages.machine.placement import Placement
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.stages.patch_decoder import PatchDecoder
 from mimo_edge.stages.patch_encoder import PatchEncoder
-from mimo_edge.stages.patch_place import patch_form
-from mimo_edge.stages.placement import Placement
-from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions
 from tests.conftest import EXACT
 from tests.tools.bundles import convert_checkpoint

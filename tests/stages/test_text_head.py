@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mimo_edge.bundle.default_bundle import demo_bundle
 from mimo_edge.engine import Engine
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 
 
 @pytest.fixture

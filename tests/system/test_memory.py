@@ -12,7 +12,7 @@ import pytest
 
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.system.memory import check_memory
 from tests.system.test_cores import write_kernel_files
 from tests.tools.children import run_child
@@ -20,7 +20,7 @@ from tests.tools.children import run_child
 LIMITS = """
 import resource, sys
 import numpy as np
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides

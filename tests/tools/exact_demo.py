@@ -22,7 +22,7 @@ from typing import Any
 
 from mimo_edge.installation import DEMO_MODEL
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 
 from .bundles import convert_checkpoint
 

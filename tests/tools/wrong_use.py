@@ -11,7 +11,7 @@ from tests.tools.children import run_child
 
 PRELUDE = """
 import contextlib, dataclasses, gc, os, sys, threading
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.errors import MimoEdgeError
 from mimo_edge.model import MimoAudio
 from mimo_edge.tasks import Overrides

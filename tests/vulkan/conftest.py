@@ -15,8 +15,8 @@ import pytest
 from mimo_edge.bundle.default_bundle import find_bundle
 from mimo_edge.engine import Engine
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.gpu import Gpu, gpus
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.gpu import Gpu, gpus
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from tests.conftest import EXACT
 from tests.golden.conftest import pytest_generate_tests
 

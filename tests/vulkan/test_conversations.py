@@ -11,7 +11,7 @@ import pytest
 from mimo_edge.engine import Engine
 from mimo_edge.generation.events import TurnEnd
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.backbone_abort import EvaluationStopped
+from mimo_edge.stages.llama.abort import EvaluationStopped
 from mimo_edge.tasks import Overrides
 from tests.demo.test_demo import ANSWERS
 

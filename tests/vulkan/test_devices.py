@@ -17,8 +17,8 @@ from mimo_edge.bundle.files import load_manifest
 from mimo_edge.engine import Engine
 from mimo_edge.errors import NoMemoryError
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.gpu import Gpu, chosen_gpus
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.gpu import Gpu, chosen_gpus
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides
 from tests.conftest import EXACT
 
@@ -54,7 +54,7 @@ def test_the_processor_alone(
     gpu: Gpu, device: str, touched: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not even the products of a long prompt go to the device, as llama.cpp would have it."""
-    with caplog.at_level(logging.DEBUG, logger="mimo_edge.stages.llama_log"):
+    with caplog.at_level(logging.DEBUG, logger="mimo_edge.stages.llama.log"):
         options = RuntimeOptions(device=device, context=384)
         with (
             MimoAudio.load(find_bundle(None), options) as model,

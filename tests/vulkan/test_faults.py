@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from mimo_edge.stages.gpu import Gpu
+from mimo_edge.stages.machine.gpu import Gpu
 
 pytestmark = pytest.mark.vulkan
 

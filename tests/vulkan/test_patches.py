@@ -14,11 +14,11 @@ import pytest
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.bundle.manifest import Manifest
 from mimo_edge.model import MimoAudio
-from mimo_edge.stages.gpu import Gpu
+from mimo_edge.stages.machine.gpu import Gpu
+from mimo_edge.stages.machine.placement import Placement
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.stages.patch_decoder import PatchDecoder
 from mimo_edge.stages.patch_encoder import PatchEncoder
-from mimo_edge.stages.placement import Placement
-from mimo_edge.stages.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import GREEDY, SamplerOptions
 from mimo_edge.tasks import Overrides
 from tests.demo.test_demo import ANSWERS

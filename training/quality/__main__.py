@@ -27,7 +27,7 @@ from convert.bundle import convert
 from convert.checkpoints.source import Source, open_source
 from convert.recipes import RECIPES, Recipe, get_recipe
 from mimo_edge.bundle.files import load_manifest
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from training import domain
 
 from .candidates import Candidate, KvType

@@ -17,7 +17,7 @@ from mimo_edge.engine import Engine
 from mimo_edge.generation.events import TextDelta, TurnEnd
 from mimo_edge.model import MimoAudio
 from mimo_edge.prompt.positions import Positions
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.tasks import Overrides, Speak, Turn
 
 __all__ = ["Answered", "Candidate", "KvType", "Taker"]

@@ -25,7 +25,7 @@ from ...model import MimoAudio
 from ...prompt.positions import AudioPiece, InterleavedPiece, Piece, TextPiece, to_patches
 from ...prompt.prompts import Exchange, Reply
 from ...prompt.text_tokenizer import Template
-from ...stages.runtime_options import RuntimeOptions
+from ...stages.machine.runtime_options import RuntimeOptions
 from ...tasks import Overrides, PreparedTask, Speak, Task, converse, task
 from ..forms import (
     LONGEST_SPEECH,

@@ -15,7 +15,7 @@ from ...bundle.manifest import Manifest
 from ...generation.events import TurnEnd, TurnStats
 from ...generation.sound import SoundOptions
 from ...model import MimoAudio
-from ...stages.runtime_options import RuntimeOptions
+from ...stages.machine.runtime_options import RuntimeOptions
 from ...tasks import Overrides, Speak
 
 __all__ = ["Carried", "Together", "measure_one"]

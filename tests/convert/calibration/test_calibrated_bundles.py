@@ -16,8 +16,8 @@ from convert.checkpoints.source import open_source
 from convert.recipes import change_recipe, get_recipe
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.engine import Engine
+from mimo_edge.stages.machine.placement import Placement
 from mimo_edge.stages.patch_decoder import PatchDecoder
-from mimo_edge.stages.placement import Placement
 from tests.golden.folder import Golden
 from tests.tools.command_line import Command
 from tests.tools.exact_demo import DEMO_CHECKPOINT, DEMO_TOKENIZER, EXACT_OPTIONS, exact_demo

@@ -25,7 +25,7 @@ from mimo_edge.generation.events import AudioChunk, TurnEnd
 from mimo_edge.model import MimoAudio
 from mimo_edge.prompt import prompts
 from mimo_edge.prompt.positions import InterleavedPiece, Piece, Positions, to_patches
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import GREEDY
 from mimo_edge.tasks import Overrides, task
 from tests import reference

@@ -16,7 +16,7 @@ from mimo_edge.generation.drafting.drafts import Drafts
 from mimo_edge.generation.drafting.rhythm import Marks
 from mimo_edge.prompt.prompts import Exchange
 from mimo_edge.stages.backbone_draft import DraftModel
-from mimo_edge.stages.placement import Placement
+from mimo_edge.stages.machine.placement import Placement
 from mimo_edge.tasks import Overrides, converse
 from tests.tools.exact_demo import EXACT_OPTIONS, exact_demo
 

@@ -23,7 +23,7 @@ from mimo_edge.generation.answer import GenerationOptions, RunningAnswer
 from mimo_edge.generation.position_cache import PositionCache
 from mimo_edge.prompt.positions import Positions
 from mimo_edge.stages import patch_decoder
-from mimo_edge.stages.runtime_options import RuntimeOptions
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 from mimo_edge.stages.sampling import SamplerOptions
 
 from .guessing import Knowing, guessed, plain

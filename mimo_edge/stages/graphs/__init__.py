@@ -1,0 +1,1 @@
+"""onnxruntime: graphs, their contracts, what computes them."""

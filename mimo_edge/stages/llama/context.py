@@ -1,0 +1,311 @@
+"""llama.cpp's context: one KV cache that several sequences share, and the way to evaluate them."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bundle.manifest import BackboneConfig
+from ...errors import NoMemoryError
+from ...system.spare_cores import SpareCores
+from ..machine.placement import Placement
+from ..machine.runtime_options import RuntimeOptions
+from .abort import EvaluationStopped, run_aside
+from .log import complaints
+from .native import Native
+from .opening import (
+    OpenedContext,
+    cells_of,
+    cut,
+    free_context,
+    largest_batch,
+    open_context,
+)
+from .stop import BackboneStop
+
+__all__ = ["BackboneContext", "BackboneOutput", "Rows"]
+
+_ABORTED = 2
+"""What llama.cpp returns where a flag ended it."""
+_FLOATS = ctypes.POINTER(ctypes.c_float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneOutput:
+    """What the backbone says after a position."""
+
+    logits: NDArray[np.float32]
+    """[vocabulary] of the next text token; [0] where they were not asked for."""
+    hidden: NDArray[np.float32]
+    """[hidden] after the final norm, for the patch decoder."""
+
+    @property
+    def has_logits(self) -> bool:
+        """Whether the logits were asked for."""
+        return len(self.logits) > 0
+
+
+class Rows(NamedTuple):
+    """New positions of one sequence, by its number."""
+
+    sequence: int
+    embeddings: NDArray[np.float32]
+    """float32 [positions, hidden]."""
+
+
+class BackboneContext:
+    """One llama.cpp context of a model, with numbered sequences in one KV cache.
+
+    A sequence takes cells of the cache only for the positions that it holds.
+    """
+
+    def __init__(
+        self,
+        model: Native[int],
+        config: BackboneConfig,
+        options: RuntimeOptions,
+        placement: Placement,
+        spare_cores: SpareCores,
+        *,
+        skips_head: bool = False,
+    ) -> None:
+        """Allocate the cache: `options.cache_for(config)` positions.
+
+        With `skips_head`, outputs without logits take an eighth less time in a large model, and
+        all others half a millisecond more.
+
+        Raises:
+            MimoEdgeError: there is not enough memory for it, or the model is closed.
+        """
+        self.cells = options.cache_for(config)
+        """Positions that all sequences hold together."""
+        self.largest_batch = largest_batch(options, self.cells)
+        """Positions that are evaluated at once."""
+        self._stop = BackboneStop(installed=skips_head)
+        with model.use() as weights:
+            opened = open_context(
+                weights, self.cells, self.largest_batch, options, placement, config, self._stop
+            )
+            self._opened = Native(
+                opened, free_context, closed="the model is closed; load it again.", owner=model
+            )
+        self._flag = opened.flag
+        self._turn = 0
+        """Grows with every change of a sequence, so that a piece is not evaluated belatedly."""
+        self._config = config
+        self._placement = placement
+        self._spare_cores = spare_cores
+        self._sequences = options.conversations
+        self._unused = set(range(self._sequences))
+        self._given_back: deque[int] = deque()
+
+    def check_open(self) -> None:
+        """Refuse a context whose model was closed.
+
+        Raises:
+            MimoEdgeError: it was.
+        """
+        self._opened.check()
+
+    @property
+    def free_cells(self) -> int:
+        """Positions that still fit."""
+        with self._opened.use() as opened:
+            self._sweep(opened)
+            return self.cells - sum(cells_of(opened, n) for n in range(self._sequences))
+
+    @property
+    def free_sequences(self) -> int:
+        """Sequences that can be begun."""
+        with self._opened.use() as opened:
+            self._sweep(opened)
+        return len(self._unused)
+
+    def begin(self) -> int:
+        """The number of a new, empty sequence; there must be a free one."""
+        with self._opened.use() as opened:
+            self._sweep(opened)
+            return self._unused.pop()
+
+    def give_back(self, sequence: int) -> None:
+        """Forget a sequence, at the latest when cells are needed.
+
+        Does not wait and calls nothing native: garbage collection may call it at any moment, even
+        in the middle of an evaluation.
+        """
+        self._given_back.append(sequence)
+
+    def length(self, sequence: int) -> int:
+        """Positions that a sequence holds, as llama.cpp counts them."""
+        with self._opened.use() as opened:
+            return cells_of(opened, sequence)
+
+    def truncate(self, sequence: int, length: int) -> None:
+        """Forget everything from position `length` on."""
+        with self._opened.use() as opened:
+            self._turn += 1
+            cut(opened, sequence, length)
+
+    def feed(self, work: Sequence[Rows], stop: Callable[[], bool] | None = None) -> None:
+        """Append positions to sequences and evaluate them in one batch, without an output.
+
+        With `stop`, llama.cpp works in another thread: this one hears of Ctrl-C at once, and asks
+        `stop` now and then whether to give up.
+
+        Raises:
+            EvaluationStopped: `stop` said so; the sequences are as before.
+            MimoEdgeError: llama.cpp fails; the sequences are as before, then.
+        """
+        if stop is None:
+            self._evaluate(work, output=False)
+            return
+        self._opened.check()
+        turn, wanted = self._turn, stop
+
+        def look() -> None:
+            if wanted():
+                self._flag.put(True)
+
+        try:
+            run_aside(lambda: self._evaluate(work, output=False, turn=turn), look)
+        except BaseException:
+            # Nobody waits for it any more: it ends, or is not begun, if it was not until now.
+            self._turn += 1
+            self._flag.put(True)
+            raise
+
+    def extend(self, work: Sequence[Rows], *, logits: bool = True) -> list[BackboneOutput]:
+        """Append positions to sequences and evaluate them in one batch; the outputs of all of them.
+
+        Without `logits`, they are the hidden states alone.
+
+        They are in the order of the positions, one sequence behind the other. All weights are read
+        once for all of them. Positions whose output nobody wants go through `feed`: where hidden
+        states are asked for, llama.cpp computes the logits of every position of the batch,
+        whatever the batch says.
+
+        Raises:
+            MimoEdgeError: llama.cpp fails; the sequences are as before, then.
+        """
+        return self._evaluate(work, output=True, logits=logits)
+
+    def save(self, sequence: int) -> bytes:
+        """A sequence as bytes, for `restore` with the same model and options."""
+        with self._opened.use() as opened:
+            size = llama_cpp.llama_state_seq_get_size(opened.context, sequence)
+            buffer = (ctypes.c_uint8 * size)()
+            written = llama_cpp.llama_state_seq_get_data(opened.context, buffer, size, sequence)
+        if written != size:
+            raise RuntimeError(f"llama.cpp saved {written} of {size} bytes")
+        return bytes(buffer)
+
+    def restore(self, sequence: int, data: bytes, length: int) -> bool:
+        """Put back what `save` gave for `length` positions; False if llama.cpp refuses it."""
+        buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
+        with self._opened.use() as opened:
+            self._turn += 1
+            cut(opened, sequence, 0)
+            read = llama_cpp.llama_state_seq_set_data(opened.context, buffer, len(data), sequence)
+            restored = bool(read == len(data) and cells_of(opened, sequence) == length)
+            if not restored:
+                llama_cpp.llama_memory_seq_rm(opened.memory, sequence, -1, -1)
+        return restored
+
+    def stop(self) -> None:
+        """End the evaluation in progress, if there is one."""
+        self._flag.put(True)
+
+    def close(self) -> None:
+        """Free the cache."""
+        self._opened.close()
+
+    def _sweep(self, opened: OpenedContext) -> None:
+        """Empty the sequences that were given back."""
+        while self._given_back:
+            # Taken off the list last: Ctrl-C may come behind any line, and no number may get lost.
+            sequence = self._given_back[0]
+            llama_cpp.llama_memory_seq_rm(opened.memory, sequence, -1, -1)
+            self._unused.add(sequence)
+            self._given_back.popleft()
+
+    def _evaluate(
+        self, work: Sequence[Rows], *, output: bool, logits: bool = False, turn: int | None = None
+    ) -> list[BackboneOutput]:
+        """Evaluate one batch, unless `turn` is over.
+
+        Ctrl-C that arrives meanwhile is raised right behind the call of llama.cpp, so nothing
+        here may count positions: how many a sequence has is asked each time.
+        """
+        with self._opened.use() as opened:
+            if turn is not None and turn != self._turn:
+                # Whoever wanted it was interrupted, and the sequences are others now.
+                raise EvaluationStopped
+            self._turn += 1
+            self._flag.put(False)
+            self._sweep(opened)
+            lengths = [cells_of(opened, rows.sequence) for rows in work]
+            threads = self._placement.threads
+            if self._placement.makes_way:
+                threads = self._spare_cores.spare(threads)
+            llama_cpp.llama_set_n_threads(opened.context, threads, threads)
+            llama_cpp.llama_set_embeddings(opened.context, output)
+            count = self._fill(opened.batch, work, lengths, output)
+            self._stop.begin(early=output and not logits)
+            with complaints() as said:
+                status = llama_cpp.llama_process(
+                    opened.context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, opened.batch
+                )
+            self._spare_cores.ran()
+            if status:
+                for rows, length in zip(work, lengths, strict=True):
+                    llama_cpp.llama_memory_seq_rm(opened.memory, rows.sequence, length, -1)
+                if status == _ABORTED and turn is not None:
+                    raise EvaluationStopped
+                if status != _ABORTED:
+                    raise NoMemoryError(
+                        f"llama.cpp could not evaluate {count} positions (status {status}: "
+                        f"{said.first}); give a smaller context or free some memory."
+                    )
+            else:
+                return [self._output(opened.context, n, logits) for n in range(count * output)]
+        # The flag was meant for a piece that had just come to its end, or the model was closed.
+        return self._evaluate(work, output=output, logits=logits)
+
+    def _fill(self, batch: int, work: Sequence[Rows], lengths: Sequence[int], output: bool) -> int:
+        """Make the batch of new positions behind so many of each sequence; how many they are."""
+        llama_cpp.llama_batch_ext_clear(batch)
+        count = 0
+        for (sequence, embeddings), length in zip(work, lengths, strict=True):
+            for offset, row in enumerate(embeddings):
+                data = row.ctypes.data_as(_FLOATS)
+                embedding = llama_cpp.llama_embd(data, 1, self._config.hidden_size)
+                index = int(llama_cpp.llama_batch_ext_add_embd(batch, sequence, embedding))
+                if index != count:
+                    raise RuntimeError(f"llama.cpp refuses position {count} of a batch ({index})")
+                position = llama_cpp.llama_pos(length + offset)
+                llama_cpp.llama_batch_ext_set_pos(batch, index, ctypes.byref(position))
+                llama_cpp.llama_batch_ext_set_output_logits(batch, index, output)
+                count += 1
+        return count
+
+    def _output(self, context: int, index: int, logits: bool) -> BackboneOutput:
+        hidden = llama_cpp.llama_get_embeddings_ith(context, index)
+        scores = llama_cpp.llama_get_logits_ith(context, index)
+        if not hidden or not scores:
+            raise RuntimeError(f"llama.cpp gives no output for position {index} of a batch")
+        return BackboneOutput(
+            # Where they were not computed, llama.cpp gives what was in its memory before.
+            logits=_copy(scores, self._config.vocab_size if logits else 0),
+            hidden=_copy(hidden, self._config.hidden_size),
+        )
+
+
+def _copy(values: Any, count: int) -> NDArray[np.float32]:
+    return np.ctypeslib.as_array(values, (count,)).copy()
