@@ -19,7 +19,7 @@ QUESTIONS := tests/data/demo
 DEMO_OUT := demo-out
 CHECKPOINT := models/demo-checkpoint/MiMo-Audio-Demo
 
-.PHONY: demo demo-model test vulkan test-vulkan clients wheelhouse lint clean
+.PHONY: demo demo-model test vulkan test-vulkan portable test-portable clients wheelhouse lint clean
 
 # A spoken question, the answer in speech, and what both look like.
 demo: $(VENV)/installed
@@ -48,17 +48,24 @@ test: $(VENV)/installed
 	$(VENV_BIN)/python -m pytest -m "not ($(ALONE))" --numprocesses 2 --dist loadfile $(PYTEST); \
 	  status=$$?; $(VENV_BIN)/python -m pytest -m "$(ALONE)" $(PYTEST) && exit $$status
 
-# llama.cpp built for Vulkan, in an environment of its own. The wheel stays in the user's cache.
-VULKAN_VENV ?= .venv-vulkan
-vulkan: $(VULKAN_VENV)/installed
-$(VULKAN_VENV)/installed: pyproject.toml deploy/vulkan.py
-	$(PYTHON) -m deploy.vulkan --venv $(VULKAN_VENV) $(if $(WITHOUT_AMX),--without-amx)
+# Environments with another llama.cpp: one built for Vulkan, and the one of a wheelhouse, which runs on
+# every processor. The wheels stay in the user's cache. WITHIN=SECONDS: build only if it takes less.
+vulkan: .venv-vulkan/installed
+portable: .venv-portable/installed
+.venv-%/installed: pyproject.toml deploy/%.py deploy/llama_builds.py deploy/wheelhouse.py
+	$(PYTHON) -m deploy.$* --venv .venv-$* $(if $(WITHOUT_AMX),--without-amx) \
+	  $(if $(WITHIN),--within $(WITHIN))
 	@touch $@
 
 # The tests that need a Vulkan device. llama.cpp uses a software one (Mesa's) only if it is told to.
 test-vulkan: vulkan
 	GGML_VK_VISIBLE_DEVICES=$${GGML_VK_VISIBLE_DEVICES:-0} \
-	  $(VULKAN_VENV)/bin/python -m pytest -m vulkan tests/vulkan $(PYTEST)
+	  .venv-vulkan/bin/python -m pytest -m vulkan tests/vulkan $(PYTEST)
+
+# What people without a compiler get computes the same numbers, says the same words and installs.
+test-portable: portable
+	.venv-portable/bin/python -m pytest -m "not ($(ALONE))" tests/stages/llama tests/golden \
+	  tests/demo/test_demo.py tests/demo/test_patch_gguf.py tests/deploy $(PYTEST)
 
 # Published clients that the tests run against the server; without them those tests are skipped.
 CLIENTS := tests/server/clients
@@ -97,4 +104,4 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VULKAN_VENV) .clients $(DEMO_OUT) dist build
+	rm -rf $(VENV) .venv-vulkan .venv-portable .clients $(DEMO_OUT) dist build

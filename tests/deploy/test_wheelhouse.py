@@ -1,7 +1,8 @@
 """From a wheelhouse to a spoken answer, on a machine without compiler, network and anything else.
 
-`make wheelhouse` builds llama.cpp for minutes and downloads the rest. Here the wheels are made of
-what is installed, where the bare machine has the same version of Python.
+`make wheelhouse` builds llama.cpp for minutes and downloads the rest. Here llama.cpp is the one
+that `make portable` or `make wheelhouse` left in the cache, else what is installed. The other
+wheels are made of what is installed, where the bare machine has the same version of Python.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from convert.sharing.packing import pack
-from deploy.wheelhouse import EXTRAS
+from deploy.llama_builds import kept_wheel
+from deploy.wheelhouse import EXTRAS, portable_build
 from tests.convert.bundle_folders import DEMO
 from tests.deploy.bare_machines import BareMachine, bare_debian
 from tests.tools.installed_wheel import wheel_of_installed, wheels_of_needs
@@ -49,12 +51,18 @@ def wheelhouse(machine: BareMachine, tmp_path: Path) -> Path:
     out = tmp_path / "wheelhouse"
     out.mkdir()
     version = machine.python_version()
+    kept = kept_wheel(portable_build(without_amx=False))
+    kept = kept or kept_wheel(portable_build(without_amx=True))
     if version == "{}.{}".format(*sys.version_info):
         wheels_of_needs("mimo-edge", EXTRAS.split(","), out)
         wheel_of_installed("pip", out)
+        if kept:
+            (installed,) = out.glob("llama_cpp_python-*.whl")
+            installed.unlink()
+            shutil.copy(kept, out)
         command = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
     else:
-        llama = wheel_of_installed("llama-cpp-python", tmp_path)
+        llama = kept or wheel_of_installed("llama-cpp-python", tmp_path)
         command = ["-m", "deploy.wheelhouse", "--out", str(out), "--llama", str(llama)]
         command += ["--pythons", version]
     done = subprocess.run(

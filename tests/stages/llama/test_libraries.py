@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,10 +48,24 @@ def test_none_that_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
         load_libraries()
 
 
-@pytest.mark.skipif(
+_of_many = pytest.mark.skipif(
     not list(_FOLDER.glob("*ggml-cpu-*")),
     reason="this llama.cpp was built for one processor, without libraries of its own for each",
 )
+
+
+@_of_many
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which libraries are in use")
+def test_the_best_library_for_this_processor_is_taken() -> None:
+    load_libraries()
+    used = set(re.findall(r"libggml-cpu-(\w+)\.so", Path("/proc/self/maps").read_text()))
+    simple = {"x64", "sse42", "sandybridge", "ivybridge", "piledriver"}
+    assert len(used) == 1
+    if " avx2 " in Path("/proc/cpuinfo").read_text():
+        assert not used & simple
+
+
+@_of_many
 def test_a_library_in_the_current_folder_is_left_alone(tmp_path: Path) -> None:
     """Where llama.cpp itself would look."""
     source = tmp_path / "evil.c"
