@@ -53,6 +53,11 @@ class Peer:
         Raises:
             OSError: it left, or takes nothing.
         """
+        # `StreamWriter.writelines`, by which events are written, of Python 3.12 to 3.13.5 waits
+        # for a connection that was just lost to take them. It does so by the descriptor's number,
+        # which the next connection gets: of that one nothing would ever be read.
+        if self._writer.is_closing():
+            raise ConnectionResetError("the client left")
         writing = async_write_event(message.event(), self._writer)
         try:
             await asyncio.wait_for(writing, self._limits.stalled_s)
