@@ -84,7 +84,7 @@ def atomic_output(path: Path) -> Iterator[BinaryIO]:
             yield whole
             # Appended: behind `/dev/stdout` may stand a file that holds what others wrote.
             with path.open("ab") as file:
-                file.write(whole.getbuffer())
+                file.write(whole.getvalue())
             return
         target = Path(os.path.realpath(path))
         partial = _partial(target)

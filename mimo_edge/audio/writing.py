@@ -48,7 +48,7 @@ def write_audio(
         file.write(encoded)
 
 
-def encode_audio(samples: NDArray[np.float32], rate: int, ending: str) -> memoryview:
+def encode_audio(samples: NDArray[np.float32], rate: int, ending: str) -> bytes:
     """The bytes of a file with this ending of `AUDIO_ENDINGS`, as `write_audio` writes them."""
     form, subtype = _OUTPUT_FORMATS[ending.lower()]
     # The only rates that Opus knows.
@@ -57,7 +57,9 @@ def encode_audio(samples: NDArray[np.float32], rate: int, ending: str) -> memory
     encoded = io.BytesIO()
     data = np.clip(samples, -1.0, 1.0)
     soundfile.write(encoded, data, rate, format=form, subtype=subtype)
-    return encoded.getbuffer()
+    # Not `getbuffer`: with that view in a cycle of garbage, as an error's traceback is one, CPython
+    # crashes where it clears the stream first. This copies nothing either.
+    return encoded.getvalue()
 
 
 def check_audio_name(path: Path) -> tuple[str, str]:
