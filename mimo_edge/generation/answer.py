@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInputError
 from ..prompt.positions import Layout, Positions, concatenate
-from ..stages.llama.context import BackboneOutput
+from ..stages.llama.batch import BackboneOutput
 from ..stages.sampling import SamplerOptions, log_probability, sample
 from .drafting.drafts import Drafts
 from .evaluation import Evaluation, Readings

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from ..prompt.positions import Positions
-from ..stages.llama.context import BackboneOutput
+from ..stages.llama.batch import BackboneOutput
 from .events import StopReason
 from .position_cache import New, PositionCache
 
@@ -105,10 +105,13 @@ class Evaluation:
             self.reason = "cancelled"
 
     def next_rows(self, most: int) -> New:
-        """At most so many of the missing positions, the last one by itself and with its output."""
+        """At most so many of the missing positions, the last one with its output.
+
+        It comes by itself, in the next step of all answers, if the weights are read for it anyway.
+        """
         start = len(self.cache)
         end = min(start + most, self.length)
-        if end == self.length and end - start > 1:
+        if end == self.length and end - start > 1 and not self.cache.finishes_prompts:
             end -= 1
         outputs = int(end == self.length)
         return New(self.cache, self._run(start, end), outputs, logits=self.wants_logits)

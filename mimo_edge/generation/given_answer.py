@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..prompt.positions import Layout, Positions
-from ..stages.llama.context import BackboneOutput
+from ..stages.llama.batch import BackboneOutput
 from .answer import GenerationOptions, RunningAnswer
 from .position_cache import PositionCache
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import DoesNotFitError
 from ..prompt.positions import Positions, concatenate
-from ..stages.llama.context import BackboneOutput
+from ..stages.llama.batch import BackboneOutput
 
 if TYPE_CHECKING:
     from .cache_shelf import CacheShelf
@@ -76,6 +76,11 @@ class PositionCache:
             if len(self._runs) > 1:
                 self._runs = [concatenate(self._runs)]
             return self._runs[0]
+
+    @property
+    def finishes_prompts(self) -> bool:
+        """See `Backbone.finishes_prompts`."""
+        return self._shelf.backbone.finishes_prompts
 
     def aim_at(self, prompt: Positions) -> int:
         """Make ready to become exactly `prompt`: cut what differs; how many positions stay.

@@ -15,7 +15,7 @@ from ..generation.drafting.drafts import Drafts
 from ..generation.drafting.rhythm import Marks
 from ..generation.position_cache import PositionCache
 from ..prompt.positions import PATCH_RUN, TEXT_RUN, Positions
-from ..stages.llama.context import BackboneOutput
+from ..stages.llama.batch import BackboneOutput
 from ..stages.sampling import SamplerOptions
 
 __all__ = ["ForcedAnswer", "speech_prompt", "spoken_ids"]

@@ -24,7 +24,8 @@ from ..errors import BadBundleError, DoesNotFitError
 from ..system.mapped_pages import let_go
 from ..system.spare_cores import SpareCores
 from .llama.abort import EvaluationStopped
-from .llama.context import BackboneContext, BackboneOutput, Rows
+from .llama.batch import BackboneOutput, Rows
+from .llama.context import BackboneContext
 from .llama.libraries import load_libraries
 from .llama.log import complaints
 from .llama.native import Native
@@ -195,6 +196,12 @@ class Backbone:
         """Whether the cache was allocated, which happens with the first sequence."""
         return self._opened is not None
 
+    @property
+    def finishes_prompts(self) -> bool:
+        """Whether the output of a prompt's last position comes with those before it, so that the
+        weights need not be read for it alone."""
+        return self._skips_head
+
     def opened(self) -> BackboneContext:
         """The cache of all sequences; allocated if it was not yet.
 
@@ -227,7 +234,8 @@ class Backbone:
         Text tokens come as their embeddings too (`TokenEmbeddings`): llama.cpp takes no tokens
         and embeddings in one batch, and a prompt alternates between them every five positions.
         The weights are read once for all positions without an output (up to 256 at a time), and
-        once for all positions with one.
+        once for all positions with one. Where it `finishes_prompts`, they are not read again for
+        outputs behind positions without.
 
         Args:
             work: embeddings are float32 [positions, hidden], at least one position; outputs is
@@ -251,20 +259,23 @@ class Backbone:
             self.check_room(sequence.length + len(new))
         numbers = [sequence.number() for sequence, _, _ in work]
         cuts = [len(new) - outputs for new, (_, _, outputs) in zip(rows, work, strict=True)]
-        silent, asked = [], []
+        together = opened.finishes_prompts and any(cuts)
+        fed, asked = [], []
         for number, new, cut in zip(numbers, rows, cuts, strict=True):
-            silent.append(Rows(number, new[:cut]))
-            asked.append(Rows(number, new[cut:]))
-        for index, batch in enumerate(_batches(silent, opened.largest_batch)):
+            if together:
+                fed.append(Rows(number, new, len(new) - cut))
+            else:
+                fed.append(Rows(number, new[:cut]))
+                asked.append(Rows(number, new[cut:], len(new) - cut))
+        found: dict[int, list[BackboneOutput]] = {number: [] for number in numbers}
+        for index, batch in enumerate(_batches(fed, opened.largest_batch)):
             # A GPU cannot be stopped within a batch, so it is asked between two.
             if index and stop is not None and stop():
                 raise EvaluationStopped
-            opened.feed(batch, stop)
-        found: list[BackboneOutput] = []
+            _sort_in(found, batch, opened.feed(batch, stop))
         for batch in _batches(asked, opened.largest_batch):
-            found += opened.extend(batch, logits=logits)
-        rest = iter(found)
-        return [list(itertools.islice(rest, outputs)) for _, _, outputs in work]
+            _sort_in(found, batch, opened.extend(batch, logits=logits))
+        return [found[number] for number in numbers]
 
     def check_room(self, positions: int) -> None:
         """Refuse a sequence that would grow to this many positions and does not fit.
@@ -290,14 +301,23 @@ def _batches(work: Sequence[Rows], largest: int) -> Iterator[list[Rows]]:
     """The same positions in batches of at most `largest`; a sequence may go on in the next one."""
     batch: list[Rows] = []
     count = 0
-    for sequence, embeddings in work:
+    for sequence, embeddings, outputs in work:
         rest = embeddings
         while len(rest):
             part, rest = rest[: largest - count], rest[largest - count :]
-            batch.append(Rows(sequence, part))
+            batch.append(Rows(sequence, part, min(len(part), max(0, outputs - len(rest)))))
             count += len(part)
             if count == largest:
                 yield batch
                 batch, count = [], 0
     if batch:
         yield batch
+
+
+def _sort_in(
+    found: dict[int, list[BackboneOutput]], batch: Sequence[Rows], outputs: Sequence[BackboneOutput]
+) -> None:
+    """Give every sequence of a batch its outputs."""
+    rest = iter(outputs)
+    for rows in batch:
+        found[rows.sequence] += itertools.islice(rest, rows.outputs)

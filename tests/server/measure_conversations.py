@@ -27,7 +27,7 @@ from websockets.sync.client import connect
 from mimo_edge.generation.answer import RunningAnswer
 from mimo_edge.model import MimoAudio
 from mimo_edge.server.options import Limits, ServerOptions
-from mimo_edge.stages.llama.context import BackboneOutput
+from mimo_edge.stages.llama.batch import BackboneOutput
 from mimo_edge.tasks import Overrides
 from tests.server.running import running
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import llama_cpp
 import numpy as np
@@ -16,7 +19,10 @@ from numpy.typing import NDArray
 
 from mimo_edge.bundle.default_bundle import demo_bundle
 from mimo_edge.engine import Engine
+from mimo_edge.stages.backbone import Backbone
+from mimo_edge.stages.llama.batch import BackboneOutput
 from mimo_edge.stages.machine.runtime_options import RuntimeOptions
+from tests.conftest import EXACT
 
 
 @pytest.fixture
@@ -69,6 +75,55 @@ def test_hidden_states_alone(skipping: Engine, count: int) -> None:
             np.testing.assert_array_equal(found.hidden, expected.hidden)
             np.testing.assert_array_equal(after.hidden, expected.hidden)
             np.testing.assert_array_equal(after.logits, expected.logits)
+
+
+@contextlib.contextmanager
+def counted_reads() -> Iterator[list[int]]:
+    """A list that grows by each call in which llama.cpp reads its weights."""
+    process, calls = llama_cpp.llama_process, []
+
+    def counted(context: int, kind: int, batch: int) -> int:
+        calls.append(batch)
+        return int(process(context, kind, batch))
+
+    llama_cpp.llama_process = counted
+    try:
+        yield calls
+    finally:
+        llama_cpp.llama_process = process
+
+
+@pytest.mark.parametrize("lengths", [(2,), (70,), (300,), (1, 9), (5, 1, 3, 250)])
+def test_the_end_of_a_prompt_is_read_with_the_rest(
+    engine: Engine, reference_bundle: Path, lengths: tuple[int, ...]
+) -> None:
+    """Its output is that of the last position by itself, and the cache holds the same; the weights
+    are read for each batch, and not once more."""
+    rows = [rows_of(engine, length) for length in lengths]
+
+    def run(backbone: Backbone) -> tuple[list[BackboneOutput], int]:
+        sequences = [backbone.new_sequence() for _ in rows]
+        with counted_reads() as reads:
+            found = backbone.evaluate(
+                [(one, new, 1) for one, new in zip(sequences, rows, strict=True)],
+                stop=lambda: False,
+            )
+        found += backbone.evaluate([(one, rows[0][:1], 1) for one in sequences])
+        assert [one.length for one in sequences] == [length + 1 for length in lengths]
+        for one in sequences:
+            one.close()
+        return [output for (output,) in found], len(reads)
+
+    options = replace(EXACT, full_head=False)
+    with contextlib.closing(Engine.load(reference_bundle, options)) as finishing:
+        found, reads = run(finishing.backbone)
+        batches = -(-sum(lengths) // finishing.backbone.opened().largest_batch)
+    expected, more_reads = run(engine.backbone)
+    for mine, theirs in zip(found, expected, strict=True):
+        scale = float(np.abs(theirs.logits).max())
+        np.testing.assert_allclose(mine.logits, theirs.logits, atol=1e-5 * scale)
+        np.testing.assert_allclose(mine.hidden, theirs.hidden, atol=1e-5)
+    assert reads == batches <= more_reads
 
 
 def rounded(hidden: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ import pytest
 from mimo_edge.engine import Engine
 from mimo_edge.generation.position_cache import PositionCache
 from mimo_edge.prompt.positions import Positions
-from mimo_edge.stages.llama.context import BackboneOutput
+from mimo_edge.stages.llama.batch import BackboneOutput
 from tests.golden.folder import Golden, relative
 from tests.golden.test_language_model import (
     prompt,

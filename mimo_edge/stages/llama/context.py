@@ -5,12 +5,9 @@ from __future__ import annotations
 import ctypes
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import llama_cpp
 import numpy as np
-from numpy.typing import NDArray
 
 from ...bundle.manifest import BackboneConfig
 from ...errors import NoMemoryError
@@ -18,6 +15,8 @@ from ...system.spare_cores import SpareCores
 from ..machine.placement import Placement
 from ..machine.runtime_options import RuntimeOptions
 from .abort import EvaluationStopped, run_aside
+from .batch import BackboneOutput, Rows, fill_batch, read_outputs
+from .hidden import HiddenStates
 from .log import complaints
 from .native import Native
 from .opening import (
@@ -28,36 +27,11 @@ from .opening import (
     largest_batch,
     open_context,
 )
-from .stop import BackboneStop
 
-__all__ = ["BackboneContext", "BackboneOutput", "Rows"]
+__all__ = ["BackboneContext"]
 
 _ABORTED = 2
 """What llama.cpp returns where a flag ended it."""
-_FLOATS = ctypes.POINTER(ctypes.c_float)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackboneOutput:
-    """What the backbone says after a position."""
-
-    logits: NDArray[np.float32]
-    """[vocabulary] of the next text token; [0] where they were not asked for."""
-    hidden: NDArray[np.float32]
-    """[hidden] after the final norm, for the patch decoder."""
-
-    @property
-    def has_logits(self) -> bool:
-        """Whether the logits were asked for."""
-        return len(self.logits) > 0
-
-
-class Rows(NamedTuple):
-    """New positions of one sequence, by its number."""
-
-    sequence: int
-    embeddings: NDArray[np.float32]
-    """float32 [positions, hidden]."""
 
 
 class BackboneContext:
@@ -78,8 +52,8 @@ class BackboneContext:
     ) -> None:
         """Allocate the cache: `options.cache_for(config)` positions.
 
-        With `skips_head`, outputs without logits take an eighth less time in a large model, and
-        all others half a millisecond more.
+        With `skips_head`, outputs without logits take an eighth less time in a large model, the
+        last position of a prompt takes hardly any, and all others half a millisecond more.
 
         Raises:
             MimoEdgeError: there is not enough memory for it, or the model is closed.
@@ -88,10 +62,10 @@ class BackboneContext:
         """Positions that all sequences hold together."""
         self.largest_batch = largest_batch(options, self.cells)
         """Positions that are evaluated at once."""
-        self._stop = BackboneStop(installed=skips_head)
+        self._hidden = HiddenStates(installed=skips_head)
         with model.use() as weights:
             opened = open_context(
-                weights, self.cells, self.largest_batch, options, placement, config, self._stop
+                weights, self.cells, self.largest_batch, options, placement, config, self._hidden
             )
             self._opened = Native(
                 opened, free_context, closed="the model is closed; load it again.", owner=model
@@ -153,19 +127,26 @@ class BackboneContext:
             self._turn += 1
             cut(opened, sequence, length)
 
-    def feed(self, work: Sequence[Rows], stop: Callable[[], bool] | None = None) -> None:
-        """Append positions to sequences and evaluate them in one batch, without an output.
+    @property
+    def finishes_prompts(self) -> bool:
+        """Whether a batch can have outputs for some of its positions, with the hidden states."""
+        return self._hidden.installed
 
-        With `stop`, llama.cpp works in another thread: this one hears of Ctrl-C at once, and asks
-        `stop` now and then whether to give up.
+    def feed(
+        self, work: Sequence[Rows], stop: Callable[[], bool] | None = None
+    ) -> list[BackboneOutput]:
+        """Append positions to sequences and evaluate them in one batch; the outputs, with logits.
+
+        Of a batch some positions may have outputs only if it `finishes_prompts`. With `stop`,
+        llama.cpp works in another thread: this one hears of Ctrl-C at once, and asks `stop` now and
+        then whether to give up.
 
         Raises:
             EvaluationStopped: `stop` said so; the sequences are as before.
             MimoEdgeError: llama.cpp fails; the sequences are as before, then.
         """
         if stop is None:
-            self._evaluate(work, output=False)
-            return
+            return self._evaluate(work)
         self._opened.check()
         turn, wanted = self._turn, stop
 
@@ -174,7 +155,7 @@ class BackboneContext:
                 self._flag.put(True)
 
         try:
-            run_aside(lambda: self._evaluate(work, output=False, turn=turn), look)
+            return run_aside(lambda: self._evaluate(work, turn=turn), look)
         except BaseException:
             # Nobody waits for it any more: it ends, or is not begun, if it was not until now.
             self._turn += 1
@@ -182,19 +163,15 @@ class BackboneContext:
             raise
 
     def extend(self, work: Sequence[Rows], *, logits: bool = True) -> list[BackboneOutput]:
-        """Append positions to sequences and evaluate them in one batch; the outputs of all of them.
+        """Append positions that all have outputs, and evaluate them in one batch; the outputs.
 
-        Without `logits`, they are the hidden states alone.
-
-        They are in the order of the positions, one sequence behind the other. All weights are read
-        once for all of them. Positions whose output nobody wants go through `feed`: where hidden
-        states are asked for, llama.cpp computes the logits of every position of the batch,
-        whatever the batch says.
+        Without `logits`, they are the hidden states alone. They are in the order of the positions,
+        one sequence behind the other. All weights are read once for all of them.
 
         Raises:
             MimoEdgeError: llama.cpp fails; the sequences are as before, then.
         """
-        return self._evaluate(work, output=True, logits=logits)
+        return self._evaluate(work, logits=logits)
 
     def save(self, sequence: int) -> bytes:
         """A sequence as bytes, for `restore` with the same model and options."""
@@ -236,13 +213,18 @@ class BackboneContext:
             self._given_back.popleft()
 
     def _evaluate(
-        self, work: Sequence[Rows], *, output: bool, logits: bool = False, turn: int | None = None
+        self, work: Sequence[Rows], *, logits: bool = True, turn: int | None = None
     ) -> list[BackboneOutput]:
         """Evaluate one batch, unless `turn` is over.
 
         Ctrl-C that arrives meanwhile is raised right behind the call of llama.cpp, so nothing
         here may count positions: how many a sequence has is asked each time.
         """
+        count = sum(len(rows.embeddings) for rows in work)
+        wanted = sum(rows.outputs for rows in work)
+        copied = None
+        if 0 < wanted < count:
+            copied = np.empty((wanted, self._config.hidden_size), dtype=np.float32)
         with self._opened.use() as opened:
             if turn is not None and turn != self._turn:
                 # Whoever wanted it was interrupted, and the sequences are others now.
@@ -255,9 +237,11 @@ class BackboneContext:
             if self._placement.makes_way:
                 threads = self._spare_cores.spare(threads)
             llama_cpp.llama_set_n_threads(opened.context, threads, threads)
-            llama_cpp.llama_set_embeddings(opened.context, output)
-            count = self._fill(opened.batch, work, lengths, output)
-            self._stop.begin(early=output and not logits)
+            # Asked for hidden states, llama.cpp computes the logits of every position of the batch,
+            # whatever the batch says.
+            llama_cpp.llama_set_embeddings(opened.context, wanted == count)
+            places = fill_batch(opened.batch, work, lengths)
+            self._hidden.begin(end=wanted == count and not logits, copied=copied)
             with complaints() as said:
                 status = llama_cpp.llama_process(
                     opened.context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, opened.batch
@@ -274,38 +258,8 @@ class BackboneContext:
                         f"{said.first}); give a smaller context or free some memory."
                     )
             else:
-                return [self._output(opened.context, n, logits) for n in range(count * output)]
+                if copied is not None and not self._hidden.was_copied:
+                    raise RuntimeError("llama.cpp showed no hidden states of a batch")
+                return read_outputs(opened.context, places, self._config, copied, logits=logits)
         # The flag was meant for a piece that had just come to its end, or the model was closed.
-        return self._evaluate(work, output=output, logits=logits)
-
-    def _fill(self, batch: int, work: Sequence[Rows], lengths: Sequence[int], output: bool) -> int:
-        """Make the batch of new positions behind so many of each sequence; how many they are."""
-        llama_cpp.llama_batch_ext_clear(batch)
-        count = 0
-        for (sequence, embeddings), length in zip(work, lengths, strict=True):
-            for offset, row in enumerate(embeddings):
-                data = row.ctypes.data_as(_FLOATS)
-                embedding = llama_cpp.llama_embd(data, 1, self._config.hidden_size)
-                index = int(llama_cpp.llama_batch_ext_add_embd(batch, sequence, embedding))
-                if index != count:
-                    raise RuntimeError(f"llama.cpp refuses position {count} of a batch ({index})")
-                position = llama_cpp.llama_pos(length + offset)
-                llama_cpp.llama_batch_ext_set_pos(batch, index, ctypes.byref(position))
-                llama_cpp.llama_batch_ext_set_output_logits(batch, index, output)
-                count += 1
-        return count
-
-    def _output(self, context: int, index: int, logits: bool) -> BackboneOutput:
-        hidden = llama_cpp.llama_get_embeddings_ith(context, index)
-        scores = llama_cpp.llama_get_logits_ith(context, index)
-        if not hidden or not scores:
-            raise RuntimeError(f"llama.cpp gives no output for position {index} of a batch")
-        return BackboneOutput(
-            # Where they were not computed, llama.cpp gives what was in its memory before.
-            logits=_copy(scores, self._config.vocab_size if logits else 0),
-            hidden=_copy(hidden, self._config.hidden_size),
-        )
-
-
-def _copy(values: Any, count: int) -> NDArray[np.float32]:
-    return np.ctypeslib.as_array(values, (count,)).copy()
+        return self._evaluate(work, logits=logits)

@@ -12,8 +12,8 @@ from ..machine.gpu import gpu_layers
 from ..machine.placement import Placement
 from ..machine.runtime_options import RuntimeOptions
 from .abort import AbortFlag
+from .hidden import HiddenStates
 from .log import complaints
-from .stop import BackboneStop
 
 __all__ = ["OpenedContext", "cells_of", "cut", "free_context", "largest_batch", "open_context"]
 
@@ -49,7 +49,7 @@ def open_context(
     options: RuntimeOptions,
     placement: Placement,
     config: BackboneConfig,
-    stop: BackboneStop,
+    hidden: HiddenStates,
 ) -> OpenedContext:
     """A context of a model with room for so many positions, evaluated in such batches.
 
@@ -68,7 +68,7 @@ def open_context(
     params.embeddings = False
     params.offload_kqv = gpu_layers(options) != 0
     params.no_perf = True
-    stop.install(params)
+    hidden.install(params)
     with complaints() as said:
         context = llama_cpp.llama_init_from_model(model, params)
     if not context:
