@@ -132,8 +132,12 @@ def follows_format(manifest: Manifest, options: RuntimeOptions) -> bool:
     """
     if options.full_head is not None:
         return not options.full_head
-    large = manifest.backbone_bytes > LARGE_BYTES and not gpu_layers(options)
-    return large and keeps_speech_format(manifest)
+    return _reads_slowly(manifest, options) and keeps_speech_format(manifest)
+
+
+def _reads_slowly(manifest: Manifest, options: RuntimeOptions) -> bool:
+    """Whether a step takes so long that half a millisecond for a callback does not count."""
+    return manifest.backbone_bytes > LARGE_BYTES and not gpu_layers(options)
 
 
 def _backbone(
@@ -148,7 +152,8 @@ def _backbone(
         plan.place.backbone,
         spare_cores,
         repack=plan.repack,
-        skips_head=follows_format(manifest, plan.options) and not plan.on_gpu,
+        looks_inside=not plan.on_gpu
+        and (follows_format(manifest, plan.options) or _reads_slowly(manifest, plan.options)),
     )
     with _closed_by_errors(backbone):
         if plan.on_gpu:

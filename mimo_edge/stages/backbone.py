@@ -51,12 +51,12 @@ class Backbone:
         placement: Placement,
         spare_cores: SpareCores,
         *,
-        skips_head: bool = False,
+        looks_inside: bool = False,
     ) -> None:
         self._model = model
         self._token_embeddings = token_embeddings
         self._head = head
-        self._skips_head = skips_head
+        self._looks_inside = looks_inside
         self.config = config
         self._options = options
         self._placement = placement
@@ -77,12 +77,12 @@ class Backbone:
         spare_cores: SpareCores,
         *,
         repack: bool = False,
-        skips_head: bool = False,
+        looks_inside: bool = False,
     ) -> Backbone:
         """Map the GGUF into memory, or with `repack` read it and lay its weights out anew.
 
-        `head` is what `check_backbone` says of the text head; `skips_head`: whether it is left out
-        where no logits are wanted (see `BackboneContext`).
+        `head` is what `check_backbone` says of the text head. With `looks_inside`, less is computed
+        where not all logits are wanted (see `BackboneContext`).
 
         Raises:
             MimoEdgeError: llama.cpp refuses the file, or it does not fit the manifest.
@@ -124,7 +124,7 @@ class Backbone:
             options,
             placement,
             spare_cores,
-            skips_head=skips_head,
+            looks_inside=looks_inside,
         )
 
     def tokenize(self, text: str) -> list[int]:
@@ -200,7 +200,7 @@ class Backbone:
     def finishes_prompts(self) -> bool:
         """Whether the output of a prompt's last position comes with those before it, so that the
         weights need not be read for it alone."""
-        return self._skips_head
+        return self._looks_inside
 
     def opened(self) -> BackboneContext:
         """The cache of all sequences; allocated if it was not yet.
@@ -217,7 +217,7 @@ class Backbone:
                         self._options,
                         self._placement,
                         self._spare_cores,
-                        skips_head=self._skips_head,
+                        looks_inside=self._looks_inside,
                     )
         self._opened.check_open()
         return self._opened

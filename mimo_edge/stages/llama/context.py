@@ -48,12 +48,13 @@ class BackboneContext:
         placement: Placement,
         spare_cores: SpareCores,
         *,
-        skips_head: bool = False,
+        looks_inside: bool = False,
     ) -> None:
         """Allocate the cache: `options.cache_for(config)` positions.
 
-        With `skips_head`, outputs without logits take an eighth less time in a large model, the
-        last position of a prompt takes hardly any, and all others half a millisecond more.
+        With `looks_inside`, llama.cpp shows its hidden states on the way (see `HiddenStates`). In a
+        large model an output without logits then takes an eighth less time, and the last position
+        of a prompt hardly any; all others take half a millisecond more.
 
         Raises:
             MimoEdgeError: there is not enough memory for it, or the model is closed.
@@ -62,7 +63,7 @@ class BackboneContext:
         """Positions that all sequences hold together."""
         self.largest_batch = largest_batch(options, self.cells)
         """Positions that are evaluated at once."""
-        self._hidden = HiddenStates(installed=skips_head)
+        self._hidden = HiddenStates(installed=looks_inside)
         with model.use() as weights:
             opened = open_context(
                 weights, self.cells, self.largest_batch, options, placement, config, self._hidden
