@@ -58,6 +58,8 @@ def totals(speed: Speed) -> dict[str, Any]:
         "seconds_per_speech_second": speed.seconds,
         "accepted_tokens_per_read": speed.speaking.accepted_per_reading,
         "peak_rss_mb": speed.peak / 1e6,
+        "rss_mb": speed.resident / 1e6,
+        "anonymous_mb": None if speed.anonymous is None else speed.anonymous / 1e6,
         "load_s": speed.loading,
         "bandwidth_gb_s": speed.bandwidth / 1e9,
         "runs_on": speed.runs_on,
@@ -74,10 +76,13 @@ def record_conversations(console: Console, found: Conversations, bandwidth: floa
 def print_speed(console: Console, speed: Speed) -> None:
     """A table of stages, and sentences."""
     print_table(_COLUMNS, [_row(timing, speed.bound(timing)) for timing in speed.timings])
+    weights = "mapped weights included"
+    if speed.anonymous is not None:
+        weights = f"{(speed.resident - speed.anonymous) / 1e9:.2f} of it mapped files"
     click.echo(
         f"{speed.threads} threads, {speed.bandwidth / 1e9:.1f} GB/s measured memory "
-        f"bandwidth, {speed.resident / 1e9:.2f} GB resident, {speed.peak / 1e9:.2f} at most "
-        f"(mapped weights included); loaded in {speed.loading:.1f} s"
+        f"bandwidth, {speed.resident / 1e9:.2f} GB resident ({weights}), "
+        f"{speed.peak / 1e9:.2f} at most; loaded in {speed.loading:.1f} s"
     )
     ways = speed.runs_on
     if any(way != "cpu" for way in ways.values()):

@@ -19,7 +19,7 @@ from ..engine import Engine
 from ..loading import follows_format
 from ..stages.machine.runtime_options import RuntimeOptions
 from ..system.cores import fast_cores
-from ..system.peak_memory import peak_memory
+from ..system.peak_memory import anonymous_memory, peak_memory
 from ..system.spare_cores import SpareCores
 from .memory_speed import measure_bandwidth
 from .speaking_times import SpeakingTimes, measure_speaking
@@ -55,6 +55,9 @@ class Speed:
     """Bytes of the process in memory, mapped weights among them."""
     peak: int
     """Bytes of the process in memory at most until now."""
+    anonymous: int | None
+    """Of `resident`, what is no page of a file, so that the system cannot take it for others; None
+    where the system does not tell."""
     busy_cores: float
     """Processors that other programs took meanwhile; see `machine.BUSY_CORES`."""
     options: RuntimeOptions
@@ -97,6 +100,7 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
         speaking = measure_speaking(engine, runs, positions)
         runs_on = _runs_on(engine)
         resident, peak = psutil.Process().memory_info().rss, peak_memory()
+        anonymous = anonymous_memory()
     finally:
         engine.close()
     return Speed(
@@ -109,6 +113,7 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
         bandwidth=measure_bandwidth(options.threads or fast_cores()),
         resident=resident,
         peak=peak,
+        anonymous=anonymous,
         busy_cores=others.look(),
         options=plan.options,
         runs_on=runs_on,

@@ -29,7 +29,10 @@ SEGMENT_STEPS = 1500
 
 _CACHED_STEPS = 250
 """Code steps (10 s) of the past that a stream's causal decoder goes on seeing, as many as in the
-reference's streaming. It has half of them more at times, so that cutting is rare."""
+reference's streaming."""
+_MOST_CACHED_STEPS = _CACHED_STEPS * 6 // 5
+"""How many it has at most; it is cut every two seconds. In the released model a step takes 0.66 MB,
+and twice that while a piece is decoded: in the cache before it, and in the one behind it."""
 
 _LEAST_PAST_FRAMES = 32
 """Frames of the past that the vocoder of a stream sees at least."""
@@ -168,7 +171,7 @@ class AudioTokenizer:
 class DecoderStream:
     """Decodes one stream of codes as they arrive, each second of it at the same cost.
 
-    The causal decoder keeps its cache of the last 10 to 15 s; the vocoder runs over the new
+    The causal decoder keeps its cache of the last 10 to 12 s; the vocoder runs over the new
     mel frames with frames of the past and `lookahead` frames of the future around them, so
     sound comes that much later than its codes. A lookahead of `config.vocoder_right` (the
     default, and the most that makes sense) loses nothing in the vocoder; what still differs
@@ -240,7 +243,7 @@ class DecoderStream:
 
     def _bound_cache(self, steps: int) -> None:
         self._cached_steps += steps
-        if self._cached_steps > _CACHED_STEPS * 3 // 2:
+        if self._cached_steps > _MOST_CACHED_STEPS:
             per_step = self._state.cached // self._cached_steps
             self._state.keep_last(_CACHED_STEPS * per_step)
             self._cached_steps = _CACHED_STEPS

@@ -141,7 +141,7 @@ def test_bench(default_bundle: Path, tmp_path: Path) -> None:
     assert speaking["cores_of_other_programs"] >= 0
     assert set(totals) == {
         *("stage", "gb_per_speech_second", "seconds_per_speech_second", "accepted_tokens_per_read"),
-        *("peak_rss_mb", "load_s", "bandwidth_gb_s", "runs_on"),
+        *("peak_rss_mb", "rss_mb", "anonymous_mb", "load_s", "bandwidth_gb_s", "runs_on"),
     }
     assert set(totals["runs_on"].values()) == {"cpu"}
     read, seconds = totals["gb_per_speech_second"], totals["seconds_per_speech_second"]
@@ -150,6 +150,7 @@ def test_bench(default_bundle: Path, tmp_path: Path) -> None:
     # Its text comes in runs of five, every one of which is guessed at once.
     assert totals["accepted_tokens_per_read"] == 5
     assert totals["peak_rss_mb"] > 50 and totals["load_s"] > 0 and totals["bandwidth_gb_s"] > 0
+    assert totals["peak_rss_mb"] >= totals["rss_mb"] > (totals["anonymous_mb"] or 0)
     assert all(stage["ms"] > 0 for stage in stages)
     backbone = next(stage for stage in stages if stage["stage"].startswith("speak: backbone"))
     assert 0 < backbone["bytes"] < (default_bundle / "backbone.gguf").stat().st_size + 1e6

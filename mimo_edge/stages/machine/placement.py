@@ -49,6 +49,9 @@ class Placement:
     """Whether it leaves cores to sound that is being decoded and to other programs."""
     spins: bool = True
     """Whether threads that wait for the next operator of a graph keep their cores busy."""
+    keeps_buffers: bool = True
+    """Whether a graph keeps the memory of its largest run. A small model decodes a tenth faster so;
+    of a large one it is a lot of memory, and no time."""
     provider: str = "cpu"
     """What onnxruntime computes a graph with, by the name of `graph_providers`. Of the backbone,
     `RuntimeOptions` says whether it is on a GPU."""
@@ -94,17 +97,22 @@ def share_cores(
     """
     providers = providers or Providers()
     makes_way = not threads
+    large = backbone_bytes > LARGE_BYTES
     if makes_way:
-        threads = fast_cores() if backbone_bytes > LARGE_BYTES else 1
+        threads = fast_cores() if large else 1
     # On one core the rest goes on: sampling, and the sound of the patches before.
     fewer = threads if threads < usable_cores() else max(1, threads - 1)
     return Placements(
         backbone=Placement(threads=threads, makes_way=makes_way),
-        audio_encoder=Placement(threads=threads, provider=providers.audio_encoder),
+        audio_encoder=Placement(
+            threads=threads, keeps_buffers=not large, provider=providers.audio_encoder
+        ),
         patch_encoder=Placement(threads=threads),
         patch_decoder=Placement(threads=min(fewer, MOST_IN_PATCH_DECODER)),
         # Spinning would take twice the time that they compute from the language model.
-        sound=Placement(threads=threads, spins=False, provider=providers.audio_decoder),
+        sound=Placement(
+            threads=threads, spins=False, keeps_buffers=not large, provider=providers.audio_decoder
+        ),
     )
 
 
