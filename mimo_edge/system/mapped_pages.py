@@ -1,4 +1,4 @@
-"""Memory of parts of mapped files that are hardly ever read."""
+"""Memory of parts of mapped files that are hardly ever read, and of zeros."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["let_go"]
+__all__ = ["let_go", "let_go_of_zeros"]
 
 _DONTNEED = 4
 """Linux's MADV_DONTNEED. Of a mapped file nothing is lost: what is touched is read again, from the
-system's cache as long as there is memory."""
+system's cache as long as there is memory. Other memory is zeros when it is touched again."""
 
 
 def let_go(path: Path, start: int, size: int) -> int:
@@ -24,18 +24,35 @@ def let_go(path: Path, start: int, size: int) -> int:
     """
     if sys.platform != "linux":
         return 0
-    library = ctypes.CDLL(None)
-    library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     given = 0
     for address, offset, length in _mappings(os.path.realpath(path)):
-        # Whole pages only: those at the ends hold bytes of others as well.
         first = max(start - offset, 0)
-        first += -first % mmap.PAGESIZE
-        last = min(start + size - offset, length)
-        last -= last % mmap.PAGESIZE
-        if first < last and not library.madvise(address + first, last - first, _DONTNEED):
-            given += last - first
+        given += _give_back(address + first, min(start + size - offset, length) - first)
     return given
+
+
+def let_go_of_zeros(address: int, size: int) -> int:
+    """Let the system have memory of this process that is zeros, and is written by nobody meanwhile.
+
+    It was allocated, and is no mapped file; whatever else is in it becomes zeros, too.
+
+    Returns:
+        How many bytes that are at most; 0 where the system is not Linux.
+    """
+    return _give_back(address, size) if sys.platform == "linux" else 0
+
+
+def _give_back(address: int, size: int) -> int:
+    """Bytes of the whole pages in a range, which the system gets: the pages at its ends hold bytes
+    of others as well.
+    """
+    first = address + -address % mmap.PAGESIZE
+    last = (address + size) // mmap.PAGESIZE * mmap.PAGESIZE
+    if first >= last:
+        return 0
+    library = ctypes.CDLL(None)
+    library.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return 0 if library.madvise(first, last - first, _DONTNEED) else last - first
 
 
 def _mappings(path: str) -> Iterator[tuple[int, int, int]]:

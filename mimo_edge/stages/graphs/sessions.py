@@ -63,8 +63,8 @@ def _open(path: Path, placement: Placement, provider: str) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", spins)
     if not placement.keeps_buffers and provider == CPU and sys.platform == "linux":
         # onnxruntime takes memory by powers of two and never gives it back: 120 MB for 30 s that
-        # were heard, 750 MB for a voice, for good. What glibc has is
-        # no slower, and is given back. Elsewhere than on Linux that was not measured.
+        # were heard, 750 MB for a voice, for good. glibc is no slower
+        # here, and gives back what is free. Other systems were not measured.
         options.enable_cpu_mem_arena = False
         # A plan of the buffers for every length of input that was seen, and each is another one.
         options.enable_mem_pattern = False

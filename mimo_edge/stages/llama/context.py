@@ -12,10 +12,12 @@ import numpy as np
 from ...bundle.manifest import BackboneConfig
 from ...errors import NoMemoryError
 from ...system.spare_cores import SpareCores
+from ..machine.gpu import gpu_layers
 from ..machine.placement import Placement
 from ..machine.runtime_options import RuntimeOptions
 from .abort import EvaluationStopped, run_aside
 from .batch import BackboneOutput, Rows, fill_batch, read_outputs
+from .fresh_cache import FreshCache
 from .hidden import HiddenStates
 from .log import complaints
 from .native import Native
@@ -63,7 +65,8 @@ class BackboneContext:
         """Positions that all sequences hold together."""
         self.largest_batch = largest_batch(options, self.cells)
         """Positions that are evaluated at once."""
-        self._hidden = HiddenStates(installed=looks_inside)
+        cache = None if gpu_layers(options) else FreshCache(config, options)
+        self._hidden = HiddenStates(installed=looks_inside, cache=cache)
         with model.use() as weights:
             opened = open_context(
                 weights, self.cells, self.largest_batch, options, placement, config, self._hidden
@@ -190,6 +193,7 @@ class BackboneContext:
         with self._opened.use() as opened:
             self._turn += 1
             cut(opened, sequence, 0)
+            self._hidden.written()
             read = llama_cpp.llama_state_seq_set_data(opened.context, buffer, len(data), sequence)
             restored = bool(read == len(data) and cells_of(opened, sequence) == length)
             if not restored:
