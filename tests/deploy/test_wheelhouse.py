@@ -26,6 +26,7 @@ from tests.tools.words import nearly
 
 ROOT = Path(__file__).parents[2]
 QUESTION = ROOT / "tests" / "data" / "demo" / "sum.flac"
+STICK = "a stick ü"
 ANSWER = "seven plus five is twelve"
 
 pytestmark = [
@@ -75,7 +76,7 @@ def wheelhouse(machine: BareMachine, tmp_path: Path) -> Path:
 
 
 def test_a_bare_machine_answers_in_speech(machine: BareMachine, wheelhouse: Path) -> None:
-    pack(DEMO, [wheelhouse], machine.inside / "stick")
+    pack(DEMO, [wheelhouse], machine.inside / STICK)
     shutil.copy(QUESTION, machine.inside / "question.flac")
     compilers = machine.run(
         "sh", "-c", "for c in cc gcc g++ c++ clang cmake ninja make; do command -v $c; done"
@@ -84,7 +85,7 @@ def test_a_bare_machine_answers_in_speech(machine: BareMachine, wheelhouse: Path
     connect = "import socket; socket.create_connection(('1.1.1.1', 443), timeout=5)"
     assert "unreachable" in machine.run("python3", "-c", connect).stderr
 
-    talk = ("sh", "stick/start.sh", "--input", "question.flac", "--output", "answers")
+    talk = ("sh", f"{STICK}/start.sh", "--input", "question.flac", "--output", "answers")
     done = machine.run(*talk, "--seed", "1", "--transcribe", "--json")
     assert done.returncode == 0, done.stderr
     turn = json.loads(done.stdout)
@@ -92,7 +93,7 @@ def test_a_bare_machine_answers_in_speech(machine: BareMachine, wheelhouse: Path
     # What llama.cpp says of its libraries is nobody's business.
     assert all(line.startswith("mimo-edge: installing") for line in done.stderr.splitlines())
 
-    heard = machine.run("sh", "stick/start.sh", "transcribe", "answers/answer-1.wav")
+    heard = machine.run("sh", f"{STICK}/start.sh", "transcribe", "answers/answer-1.wav")
     assert nearly(heard.stdout, ANSWER, share=0.8), heard.stderr
-    verified = machine.run("sh", "stick/start.sh", "verify")
+    verified = machine.run("sh", f"{STICK}/start.sh", "verify")
     assert verified.returncode == 0 and "files are whole" in verified.stdout

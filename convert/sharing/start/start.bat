@@ -6,7 +6,7 @@ rem   start.bat verify        whether the folder arrived whole
 setlocal
 set "here=%~dp0"
 if defined MIMO_EDGE_PYTHON (
-  call :try "%MIMO_EDGE_PYTHON%" && goto :start
+  call :try "%MIMO_EDGE_PYTHON:"=%" && goto :start
 )
 call :try py -3 && goto :start
 call :try py -3.14 && goto :start
@@ -30,10 +30,11 @@ exit /b 1
 %tried% -I "%here%launch.py" %*
 exit /b %errorlevel%
 
-rem The first Python that is new enough is named in `tried`, which explains what does not fit.
+rem The first Python that is new enough is named in `tried`, which explains what does not fit. (Its
+rem path brings quotes of its own; in a second pair of them, an ampersand would end the command.)
 :try
 %* -I -c "import sys; sys.exit(sys.version_info < (3, 10))" >nul 2>nul || exit /b 1
-if not defined tried set "tried=%*"
+if not defined tried set tried=%*
 %* -I "%here%launch.py" --fits >nul 2>nul || exit /b 1
-set "tried=%*"
+set tried=%*
 exit /b 0

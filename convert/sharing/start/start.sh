@@ -20,5 +20,6 @@ for python in "${MIMO_EDGE_PYTHON:-}" python3 python3.14 python3.13 python3.12 p
   fi
   why=${why:-$said}
 done
-echo "mimo-edge: ${why:-${bad:-there is no Python here; install Python 3.10 or newer.}}" >&2
+# Not `echo`, which makes something else of a backslash in a folder's name.
+printf 'mimo-edge: %s\n' "${why:-${bad:-there is no Python here; install Python 3.10 or newer.}}" >&2
 exit 1

@@ -155,11 +155,14 @@ def test_wheels_for_another_machine(tmp_path: Path, tags: str, part: str) -> Non
 
 
 def test_a_folder_that_was_not_copied_to_the_end(packed: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(packed, tmp_path / "stick"))
+    name = "stick" if os.name == "nt" else "a\\new $stick`"
+    folder = Path(shutil.copytree(packed, tmp_path / name))
     (folder / "SHA256SUMS").unlink()
     done = start(folder, home=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.endswith("was not packed or copied to the end; copy it again.\n")
+    assert done.stderr == (
+        f"mimo-edge: {folder} was not packed or copied to the end; copy it again.\n"
+    )
 
 
 def test_a_damaged_wheel(packed: Path, tmp_path: Path) -> None:
