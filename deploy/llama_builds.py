@@ -124,7 +124,7 @@ def make_environment(
 ) -> int:
     """Make the environment, and say so; exit status 1 with a sentence if that is not possible."""
     # Whoever runs out of time ends this; then nothing is left in the cache.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _end)
     started = time.monotonic()
     try:
         wheel = wheel_of(build(), within=options.within)
@@ -167,6 +167,12 @@ def failure(error: subprocess.CalledProcessError) -> str:
 def say(name: str, sentence: str) -> None:
     """To the person at the terminal."""
     sys.stderr.write(f"{name}: {sentence}\n")
+
+
+def _end(*_: object) -> None:
+    # `timeout` and `make` both pass it on: the second one must not stop the clearing up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
 
 
 def _folder(build: Build) -> Path:

@@ -85,6 +85,30 @@ def test_a_build_that_fails_leaves_nothing(cache: Path) -> None:
     assert not list((cache / "some").iterdir())
 
 
+def test_a_build_that_is_ended_leaves_nothing(cache: Path, tmp_path: Path) -> None:
+    """By `timeout make`, of which each passes the signal on."""
+    script = f"""
+import argparse, pathlib, time
+from deploy.llama_builds import Build, make_environment
+def run(folder):
+    for number in range(500):
+        (folder / str(number)).touch()
+    print("running", flush=True)
+    time.sleep(60)
+build = Build(name="some", parts=(), core_minutes=1, run=run)
+options = argparse.Namespace(venv=pathlib.Path({str(tmp_path / "venv")!r}), within=None)
+make_environment("some", "", lambda: build, options)
+"""
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        process.terminate()
+        process.terminate()
+        assert process.wait(timeout=60) == 143
+    assert not list((cache / "some").iterdir())
+
+
 def test_too_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with pytest.raises(CannotBuild, match=r"takes about 30 minutes; 5\.0 are left\.$"):
