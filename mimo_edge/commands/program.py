@@ -19,6 +19,7 @@ __all__ = ["run_command"]
 
 _INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended, as shells count it."""
+_NO_MEMORY = "out of memory; give a smaller --ctx or close other programs."
 
 
 def run_command(command: click.Command, argv: list[str] | None = None) -> NoReturn:
@@ -59,7 +60,13 @@ def _run(command: click.Command, argv: list[str] | None) -> tuple[int, str | Non
     except (KeyboardInterrupt, click.Abort):
         return _INTERRUPTED, "interrupted"
     except MemoryError:
-        return 1, "out of memory; give a smaller --ctx or close other programs."
+        return 1, _NO_MEMORY
+    except RuntimeError as error:  # Python's, if there is no memory for a thread
+        from ..system.memory import is_memory_fault  # takes longer to load than this module
+
+        if not is_memory_fault(error):
+            raise
+        return 1, _NO_MEMORY
     except standard_streams.OutputLost:
         return 1, None
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -111,7 +112,8 @@ class _Crew(Generic[J, R]):
         """End what still runs, and wait for it."""
         self._ended.set()
         for thread in self._threads:
-            thread.join()
+            with contextlib.suppress(RuntimeError):  # one that the system did not let begin
+                thread.join()
 
     def _begin(self, job: J) -> _Running[R]:
         running: _Running[R] = _Running()

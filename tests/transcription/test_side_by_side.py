@@ -45,6 +45,26 @@ def test_so_many_run_at_once_and_no_more() -> None:
     assert most == 3
 
 
+def test_a_thread_that_cannot_begin_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that nobody can wait for it; those that began are ended."""
+    begin, begun = threading.Thread.start, []
+
+    def start(thread: threading.Thread) -> None:
+        if begun:
+            raise RuntimeError("can't start new thread")  # as where threads are limited
+        begun.append(thread)
+        begin(thread)
+
+    def work(job: int, ended: threading.Event) -> Iterator[int]:
+        assert ended.wait(ENDS_S)
+        yield job
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="start new thread"):
+        list(in_order(range(3), work, at_once=2, cancel=threading.Event()))
+    assert not begun[0].is_alive()
+
+
 def test_a_slow_first_one_does_not_stop_the_others() -> None:
     """But not without end: what is done ahead has to be kept."""
     release, begun = threading.Event(), []
