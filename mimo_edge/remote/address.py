@@ -120,11 +120,19 @@ def _split(text: str) -> SplitResult:
         has_host, _ = bool(parts.hostname), parts.port
     except ValueError as error:
         raise BadInputError(f"{text!r} is no address ({error}); give http://host:8000.") from error
-    if parts.scheme not in _SCHEMES or not has_host or any(map(str.isspace, written)):
+    readable = written.isprintable() and not any(map(str.isspace, written))
+    if parts.scheme not in _SCHEMES or not has_host or not readable:
         raise BadInputError(
             f"{text!r} is no address of a server; give http://host:8000, https://host/v1 or "
             "wss://host/v1/realtime."
         )
+    try:
+        (parts.hostname or "").encode("idna")  # as whoever looks it up does
+    except UnicodeError as error:
+        raise BadInputError(
+            f"{text!r} names no server: between two dots of a name are 1 to 63 characters; give "
+            "http://host:8000."
+        ) from error
     if "@" in parts.netloc:
         raise BadInputError(
             "the address holds a name or a key before the @, where it lands in logs; "

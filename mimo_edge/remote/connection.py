@@ -87,9 +87,11 @@ class Connection:
 
     def close(self) -> None:
         """Say goodbye, if the server still listens; returns within seconds."""
-        with contextlib.suppress(EventLoopEnded):
-            self._loop.wait(self._socket.close())
-        self._loop.end(_CLOSING_S)
+        try:
+            with contextlib.suppress(EventLoopEnded):
+                self._loop.wait(self._socket.close())
+        finally:  # after Ctrl-C, too
+            self._loop.end(_CLOSING_S)
 
     async def _received(self, timeout: float | None) -> str | bytes:
         return await asyncio.wait_for(self._socket.recv(), timeout)
@@ -174,7 +176,7 @@ def _tls(address: ServerAddress) -> ssl.SSLContext:
 @contextlib.contextmanager
 def _explained(address: ServerAddress) -> Iterator[None]:
     """Say in one sentence why there is no connection."""
-    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
 
     host = address.host
     try:
@@ -183,6 +185,11 @@ def _explained(address: ServerAddress) -> Iterator[None]:
         raise _refusal(address, error.response) from error
     except InvalidURI as error:
         raise BadInputError(f"the address cannot be used ({error}).") from error
+    except InvalidProxy as error:  # which may hold a password: it is not shown
+        raise BadInputError(
+            f"the environment names a proxy that cannot be used ({' '.join(error.msg.split())}); "
+            "write it as http://host:port, or unset it."
+        ) from error
     except ssl.SSLCertVerificationError as error:
         raise Refused(
             f"the certificate of {host} is not trusted ({error.verify_message}); name the one "
@@ -208,6 +215,11 @@ def _explained(address: ServerAddress) -> Iterator[None]:
         raise ConnectionLost(
             f"{host} does not answer as a web server ({error}); "
             "if it expects TLS, begin the address with https://."
+        ) from error
+    except ValueError as error:  # the address itself was checked before
+        raise BadInputError(
+            f"the environment names a proxy that cannot be used ({error}); write it as "
+            "http://host:port, or unset it."
         ) from error
 
 

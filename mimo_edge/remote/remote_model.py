@@ -224,6 +224,7 @@ class RemoteModel:
         try:
             self._responses.begin_again(opened.connection.send)
         except ConnectionLost:
+            opened.connection.close()  # the next try brings another one
             self._responses.lose()
             raise
         self._listen(opened.connection)

@@ -38,10 +38,17 @@ def test_the_model_is_part_of_the_address() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "http://", "ftp://host", "http://host:port", "a b", "http://host:99999"]
+    "written",
+    ["", "http://", "ftp://host", "http://host:port", "a b", "http://host:99999", "ws://a\0b"],
 )
 def test_what_is_no_address(written: str) -> None:
     with pytest.raises(MimoEdgeError, match="is no address"):
+        realtime_url(written)
+
+
+@pytest.mark.parametrize("written", ["http://a..b", "a" * 64 + ".org:8000"])
+def test_a_name_that_cannot_be_looked_up(written: str) -> None:
+    with pytest.raises(MimoEdgeError, match="names no server: between two dots"):
         realtime_url(written)
 
 

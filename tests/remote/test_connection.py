@@ -132,6 +132,18 @@ def test_no_other_server_gets_the_key() -> None:
     assert asked == ["/v1/realtime"]
 
 
+@pytest.mark.parametrize(
+    "proxy", ["127.0.0.1:3128", "gopher://me:secret@host:1", "http://127.0.0.1:99999"]
+)
+def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    for name in ("all_proxy", "no_proxy", "ALL_PROXY", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(MimoEdgeError, match="names a proxy that cannot be used") as raised:
+        connect(ServerAddress(url="ws://speech.invalid/"))
+    assert "secret" not in str(raised.value)
+
+
 def test_what_is_asked_of_an_ended_loop_does_not_wait() -> None:
     loop = EventLoop("to be ended")
     with ThreadPoolExecutor(1) as threads:
