@@ -1,6 +1,6 @@
 """An answer's sound, decoded in a thread of its own while the language model goes on.
 
-The one thread outside `live/`. Decoded in the generation's own thread, every piece of sound
+Decoded in the generation's own thread, every piece of sound
 would hold the language model up; onnxruntime releases Python's lock, so beside it the two share
 the processor. The thread belongs to one answer and ends with it: on `close` at the latest.
 """

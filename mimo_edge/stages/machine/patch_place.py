@@ -3,7 +3,7 @@
 The graphs are the contract, and on a processor the quicker ones as long as llama.cpp takes the
 weights as they are in the file. The GGUF files beside them, which a bundle may have, run on a GPU,
 and on a processor that repacks weights. Which form is quicker on a machine can be measured once
-(`stages.measured`).
+(`stages.machine.measured`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def patch_form(
     With `auto`, the GGUF where weights are repacked and it is of a type that gains by it; else what
     was measured on this device; else the GGUF where the backbone is on a GPU.
 
-    `repack` is what was decided (`stages.repacking`); None: only if the options ask for it.
+    `repack` is what was decided (`stages.machine.repacking`); None: only if the options ask for it.
 
     Raises:
         MimoEdgeError: the GGUF files are asked for, and the bundle has none.
@@ -77,7 +77,7 @@ def place_patches(
 ) -> Placements:
     """The same placements, with the form and the device of both patch stages.
 
-    `repack`: whether weights are laid out anew for the processor (`stages.repacking`).
+    `repack`: whether weights are laid out anew for the processor (`stages.machine.repacking`).
 
     Raises:
         MimoEdgeError: the GGUF files are asked for, and the bundle has none.

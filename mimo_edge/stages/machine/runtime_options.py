@@ -52,9 +52,10 @@ class RuntimeOptions:
     patches: PatchChoice = "auto"
     """What computes patch encoder and patch decoder: onnxruntime on the processor, or llama.cpp
     where the backbone is, of a bundle with a GGUF of them. auto: llama.cpp where the backbone is on
-    a GPU, or what was measured to be quicker (`stages.patch_place`)."""
+    a GPU or has its weights repacked, or what was measured to be quicker
+    (`stages.machine.patch_place`)."""
     provider: str = "auto"
-    """What onnxruntime computes the audio tokenizer with, by a name of `stages.graph_providers`:
+    """What onnxruntime computes the audio tokenizer with, by a name of `stages.graphs.providers`:
     cpu, coreml, webgpu, directml, cuda, openvino. auto: what `mimo-edge info --measure` found to be
     quickest, and without that the processor. Where it is missing or fails, the processor."""
     kv_type: Literal["f32", "f16", "q8_0"] = "f16"
@@ -79,7 +80,7 @@ class RuntimeOptions:
     """Lay the backbone's weights out anew, as the processor multiplies them fastest. Loading then
     takes seconds longer for a large model, and the weights are memory of this process, which it
     shares with no other, instead of a mapped file. None: where it pays for a program that answers
-    for a while, a server (`stages.repacking`)."""
+    for a while, a server (`stages.machine.repacking`)."""
 
     def __post_init__(self) -> None:
         """Refuse values without a meaning."""
