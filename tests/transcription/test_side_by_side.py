@@ -47,7 +47,7 @@ def test_so_many_run_at_once_and_no_more() -> None:
 
 def test_a_thread_that_cannot_begin_is_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not that nobody can wait for it; those that began are ended."""
-    begin, begun = threading.Thread.start, []
+    begin, begun = threading.Thread.start, list[threading.Thread]()
 
     def start(thread: threading.Thread) -> None:
         if begun:
