@@ -7,7 +7,6 @@ the processor. The thread belongs to one answer and ends with it: on `close` at 
 
 from __future__ import annotations
 
-import atexit
 import queue
 import threading
 from collections import deque
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import BadInputError
 from ..stages.audio_tokenizer import DecoderStream
+from ..system.last_calls import call_before_end, call_no_more
 
 __all__ = ["SoundOptions", "SoundThread", "push_sizes"]
 
@@ -80,9 +80,8 @@ class SoundThread:
         # A daemon: it must not keep a program alive that ends without closing.
         self._thread = threading.Thread(target=self._run, name="mimo_edge sound", daemon=True)
         self._thread.start()
-        # But it has to end before Python does: what ends later is frozen, and a generator that is
-        # closed when a program's names are cleared would wait for it for ever (from Python 3.13).
-        atexit.register(self.close)
+        # But it has to end before Python does.
+        call_before_end(self.close)
 
     def push(self, patch: NDArray[np.int64]) -> None:
         """Hand over a patch [group, channels]; waits only if the sound is 41 s behind."""
@@ -116,7 +115,7 @@ class SoundThread:
             self._closed = True
             self._changed.notify_all()
         self._thread.join()
-        atexit.unregister(self.close)
+        call_no_more(self.close)
 
     def _next(self) -> Samples | None:
         chunk = self._chunks.get()

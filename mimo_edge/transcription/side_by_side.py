@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from ..system.last_calls import call_before_end, call_no_more
 
 __all__ = ["in_order"]
 
@@ -40,14 +41,12 @@ def in_order(
             yield from work(job, cancel)
         return
     crew = _Crew(work, cancel)
-    # Threads that are left when Python ends are frozen. A program may end with this generator
-    # half-way, which is then closed after that and would wait for them for ever (from Python 3.13).
-    atexit.register(crew.end)
+    call_before_end(crew.end)  # a program may end with this generator half-way
     try:
         yield from crew.results(iter(jobs), at_once)
     finally:
         crew.end()
-        atexit.unregister(crew.end)
+        call_no_more(crew.end)
 
 
 class _Ended(threading.Event):
