@@ -40,4 +40,7 @@ def _register() -> None:
 def _call_all() -> None:
     while _waiting:
         end, _ = _waiting.popitem()
-        end()
+        try:
+            end()
+        finally:  # Ctrl-C in one of them leaves out none of the others
+            _call_all()

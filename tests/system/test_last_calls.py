@@ -16,8 +16,10 @@ class Part:
     def __init__(self, name): self.name = name
     def end(self): print(self.name)
 atexit.register(print, "what was there before")
+class Stopped(Part):
+    def end(self): raise KeyboardInterrupt
 first, over, last = Part("first"), Part("over"), Part("last")
-for part in (first, over, last): call_before_end(part.end)
+for part in (first, over, Stopped(""), last): call_before_end(part.end)
 call_no_more(over.end)
 """
 
