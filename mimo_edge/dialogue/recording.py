@@ -58,11 +58,20 @@ def check_recording(folder: Path) -> None:
     """
     check_name(folder)
     _check_new(folder)
-    existing = folder
-    with contextlib.suppress(OSError):  # a name that is too long: writing says so
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
-    check_output(existing / TRANSCRIPT)
+    check_output(_first_that_exists(folder) / TRANSCRIPT)
+
+
+def _first_that_exists(folder: Path) -> Path:
+    """The folder or one above it; also one that the system refuses, of which writing says why."""
+    for one in (folder, *folder.parents):
+        try:
+            one.stat()  # `exists` is False from Python 3.14 on where a name is too long
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            pass
+        return one
+    return folder
 
 
 class Recording:
