@@ -11,11 +11,12 @@ from ..atomic import atomic_output
 from ..bundle.default_bundle import find_bundle
 from ..bundle.files import load_manifest
 from ..bundle.manifest import Manifest
+from ..errors import BadInputError
 from ..measure.bench import Speed, measure_speed
 from ..measure.conversations import check_counts, measure_conversations
 from ..measure.picture import pillow
 from ..measure.speed_picture import bars_of, draw_bars
-from ..stages.machine.patch_place import patch_form
+from ..stages.machine.patch_place import has_gguf, patch_form
 from ..stages.machine.runtime_options import PatchChoice, RuntimeOptions
 from .bench_report import (
     print_conversations,
@@ -115,6 +116,11 @@ def bench(
         pillow()  # which may be missing, and is better missed before all that takes its time
     folder = find_bundle(bundle) if synthetic is None else synthetic_bundle(synthetic, console)
     manifest = load_manifest(folder)
+    if synthetic is not None and patches == "gguf" and not has_gguf(manifest):
+        raise BadInputError(
+            "the model of noise comes from an earlier version, which wrote no GGUF of the patch "
+            "stages; remove it with --remove-synthetic and run this again."
+        )
     if ctx is None:
         ctx = min(_CONTEXT, manifest.backbone.max_positions)
     options = RuntimeOptions(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from mimo_edge.bundle.default_bundle import demo_bundle
 from tests.tools.command_line import QUICK, Command
 
 
@@ -36,3 +38,17 @@ def test_a_folder_for_answers_that_never_came(
         said = command("chat", "--input", clips["tiny"], *arguments, *QUICK).sentence
         assert "is not a saved session" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "session.npz"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where the cache is, is set as on Linux")
+def test_a_model_of_noise_of_an_earlier_version(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo bundle has no GGUF of its patch stages, as those had none."""
+    bundle = demo_bundle()
+    assert bundle is not None
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "mimo_edge").mkdir()
+    (tmp_path / "mimo_edge" / "synthetic-7b").symlink_to(bundle)
+    said = command("bench", "--synthetic", "7b", "--patches", "gguf").sentence
+    assert "earlier version" in said and "--remove-synthetic" in said
