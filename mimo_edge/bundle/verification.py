@@ -5,6 +5,7 @@ The list is a bundle's manifest, or the hash list of a folder that `mimo-edge pa
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,11 @@ def _state_of(
 ) -> FileState:
     path = folder / name
     try:
-        if not path.is_file():
+        if not stat.S_ISREG(path.stat().st_mode):  # `is_file` of Python 3.14 hides all errors
             return FileState(name=name, state="missing", size=None)
         digest = file_sha256(path, (lambda size: progress(name, size)) if progress else None)
+    except (FileNotFoundError, NotADirectoryError):
+        return FileState(name=name, state="missing", size=None)
     except OSError:  # a disk that fails says so here
         return FileState(name=name, state="unreadable", size=None)
     state: Literal["whole", "damaged"] = "whole" if digest == expected else "damaged"

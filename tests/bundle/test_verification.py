@@ -79,6 +79,12 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
     assert states(folder)["start.sh"] == "missing"
 
 
+def test_a_file_that_the_system_refuses_is_not_missing(tmp_path: Path) -> None:
+    name = "m" * 300
+    (state,) = verify_folder(tmp_path, {name: DIGEST})
+    assert state.state == "unreadable"
+
+
 @pytest.mark.parametrize(
     "text",
     [
