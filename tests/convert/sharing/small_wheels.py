@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ensurepip
 import shutil
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def make_wheelhouse(folder: Path, tags: str = "py3-none-any") -> Path:
     make_wheel(folder, "mimo_edge", __init__="", __main__=PROGRAM)
     for name in NATIVE:
         make_wheel(folder, name, tags, __init__="")
-    bundled = Path(ensurepip.__file__).parent / "_bundled"
+    # A distribution, as Debian, may keep it elsewhere than in the library.
+    elsewhere = sysconfig.get_config_var("WHEEL_PKG_DIR")
+    bundled = Path(elsewhere or Path(ensurepip.__file__).parent / "_bundled")
     (pip,) = bundled.glob("pip-*.whl")
     shutil.copy(pip, folder)
     return folder
