@@ -20,7 +20,7 @@ pytestmark = pytest.mark.vulkan
 ASK = ("text", "What is two plus three?", "--seed", "2")
 ANSWER = "two plus three is five"
 AS_A_GPU = """
-from mimo_edge.stages import gpu
+from mimo_edge.stages.machine import gpu
 gpu._SOFTWARE = ()
 from mimo_edge.__main__ import main
 main()
