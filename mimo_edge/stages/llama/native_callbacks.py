@@ -35,7 +35,7 @@ def interruptible() -> Iterator[None]:
     before = sys.unraisablehook
 
     def keep(unraisable: Any) -> None:
-        if getattr(unraisable.object, "__func__", unraisable.object) in _ours:
+        if _is_ours(unraisable):
             raised.append(unraisable.exc_value)
         else:
             before(unraisable)
@@ -47,3 +47,13 @@ def interruptible() -> Iterator[None]:
         sys.unraisablehook = before
     if raised:
         raise raised[0]
+
+
+def _is_ours(unraisable: Any) -> bool:
+    if unraisable.object is not None:
+        return getattr(unraisable.object, "__func__", unraisable.object) in _ours
+    # From Python 3.13 on the function is named in the message alone.
+    message = unraisable.err_msg or ""
+    return "ctypes callback" in message and any(
+        f" {function.__qualname__} " in message for function in _ours
+    )
