@@ -16,7 +16,6 @@ leaves the rest. That serves two ends:
 from __future__ import annotations
 
 import ctypes
-from pathlib import Path
 from typing import Any
 
 import llama_cpp
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .fresh_cache import FreshCache
+from .libraries import ggml_function
 from .native_callbacks import native_callback
 
 __all__ = ["HiddenStates"]
@@ -48,7 +48,12 @@ class HiddenStates:
         self._copied: NDArray[np.float32] | None = None
         self.was_copied = False
         if installed:
-            self._ggml = _functions()
+            pointer, size = ctypes.c_void_p, ctypes.c_size_t
+            self._name = ggml_function("ggml_get_name", ctypes.c_char_p, pointer)
+            self._bytes = ggml_function("ggml_nbytes", size, pointer)
+            self._copy = ggml_function(
+                "ggml_backend_tensor_get", None, pointer, pointer, size, size
+            )
             self._callback = llama_cpp.ggml_backend_sched_eval_callback(self.look)
 
     def install(self, params: Any) -> None:
@@ -78,32 +83,11 @@ class HiddenStates:
             if self._first is not None:
                 self._first.look(tensor)
             wanted = self._ends or self._copied is not None
-            return wanted and self._ggml.ggml_get_name(tensor) in _NAMES
+            return wanted and self._name(tensor) in _NAMES
         if self._copied is not None:
             target = self._copied.ctypes.data_as(ctypes.c_void_p)
             # ggml would end the process if there were fewer.
-            if self._ggml.ggml_nbytes(tensor) == self._copied.nbytes:
-                self._ggml.ggml_backend_tensor_get(tensor, target, 0, self._copied.nbytes)
+            if self._bytes(tensor) == self._copied.nbytes:
+                self._copy(tensor, target, 0, self._copied.nbytes)
                 self.was_copied = True
         return not self._ends
-
-
-def _functions() -> Any:
-    """The library that has ggml's own functions, with the types of those that are used here.
-
-    It is one that llama.cpp's brings along. On Linux and macOS a search in the one finds what is
-    in the other; on Windows each is searched by itself.
-    """
-    library = llama_cpp.llama_cpp._lib
-    if not hasattr(library, "ggml_get_name"):
-        library = ctypes.CDLL(str(Path(library._name).with_name("ggml-base.dll")))
-    library.ggml_get_name.argtypes = [ctypes.c_void_p]
-    library.ggml_get_name.restype = ctypes.c_char_p
-    library.ggml_nbytes.argtypes = [ctypes.c_void_p]
-    library.ggml_nbytes.restype = ctypes.c_size_t
-    library.ggml_backend_tensor_get.argtypes = [
-        *(ctypes.c_void_p, ctypes.c_void_p),
-        *(ctypes.c_size_t, ctypes.c_size_t),
-    ]
-    library.ggml_backend_tensor_get.restype = None
-    return library
