@@ -11,9 +11,11 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import llama_cpp
+
+from .libraries import ggml_function
 
 __all__ = ["AbortFlag", "EvaluationStopped", "run_aside", "waiting_thread"]
 
@@ -48,29 +50,33 @@ class AbortFlag:
 
     def __init__(self) -> None:
         """A flag that is down."""
-        self._ggml = _functions()
-        self._object: int | None = self._ggml.ggml_init(_InitParams(0, None, False))
+        pointer = ctypes.c_void_p
+        self._free = ggml_function("ggml_free", None, pointer)
+        self._get = ggml_function("ggml_get_no_alloc", ctypes.c_bool, pointer)
+        self._set = ggml_function("ggml_set_no_alloc", None, pointer, ctypes.c_bool)
+        new = ggml_function("ggml_init", pointer, _InitParams)
+        self._object: int | None = new(_InitParams(0, None, False))
         # A signal's handler may close the model in the middle of `put`.
         self._lock = threading.RLock()
 
     def watch(self, context: int) -> None:
         """Make a context look at it; the flag has to live longer than the context."""
         # The function itself, so that no Python runs when it is called.
-        ask = ctypes.cast(self._ggml.ggml_get_no_alloc, llama_cpp.ggml_abort_callback)
+        ask = ctypes.cast(self._get, llama_cpp.ggml_abort_callback)
         llama_cpp.llama_set_abort_callback(context, ask, ctypes.c_void_p(self._object))
 
     def put(self, up: bool) -> None:
         """Put it up or down; nothing happens once it was freed."""
         with self._lock:
             if self._object:
-                self._ggml.ggml_set_no_alloc(self._object, up)
+                self._set(self._object, up)
 
     def free(self) -> None:
         """Free it."""
         with self._lock:
             flag, self._object = self._object, None
             if flag:
-                self._ggml.ggml_free(flag)
+                self._free(flag)
 
 
 def run_aside(work: Callable[[], T], look: Callable[[], None]) -> T:
@@ -117,21 +123,3 @@ class _Call(Generic[T]):
         if self._raised is not None:
             raise self._raised
         return self._returned[0]
-
-
-def _functions() -> Any:
-    """The library that has ggml's own functions, with their types."""
-    # The modules of llama-cpp-python that find and load its libraries.
-    from llama_cpp._ctypes_extensions import load_shared_library
-    from llama_cpp._ggml import libggml, libggml_base_path
-
-    # Where a library does not pass on what it is linked to (Windows), they are in another file.
-    found = hasattr(libggml, "ggml_get_no_alloc")
-    ggml = libggml if found else load_shared_library("ggml-base", libggml_base_path)
-    ggml.ggml_init.argtypes, ggml.ggml_init.restype = [_InitParams], ctypes.c_void_p
-    ggml.ggml_free.argtypes, ggml.ggml_free.restype = [ctypes.c_void_p], None
-    ggml.ggml_get_no_alloc.argtypes = [ctypes.c_void_p]
-    ggml.ggml_get_no_alloc.restype = ctypes.c_bool
-    ggml.ggml_set_no_alloc.argtypes = [ctypes.c_void_p, ctypes.c_bool]
-    ggml.ggml_set_no_alloc.restype = None
-    return ggml
