@@ -179,19 +179,6 @@ def test_auto_is_the_graph_on_a_processor(gguf_bundle: Path, reference_bundle: P
     assert patch_form(with_files, cpu, slower) == "onnx"
 
 
-def test_repacked_weights_are_those_of_the_gguf(gguf_bundle: Path) -> None:
-    """Where it is of a type that llama.cpp repacks, whatever was measured of it as it is."""
-    floats = load_manifest(gguf_bundle)
-    blocks = replace(floats, precisions={**floats.precisions, "patch_decoder_gguf": "q4_k"})
-    slower = Measured(seconds={"patch_decoder": {"cpu": 0.1, "gguf cpu": 0.2}})
-    cpu = RuntimeOptions(device="cpu")
-    repacking = replace(cpu, repack=True)
-    assert patch_form(blocks, repacking) == patch_form(blocks, cpu, slower, repack=True) == "gguf"
-    assert patch_form(blocks, cpu) == patch_form(blocks, repacking, repack=False) == "onnx"
-    assert patch_form(floats, repacking) == "onnx"
-    assert patch_form(blocks, replace(repacking, patches="onnx")) == "onnx"
-
-
 @pytest.mark.parametrize("name", [PATCH_DECODER_GGUF, PATCH_ENCODER_GGUF, "patch_embeddings.npy"])
 def test_a_missing_file_is_named(gguf_bundle: Path, tmp_path: Path, name: str) -> None:
     bundle = Path(shutil.copytree(gguf_bundle, tmp_path / "bundle"))

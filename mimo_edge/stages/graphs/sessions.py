@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 
 _QUIET = 4  # onnxruntime's severity "fatal": its errors are raised, and told by us
 _LONGEST_REASON = 240
+_SPIN_US = "50"
+"""Microseconds that a thread waits for its next piece of work with its core kept busy. Operators of
+the patch decoder follow each other faster; a thread that waits longer waits for one whose core
+another program has."""
 
 
 class OpenedGraph(NamedTuple):
@@ -61,6 +65,7 @@ def _open(path: Path, placement: Placement, provider: str) -> Any:
     options.add_session_config_entry("session.force_spinning_stop", "1")
     spins = "1" if placement.spins else "0"
     options.add_session_config_entry("session.intra_op.allow_spinning", spins)
+    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_US)
     if not placement.keeps_buffers and provider == CPU and sys.platform == "linux":
         # onnxruntime takes memory by powers of two and never gives it back: 120 MB for 30 s that
         # were heard, 750 MB for a voice, for good. glibc is no slower

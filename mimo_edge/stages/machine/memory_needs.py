@@ -8,6 +8,7 @@ from ...bundle.manifest import OPTIONAL_PARTS, PART_FILES, Manifest
 from ...system.memory import check_memory
 from .gpu import chosen_gpus, gpu_layers
 from .machine_needs import size_of_bundle
+from .measured import read_measured
 from .patch_place import patch_form
 from .runtime_options import RuntimeOptions
 
@@ -54,7 +55,7 @@ class MemoryNeeds:
         # A GPU without memory of its own fills the machine's.
         copied = any(gpu.shares_memory and not gpu.maps_files for gpu in used)
         repacked = manifest.backbone_bytes if repack or copied else 0
-        if repack and patch_form(manifest, options, repack=True) == "gguf":
+        if repack and patch_form(manifest, options, read_measured(manifest)) == "gguf":
             repacked += sum(f.size for f in manifest.files if f.name in _STACK_FILES)
         return cls(
             mapped=need["weights"] - repacked,

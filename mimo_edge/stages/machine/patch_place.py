@@ -1,9 +1,9 @@
 """Where patch encoder and patch decoder compute: as graphs in onnxruntime, or in llama.cpp.
 
-The graphs are the contract, and on a processor the quicker ones as long as llama.cpp takes the
-weights as they are in the file. The GGUF files beside them, which a bundle may have, run on a GPU,
-and on a processor that repacks weights. Which form is quicker on a machine can be measured once
-(`stages.machine.measured`).
+The graphs are the contract, and on a processor the quicker ones: with two threads a patch of the
+released dimensions took 62 ms, two at once 63 and four 84; the GGUF 83, 166 and 231, and with
+repacked weights 60, 97 and 167. The GGUF files beside them, which a bundle may have, are for a GPU.
+Which form is quicker on a machine can be measured once (`stages.machine.measured`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,6 @@ from .runtime_options import RuntimeOptions
 __all__ = ["has_gguf", "patch_form", "patches_on_processor", "place_patches"]
 
 
-_REPACKED_TYPES = ("q4_k",)
-"""Types of a patch decoder of which most weights are repacked. With two threads, which the graph
-does not have, a patch of the released dimensions then took 60 ms in the median instead of 75, two
-at once 98 instead of 82, and four 177 instead of 128."""
-
-
 def has_gguf(manifest: Manifest) -> bool:
     """Whether a bundle holds a GGUF of each of its patch stages."""
     parts = manifest.precisions
@@ -33,18 +27,11 @@ def has_gguf(manifest: Manifest) -> bool:
 
 
 def patch_form(
-    manifest: Manifest,
-    options: RuntimeOptions,
-    measured: Measured | None = None,
-    *,
-    repack: bool | None = None,
+    manifest: Manifest, options: RuntimeOptions, measured: Measured | None = None
 ) -> PatchForm:
     """The form that these options choose.
 
-    With `auto`, the GGUF where weights are repacked and it is of a type that gains by it; else what
-    was measured on this device; else the GGUF where the backbone is on a GPU.
-
-    `repack` is what was decided (`stages.machine.repacking`); None: only if the options ask for it.
+    With `auto`, what was measured on this device; else the GGUF where the backbone is on a GPU.
 
     Raises:
         MimoEdgeError: the GGUF files are asked for, and the bundle has none.
@@ -58,9 +45,6 @@ def patch_form(
         return options.patches
     if not has_gguf(manifest):
         return "onnx"
-    if _device(options) == "cpu" and (bool(options.repack) if repack is None else repack):
-        stored = manifest.precisions["patch_decoder_gguf"] if manifest.speaks else None
-        return "gguf" if stored in _REPACKED_TYPES else "onnx"
     graph, gguf = "cpu", f"gguf {_device(options)}"
     usual = graph if _device(options) == "cpu" else gguf
     # One decision for both: the decoder takes ten times as long as the encoder.
@@ -82,13 +66,13 @@ def place_patches(
     Raises:
         MimoEdgeError: the GGUF files are asked for, and the bundle has none.
     """
-    form, device = patch_form(manifest, options, measured, repack=repack), _device(options)
+    form, device = patch_form(manifest, options, measured), _device(options)
 
     def placed(stage: Placement) -> Placement:
         if form == "onnx":
             return stage
         on_cpu = device == "cpu"
-        # llama.cpp's threads change their number from step to step: none is left out for the sound.
+        # llama.cpp's threads change their number from step to step, so all may be used.
         threads = place.backbone.threads if on_cpu else stage.threads
         return replace(
             stage,

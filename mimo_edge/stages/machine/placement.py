@@ -100,8 +100,9 @@ def share_cores(
     large = backbone_bytes > LARGE_BYTES
     if makes_way:
         threads = fast_cores() if large else 1
-    # On one core the rest goes on: sampling, and the sound of the patches before.
-    fewer = threads if threads < usable_cores() else max(1, threads - 1)
+    # A small model's rest, its sampling and the sound of the patches before, takes as long as its
+    # patches, and goes on beside them on a core of its own.
+    fewer = threads if large or threads < usable_cores() else max(1, threads - 1)
     return Placements(
         backbone=Placement(threads=threads, makes_way=makes_way),
         audio_encoder=Placement(

@@ -10,14 +10,17 @@ SMALL, LARGE = 2_000_000, 4_700_000_000
 
 
 @pytest.mark.parametrize(
-    ("threads", "cores", "patch_decoder"), [(8, 8, 4), (3, 8, 3), (3, 3, 2), (2, 2, 1), (1, 1, 1)]
+    ("threads", "cores", "large", "small"),
+    [(8, 8, 4, 4), (3, 8, 3, 3), (3, 3, 3, 2), (2, 2, 2, 1), (1, 1, 1, 1)],
 )
-def test_the_patch_decoder_leaves_a_core_and_takes_four_at_most(
-    threads: int, cores: int, patch_decoder: int, monkeypatch: pytest.MonkeyPatch
+def test_the_patch_decoder_takes_four_cores_at_most(
+    threads: int, cores: int, large: int, small: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And that of a small model leaves one."""
     monkeypatch.setattr("mimo_edge.stages.machine.placement.usable_cores", lambda: cores)
-    shares = share_cores(threads, LARGE)
-    assert (shares.backbone.threads, shares.patch_decoder.threads) == (threads, patch_decoder)
+    for size, expected in ((LARGE, large), (SMALL, small)):
+        shares = share_cores(threads, size)
+        assert (shares.backbone.threads, shares.patch_decoder.threads) == (threads, expected)
 
 
 def test_threads_follow_the_size_unless_somebody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
