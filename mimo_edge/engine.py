@@ -126,10 +126,8 @@ class Engine:
         """An empty KV cache of one conversation.
 
         Raises:
-            MimoEdgeError: there is not enough memory for it, or the model is closed.
+            MimoEdgeError: the model is closed.
         """
-        if not self.backbone.is_open:
-            self._needs.check_cache()
         return self.caches.new_cache()
 
     def check_memory(self) -> None:

@@ -2,7 +2,7 @@
 
 A GPU with enough memory can fail all the same: another program takes what is left, or its driver
 has a fault. If nobody asked for the GPU, the processor takes over, with a line in the log; if
-somebody did, it is an error. So both caches are allocated here, not with the first conversation.
+somebody did, it is an error. So both caches are allocated here.
 (What ends the process itself, as some drivers do, cannot be caught.)
 """
 
@@ -156,8 +156,10 @@ def _backbone(
         and (follows_format(manifest, plan.options) or _reads_slowly(manifest, plan.options)),
     )
     with _closed_by_errors(backbone):
-        if plan.on_gpu:
-            backbone.opened()
+        if not plan.on_gpu:
+            plan.needs.check_cache()
+        # Now, as long as the graphs are not in memory: for a moment all of the cache is.
+        backbone.opened()
     return backbone
 
 

@@ -192,11 +192,6 @@ class Backbone:
         return self._placement.threads
 
     @property
-    def is_open(self) -> bool:
-        """Whether the cache was allocated, which happens with the first sequence."""
-        return self._opened is not None
-
-    @property
     def finishes_prompts(self) -> bool:
         """Whether the output of a prompt's last position comes with those before it, so that the
         weights need not be read for it alone."""

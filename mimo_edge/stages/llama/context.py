@@ -65,8 +65,7 @@ class BackboneContext:
         """Positions that all sequences hold together."""
         self.largest_batch = largest_batch(options, self.cells)
         """Positions that are evaluated at once."""
-        cache = None if gpu_layers(options) else FreshCache(config, options)
-        self._hidden = HiddenStates(installed=looks_inside, cache=cache)
+        self._hidden = HiddenStates(installed=looks_inside)
         with model.use() as weights:
             opened = open_context(
                 weights, self.cells, self.largest_batch, options, placement, config, self._hidden
@@ -83,6 +82,8 @@ class BackboneContext:
         self._sequences = options.conversations
         self._unused = set(range(self._sequences))
         self._given_back: deque[int] = deque()
+        if looks_inside and not gpu_layers(options):
+            self._leave_memory(FreshCache(config, options))
 
     def check_open(self) -> None:
         """Refuse a context whose model was closed.
@@ -193,7 +194,6 @@ class BackboneContext:
         with self._opened.use() as opened:
             self._turn += 1
             cut(opened, sequence, 0)
-            self._hidden.written()
             read = llama_cpp.llama_state_seq_set_data(opened.context, buffer, len(data), sequence)
             restored = bool(read == len(data) and cells_of(opened, sequence) == length)
             if not restored:
@@ -207,6 +207,25 @@ class BackboneContext:
     def close(self) -> None:
         """Free the cache."""
         self._opened.close()
+
+    def _leave_memory(self, cache: FreshCache) -> None:
+        """Have an evaluation planned, which shows where the cache lies, and ended at its beginning.
+
+        A callback sees all operations of it before any is computed.
+        """
+        nothing = np.zeros((1, self._config.hidden_size), dtype=np.float32)
+        with self._opened.use() as opened:
+            self._flag.put(True)
+            try:
+                fill_batch(opened.batch, [Rows(0, nothing)], [0])
+                self._hidden.begin(cache=cache)
+                with complaints():
+                    llama_cpp.llama_process(
+                        opened.context, llama_cpp.LLAMA_PROCESS_TYPE_DECODE, opened.batch
+                    )
+                llama_cpp.llama_memory_seq_rm(opened.memory, 0, -1, -1)
+            finally:
+                self._flag.put(False)
 
     def _sweep(self, opened: OpenedContext) -> None:
         """Empty the sequences that were given back."""

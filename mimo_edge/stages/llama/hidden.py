@@ -36,14 +36,10 @@ for. Behind them comes only the head."""
 class HiddenStates:
     """The callback of one context, which must not live longer than this."""
 
-    def __init__(self, *, installed: bool, cache: FreshCache | None = None) -> None:
-        """If it is not `installed`, llama.cpp computes everything in any case.
-
-        `cache`, of a context on the processor, is shown the operations of the first evaluation.
-        """
+    def __init__(self, *, installed: bool) -> None:
+        """If it is not `installed`, llama.cpp computes everything in any case."""
         self.installed = installed
-        self._unwritten = cache
-        self._first: FreshCache | None = None
+        self._cache: FreshCache | None = None
         self._ends = False
         self._copied: NDArray[np.float32] | None = None
         self.was_copied = False
@@ -61,27 +57,29 @@ class HiddenStates:
         if self.installed:
             params.cb_eval = self._callback
 
-    def begin(self, *, end: bool = False, copied: NDArray[np.float32] | None = None) -> None:
+    def begin(
+        self,
+        *,
+        end: bool = False,
+        copied: NDArray[np.float32] | None = None,
+        cache: FreshCache | None = None,
+    ) -> None:
         """Make ready for an evaluation.
 
         Args:
             end: whether it is to end behind the hidden states.
             copied: where they are copied to as it goes on, float32 [outputs, hidden].
+            cache: is shown all operations.
         """
         self._ends, self._copied, self.was_copied = end, copied, False
-        # Only now: whatever ends the first evaluation, the cache is not all zeros behind it.
-        self._first, self._unwritten = self._unwritten, None
-
-    def written(self) -> None:
-        """Positions came into the cache otherwise than by an evaluation."""
-        self._unwritten = None
+        self._cache = cache
 
     @native_callback
     def look(self, tensor: int, ask: bool, _: int) -> bool:
         """llama.cpp calls it a thousand times for a step: half a millisecond in all."""
         if ask:
-            if self._first is not None:
-                self._first.look(tensor)
+            if self._cache is not None:
+                self._cache.look(tensor)
             wanted = self._ends or self._copied is not None
             return wanted and self._name(tensor) in _NAMES
         if self._copied is not None:

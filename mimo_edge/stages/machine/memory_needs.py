@@ -82,7 +82,7 @@ class MemoryNeeds:
         )
 
     def check_cache(self) -> None:
-        """Before the cache is allocated, with the first conversation."""
+        """Before the cache is allocated."""
         check_memory(
             f"a context of {self.positions} positions",
             self.cache + self.buffers,
