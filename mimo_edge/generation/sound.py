@@ -96,10 +96,8 @@ class SoundThread:
         Raises:
             Exception: whatever went wrong in the thread, `on_samples` included.
         """
-        while not self._chunks.empty():
-            chunk = self._next()
-            if chunk is not None:
-                yield chunk
+        while not self._chunks.empty() and (chunk := self._next()) is not None:
+            yield chunk
 
     def finish(self) -> Iterator[Samples]:
         """The rest, as it is decoded, after the last patch; raises as `ready` does."""
@@ -119,8 +117,9 @@ class SoundThread:
 
     def _next(self) -> Samples | None:
         chunk = self._chunks.get()
+        if chunk is None or isinstance(chunk, BaseException):
+            self._chunks.put(None)  # the end stays the end, however often somebody asks
         if isinstance(chunk, BaseException):
-            self._chunks.put(None)
             raise chunk
         return chunk
 

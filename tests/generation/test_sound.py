@@ -251,6 +251,21 @@ def test_cancelling_drops_what_is_not_decoded(
 
 
 @pytest.mark.usefixtures("threads")
+def test_a_sound_that_was_cancelled_ends_for_whoever_asks(
+    engine: Engine, patches: NDArray[np.int64]
+) -> None:
+    """It was looked at before the language model came to its own end, which asks for the rest."""
+    cancel = threading.Event()
+    sound = SoundThread(engine.audio_tokenizer.stream(16), GROUP, SoundOptions(), cancel)
+    cancel.set()
+    for patch in patches[:60]:
+        sound.push(patch)
+    sound.close()
+    assert not list(sound.ready())
+    assert not list(sound.finish())
+
+
+@pytest.mark.usefixtures("threads")
 def test_closing_the_events_ends_the_thread(reference_model: MimoAudio) -> None:
     speech = task("speak", prompts.speak("Hello there."), Overrides(max_new_tokens=60, seed=5))
     events = reference_model.stream(speech, sound=True)
