@@ -15,6 +15,7 @@ from mimo_edge.commands.info import print_files
 from mimo_edge.commands.options import TEXT, output_options
 from mimo_edge.measure.check import check_bundle
 from mimo_edge.measure.released import CHECKPOINT_BYTES, INTERMEDIATE_BYTES
+from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 
 from .backbone.matrix_types import BACKBONE_TYPES
 from .bundle import convert_into
@@ -167,6 +168,7 @@ def convert_command(
     recipe = change_recipe(recipe, changes)
     of_model: Any = {"kind": "model", "revision": revision, "offline": offline}
     of_tokenizer: Any = {"kind": "tokenizer", "revision": tokenizer_revision, "offline": offline}
+    RuntimeOptions(threads=threads)  # for its complaint, before all that takes its time
     with claim(out, force=force) as target:
         needs = check_room_for_downloads(
             out, recipe, look_up(model, **of_model), look_up(tokenizer, **of_tokenizer)

@@ -51,6 +51,7 @@ class _Counts(click.types.StringParamType):
 @threads_option
 @click.option(
     "--runs",
+    type=click.IntRange(min=1),
     default=5,
     show_default=True,
     help="How often every stage is measured; the median counts.",

@@ -13,7 +13,7 @@ from ..generation.answer import GenerationOptions
 from ..measure.word_errors import Language
 from ..prompt.positions import Piece, TextPiece
 from ..prompt.text_tokenizer import Template
-from ..stages.sampling import SamplerOptions
+from ..stages.sampling import GREEDY, SamplerOptions
 from ..tasks import Overrides, PreparedTask, transcription
 from ..trained_tasks import transcribes_by
 
@@ -37,7 +37,6 @@ _TRANSCRIBE: dict[Language, str] = {
 THINK_BRIEFLY = "You can think about the question briefly and then answer it."
 """What the public toolkit adds to a question that is to be thought about."""
 
-_GREEDY = SamplerOptions(greedy=True)
 _CODES = SamplerOptions(temperature=0.9, top_p=0.95)
 _USER = Template("<|im_start|>user\n")
 _END = Template("<|im_end|>\n")
@@ -53,7 +52,7 @@ def continuation(
     longest: int | None = None,
 ) -> PreparedTask:
     """What comes behind these pieces, the likeliest text, as the base model is asked."""
-    options = GenerationOptions(text=_GREEDY, codes=_CODES, stops=stops)
+    options = GenerationOptions(text=GREEDY, codes=_CODES, stops=stops)
     if longest is not None:
         options = replace(options, max_new_tokens=longest)
     return PreparedTask(

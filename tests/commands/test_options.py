@@ -188,9 +188,23 @@ def test_wrong_values(command: Command, option: tuple[str, object], complaint: s
     assert complaint in command("text", text, *BASE, *option).sentence
 
 
-@pytest.mark.parametrize("option", [("--threads", "x"), ("--seed",), ("--nonsense",)])
-def test_wrong_usage(command: Command, option: tuple[str, ...]) -> None:
-    result = command("text", "Hello.", *option)
+def test_a_conversion_looks_at_its_threads_first(command: Command, tmp_path: Path) -> None:
+    """Not behind an hour of work."""
+    source = ("--model", tmp_path, "--tokenizer", tmp_path, "--out", tmp_path / "out")
+    assert "number of threads is 5000" in command("convert", *source, "--threads", 5000).sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("text", ("--threads", "x")),
+        ("text", ("--seed",)),
+        ("text", ("--nonsense",)),
+        ("bench", ("--runs", "0")),
+    ],
+)
+def test_wrong_usage(command: Command, name: str, option: tuple[str, ...]) -> None:
+    result = command(name, "Hello.", *option)
     assert result.status == 2 and result.err.startswith(("Usage: ", "Error: "))
     assert option[0] in result.err and "Traceback" not in result.err
 

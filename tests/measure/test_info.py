@@ -92,6 +92,16 @@ def test_devices_and_where_each_part_runs(
     assert "ms a second of sound" in text and "info --measure" not in text
 
 
+def test_what_was_measured_is_shown_where_it_cannot_be_kept(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path / "file")
+    shown = command("info", "--measure")
+    assert shown.status == 0 and "ms a second of sound" in shown.out
+    assert "cannot be written" in shown.err and "Traceback" not in shown.err
+
+
 def test_a_device_that_is_not_there(command: Command) -> None:
     sentence = command("info", "--device", "Vulkan9").sentence
     assert "there is no device 'Vulkan9' on this machine; there are: auto, cpu" in sentence

@@ -21,7 +21,7 @@ from typing import Annotated, ClassVar
 import platformdirs
 from pydantic import ConfigDict, Field
 
-from ...atomic import atomic_output
+from ...atomic import atomic_output, output_errors
 from ...bundle.manifest import Manifest
 from ...bundle.untrusted_json import parse_json, validate
 from ...system.cores import processor_name
@@ -98,7 +98,8 @@ def write_measured(manifest: Manifest, measured: Measured) -> Path:
         MimoEdgeError: the file cannot be written.
     """
     path = measured_file(manifest)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with output_errors(path, "until it can be, nothing is known of it"):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_output(path) as file:
         file.write(json.dumps({"seconds": measured.seconds}, indent=1).encode())
     return path

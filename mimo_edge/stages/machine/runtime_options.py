@@ -52,8 +52,7 @@ class RuntimeOptions:
     patches: PatchChoice = "auto"
     """What computes patch encoder and patch decoder: onnxruntime on the processor, or llama.cpp
     where the backbone is, of a bundle with a GGUF of them. auto: llama.cpp where the backbone is on
-    a GPU or has its weights repacked, or what was measured to be quicker
-    (`stages.machine.patch_place`)."""
+    a GPU, or what was measured to be quicker (`stages.machine.patch_place`)."""
     provider: str = "auto"
     """What onnxruntime computes the audio tokenizer with, by a name of `stages.graphs.providers`:
     cpu, coreml, webgpu, directml, cuda, openvino. auto: what `mimo-edge info --measure` found to be
