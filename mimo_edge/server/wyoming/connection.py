@@ -58,7 +58,7 @@ class Connection:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._peer.close()
+            await self._peer.close(self._reader)
 
     def beside(self, part: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something as a part of this connection: if it fails, the connection ends."""

@@ -20,6 +20,8 @@ LEFT = "left"
 
 _STEP_S = 2.0
 """More than a step takes."""
+_REST_S = 1.0
+"""In which a client that still sends looks at what it was sent."""
 
 
 class Peer:
@@ -101,12 +103,26 @@ class Peer:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._resting.wait(), _STEP_S)
 
-    async def close(self) -> None:
-        """End the connection; what was sent before still arrives if the client takes it soon."""
+    async def close(self, rest: asyncio.StreamReader) -> None:
+        """End the connection; what was sent before still arrives if the client takes it soon.
+
+        `rest` is what the client still sends; nobody else reads it any more. It is read for a
+        moment: of a connection that is closed over unread bytes, the other side may get an error
+        instead of what was sent to it, which says why it ends.
+        """
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            if not self._writer.is_closing():
+                self._writer.write_eof()
+            await asyncio.wait_for(_read_out(rest), _REST_S)
         self._writer.close()
         with contextlib.suppress(OSError, asyncio.TimeoutError):
             await asyncio.wait_for(self._writer.wait_closed(), 5)
         self._writer.transport.abort()
+
+
+async def _read_out(rest: asyncio.StreamReader) -> None:
+    while await rest.read(1 << 16):
+        pass
 
 
 def _left() -> ApiError:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
@@ -17,6 +17,7 @@ from wyoming.tts import Synthesize
 
 from mimo_edge.server.options import Limits
 from mimo_edge.server.wyoming.options import WyomingLimits
+from mimo_edge.stages.backbone import Backbone
 
 from .home_assistant import (
     OPTIONS,
@@ -117,7 +118,17 @@ def test_a_client_that_leaves_ends_its_work(home: Wyoming, kind: str) -> None:
     assert home.run(lambda client: transcribe(client, recording("sum"))).startswith("what is")
 
 
-def test_a_turn_whose_answer_nobody_got_is_forgotten(home: Wyoming) -> None:
+def test_a_turn_whose_answer_nobody_got_is_forgotten(
+    home: Wyoming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = Backbone.evaluate
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        """As a large model: else the answer is there before the client is gone."""
+        time.sleep(0.05)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(Backbone, "evaluate", slowly)
     home.run(lambda client: converse(client, "what is seven plus five", "left"))
 
     async def leave() -> None:
