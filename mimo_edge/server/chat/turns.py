@@ -107,7 +107,7 @@ class MessageReader:
             spoken = self.answers.find(message.audio.id)
             if spoken is not None:
                 return spoken
-            text = _text_of(message) or message.audio.transcript
+            text = _spoken_or_written(message)
             if text is None:
                 raise _wrong(
                     f"{where}.audio.id",
@@ -139,7 +139,7 @@ def _below(text: str | None, more: str | None) -> str:
 
 
 def _check_length(messages: Sequence[Message], most: int) -> None:
-    characters = sum(len(_text_of(message) or "") for message in messages)
+    characters = sum(len(_spoken_or_written(message) or "") for message in messages)
     if characters > most:
         raise _wrong(
             "messages",
@@ -169,6 +169,11 @@ def _text_of(message: Message) -> str | None:
     else:
         texts = [_text(part) for part in message.content or ()]
     return _joined([*texts, message.refusal or ""])
+
+
+def _spoken_or_written(message: Message) -> str | None:
+    """All words of a message; if there are none, those of the sound that it was answered with."""
+    return _text_of(message) or (message.audio.transcript if message.audio else None)
 
 
 def _text(part: TextPart | AudioPart | AudioUrlPart | RefusalPart) -> str:

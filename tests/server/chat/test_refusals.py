@@ -158,6 +158,9 @@ def test_what_is_too_long_is_refused(client: httpx.Client) -> None:
     assert answer.json()["error"]["code"] == "context_length_exceeded"
     answer = post(client, messages=user("word " * 60_000))
     assert answer.status_code == 400 and answer.json()["error"]["code"] == "text_too_long"
+    spoken = {"role": "assistant", "audio": {"id": "gone", "transcript": "word " * 60_000}}
+    answer = post(client, messages=[*PLAIN, spoken, *PLAIN])
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "text_too_long"
     with running(ServerOptions(port=0, limits=Limits(upload_seconds=1))) as server:
         answer = post(server.client, messages=user([SOUND]))
         assert answer.status_code == 413, answer.text
