@@ -100,12 +100,16 @@ class Handler:
 
     async def _audio_start(self, event: Event) -> None:
         data_of(event, SoundFormat)
-        self._utterance = Utterance(self._limits.recording_bytes)
+        self._utterance = self._new_utterance()
 
     async def _audio_chunk(self, event: Event) -> None:
         if self._utterance is None:
-            self._utterance = Utterance(self._limits.recording_bytes)
+            self._utterance = self._new_utterance()
         self._utterance.add(data_of(event, SoundFormat), event.payload or b"")
+
+    def _new_utterance(self) -> Utterance:
+        limits = self._service.options.limits
+        return Utterance(self._limits.recording_bytes, limits.upload_seconds)
 
     async def _audio_stop(self, event: Event) -> None:
         utterance, self._utterance = self._utterance, None

@@ -23,9 +23,10 @@ _TYPES = {1: "u1", 2: "<i2", 4: "<i4"}
 class Utterance:
     """What somebody says, while it arrives."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, most_bytes: int, most_seconds: float) -> None:
+        self._most_bytes, self._most_seconds = most_bytes, most_seconds
         self._bytes = 0
+        self._seconds = 0.0
         self._runs: list[tuple[SoundFormat, bytearray]] = []
 
     def add(self, sound: SoundFormat, payload: bytes) -> None:
@@ -39,6 +40,12 @@ class Utterance:
             raise BadEventError(
                 f"a recording has more than {self._most_bytes:,} bytes; send files to "
                 "/v1/audio/transcriptions of the HTTP server"
+            )
+        # Few bytes a second become many more at the model's rate.
+        self._seconds += len(payload) / (sound.width * sound.channels * sound.rate)
+        if self._seconds > self._most_seconds:
+            raise BadEventError(
+                f"a recording has more than {self._most_seconds:g} seconds; send it in parts"
             )
         if not self._runs or self._runs[-1][0] != sound:
             if len(self._runs) == _MOST_FORMATS:

@@ -11,6 +11,7 @@ from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 
 from mimo_edge.audio import resample
+from mimo_edge.server.options import Limits, ServerOptions
 from mimo_edge.server.wyoming.options import WyomingLimits
 
 from .home_assistant import (
@@ -136,4 +137,21 @@ def test_a_recording_has_a_length_at_most() -> None:
         told = home.run(conversation)
         assert "100,000 bytes" in told
         assert "/v1/audio/transcriptions" in told
+        assert home.run(lambda client: transcribe(client, recording("sum"))) == QUESTION
+
+
+def test_a_recording_of_few_bytes_a_second_has_a_length_at_most_too() -> None:
+    form = {"rate": 1000, "width": 1, "channels": 1}
+    options = ServerOptions(port=0, limits=Limits(upload_seconds=10.0))
+    with wyoming(options=options) as home:
+
+        async def conversation(client: AsyncTcpClient) -> str:
+            await client.write_event(AudioStart(**form).event())
+            for _ in range(11):
+                await client.write_event(AudioChunk(**form, audio=bytes([128]) * 1000).event())
+            await client.write_event(AudioStop().event())
+            (*_, last) = await events_until(client, "error")
+            return str(last.data["text"])
+
+        assert "more than 10 seconds" in home.run(conversation)
         assert home.run(lambda client: transcribe(client, recording("sum"))) == QUESTION
