@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -127,6 +127,30 @@ class Items:
             ApiError: there is none.
         """
         del self._items[self._index(item_id, "item_id")]
+
+    def check(self, given: Sequence[Item], param: str) -> None:
+        """Whether items that an answer is to be made of are no more than a conversation holds.
+
+        Raises:
+            ApiError: they are more. An item counts as often as it is in it.
+        """
+        characters = sum(item.characters for item in given)
+        parts = [part for item in given for part in item.contents]
+        seconds = sum(
+            self._seconds(part) for part in parts if isinstance(part, InputAudio | OutputAudio)
+        )
+        for amount, most, unit in (
+            (characters, _MOST_CHARACTERS, "characters"),
+            (seconds, _MOST_SOUND_S, "seconds of sound"),
+        ):
+            if amount > most:
+                raise ApiError(
+                    400,
+                    f"{param}: its items have {amount:.0f} {unit} together; give at most "
+                    f"{most:.0f}.",
+                    code="invalid_value",
+                    param=param,
+                )
 
     def _place(self, after: str | None) -> int:
         if after is None:

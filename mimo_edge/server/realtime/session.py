@@ -25,7 +25,7 @@ from ...dialogue.turn_events import (
 from ...dialogue.turns import VoiceDetector
 from ...tasks import Overrides
 from . import client_events as asked_for
-from .contents import Content, InputAudio, Utterance
+from .contents import InputAudio, Utterance
 from .input_side import InputSide
 from .item_reading import ItemReader
 from .items import Item, Items
@@ -280,7 +280,9 @@ class Session:
         settings = self._settings_reader.for_response(self._settings, asked)
         said = self._planner.said()
         if asked.input is not None:
-            said = [content for item in map(self._input_item, asked.input) for content in item]
+            items = [self._input_item(given) for given in asked.input]
+            self._items.check(items, "response.input")
+            said = [content for item in items for content in item.contents]
         self._output.begin(
             settings,
             self._planner.plan(settings, said),
@@ -291,10 +293,10 @@ class Session:
         if asked.conversation != "none":
             self._owed, self._silent_since = False, None
 
-    def _input_item(self, given: Mapping[str, Any]) -> list[Content]:
+    def _input_item(self, given: Mapping[str, Any]) -> Item:
         if given.get("type") == "item_reference":
-            return self._items.get(str(given.get("id"))).contents
-        return self._item_reader.read(given, self._settings.input_rate, "response.input").contents
+            return self._items.get(str(given.get("id")))
+        return self._item_reader.read(given, self._settings.input_rate, "response.input")
 
     def _pay(self, now: float) -> None:
         """Answer a turn that is owed an answer, as soon as there can be one."""

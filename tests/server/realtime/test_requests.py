@@ -168,6 +168,22 @@ def test_an_answer_beside_the_conversation(sides: Sides) -> None:
     assert sides.last("response.done")["response"]["id"] == active
 
 
+def test_an_answer_is_made_of_no_more_than_a_conversation_holds() -> None:
+    sides = Sides(longest_item=100_000)
+    long = {**TEXT, "content": [{"type": "input_text", "text": "x" * 100_000}]}
+    sides.send("response.create", response={"input": [long] * 20})
+    sides.answered()
+    error = sides.refused("response.create", response={"input": [long] * 21})
+    assert error.param == "response.input"
+    assert "2100000 characters together" in error.message
+    sound = [{"type": "input_audio", "audio": pcm(20.0)}]
+    sides.send("conversation.item.create", item={**TEXT, "id": "sound", "content": sound})
+    again = {"type": "item_reference", "id": "sound"}
+    error = sides.refused("response.create", response={"input": [again] * 181})
+    assert "3620 seconds of sound together" in error.message
+    assert len(sides.model.answers) == 1
+
+
 def test_at_most_a_few_answers_beside_the_conversation(sides: Sides) -> None:
     for _ in range(4):
         sides.send("response.create", response={"conversation": "none"})
