@@ -154,7 +154,7 @@ class ModelThreads:
             return
         # The answer fails in the same way, and a turn that goes on may not fail at all.
         with contextlib.suppress(MimoEdgeError):
-            laid_out = self._prompter.lay_out(plan, self._voice_of(plan.voice))
+            laid_out = self._prompter.lay_out(plan, self._voice_of(plan.voice), cancel)
             self._cache.evaluate(laid_out.task.pieces, cancel=cancel)
 
     def _answer_here(
@@ -165,7 +165,7 @@ class ModelThreads:
             return
         # The answer is still heard: time to make room, if the context needs it.
         with contextlib.suppress(MimoEdgeError):
-            pieces = self._prompter.opening(plan, self._voice_of(plan.voice), spoken)
+            pieces = self._prompter.opening(plan, self._voice_of(plan.voice), spoken, cancel)
             self._cache.evaluate(pieces, cancel=cancel)
 
     def _answer_aside(
@@ -192,7 +192,7 @@ class ModelThreads:
             return
         options = SoundOptions(lookahead=self._lookahead, on_samples=sound)
         try:
-            laid_out = prompter.lay_out(plan, self._voice_of(plan.voice))
+            laid_out = prompter.lay_out(plan, self._voice_of(plan.voice), cancel)
             spoken.end = end = self._make(response, laid_out.task, options, cancel, cache)
             self._post(
                 Answered(response=response, end=end, audio_positions=laid_out.audio_positions)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +27,9 @@ Patches = NDArray[np.int64]
 _NEXT_REQUEST = 128
 """Positions (20 s) that are kept free for a request: if the oldest turn went only when it comes,
 all the others would be evaluated after it."""
+
+_NEVER = threading.Event()
+"""Cancels nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,42 +72,70 @@ class Prompter:
         self._oldest: Content | None = None
         """The first thing that was said and not forgotten."""
 
-    def lay_out(self, plan: Plan, voice: Patches | None) -> LaidOut:
-        """The prompt, with the patches of its voice.
+    def lay_out(
+        self, plan: Plan, voice: Patches | None, cancel: threading.Event = _NEVER
+    ) -> LaidOut:
+        """The prompt, with the patches of its voice; once `cancel` is set, some of it.
 
         Raises:
             MimoEdgeError: what was said last cannot be heard, or does not fit.
         """
-        turns = self._turns(plan.said)
-        while True:
+
+        def task(turns: Sequence[_Turn]) -> PreparedTask:
             exchanges = [turn.exchange for turn in turns]
-            task = converse(
+            return converse(
                 exchanges, plan.reply, system=plan.system, voice=voice, overrides=plan.overrides
             )
-            if len(turns) == 1 or self._cache.has_room_for(task.pieces):
-                positions = self._cache.audio_positions(task.pieces)
-                return LaidOut(task=task, audio_positions=positions)
-            turns = self._without_oldest(turns)
 
-    def opening(self, plan: Plan, voice: Patches | None, spoken: Spoken) -> list[Piece]:
+        turns = self._turns(plan.said, cancel)
+        kept = task(self._fitting(turns, lambda some: task(some).pieces, cancel))
+        return LaidOut(task=kept, audio_positions=self._cache.audio_positions(kept.pieces))
+
+    def opening(
+        self,
+        plan: Plan,
+        voice: Patches | None,
+        spoken: Spoken,
+        cancel: threading.Event = _NEVER,
+    ) -> Sequence[Piece]:
         """What comes before the next request, whatever that will be, once a plan was answered."""
-        turns = self._turns([*plan.said, OutputAudio(spoken=spoken)])[:-1]
-        while True:
+
+        def pieces(turns: Sequence[_Turn]) -> Sequence[Piece]:
             exchanges = [turn.exchange for turn in turns]
-            pieces = prompts.until_request(exchanges, system=plan.system, voice=voice)
-            if len(turns) < 2 or self._cache.has_room_for(pieces, besides=_NEXT_REQUEST):
-                return pieces
-            turns = self._without_oldest(turns)
+            return prompts.until_request(exchanges, system=plan.system, voice=voice)
 
-    def _without_oldest(self, turns: list[_Turn]) -> list[_Turn]:
-        self._oldest = turns[1].first
-        return turns[1:]
+        turns = self._turns([*plan.said, OutputAudio(spoken=spoken)], cancel)[:-1]
+        return pieces(self._fitting(turns, pieces, cancel, besides=_NEXT_REQUEST))
 
-    def _turns(self, said: Sequence[Content]) -> list[_Turn]:
+    def _fitting(
+        self,
+        turns: Sequence[_Turn],
+        pieces: Callable[[Sequence[_Turn]], Sequence[Piece]],
+        cancel: threading.Event,
+        besides: int = 0,
+    ) -> Sequence[_Turn]:
+        """The turns without the oldest ones, as few as can be, for which there is no room."""
+
+        def fits(first: int) -> bool:
+            if cancel.is_set():
+                return False
+            return self._cache.has_room_for(pieces(turns[first:]), besides=besides)
+
+        if len(turns) < 2 or fits(0):
+            return turns
+        # All of the prompt is tokenized to know its length: one turn less each time takes minutes.
+        first = bisect_left(range(len(turns) - 1), True, lo=1, key=fits)
+        if not cancel.is_set():
+            self._oldest = turns[first].first
+        return turns[first:]
+
+    def _turns(self, said: Sequence[Content], cancel: threading.Event) -> list[_Turn]:
         """Requests and answers; the last one has no answer."""
         oldest = [index for index, content in enumerate(said) if content is self._oldest]
         turns: list[_Turn] = []
         for content in said[oldest[0] if oldest else 0 :]:
+            if cancel.is_set():  # sound may have to be encoded, which takes its time
+                break
             exchange = turns[-1].exchange if turns else None
             open_turn = exchange if exchange is not None and exchange.answer is None else None
             after = self._said(open_turn, content, is_last=content is said[-1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -141,6 +143,38 @@ def test_room_is_made_while_the_answer_is_still_heard(small: MimoAudio, cache: P
     assert isinstance(end, TurnEnd)
     assert end.stats.evaluated_positions < 40
     assert end.stats.prompt_positions > 100
+
+
+def long_history() -> list[Content]:
+    turns: list[Content] = []
+    for number in range(400):
+        turns += [InputText(text=f"count {number} " * 20), OutputText(text="one two three " * 20)]
+    return turns
+
+
+def test_a_long_history_is_laid_out_soon(small: MimoAudio, cache: PromptCache) -> None:
+    """What a turn less leaves of it is not laid out for every turn that goes."""
+    asked = plan(*long_history(), said("color"), OutputText(text="the sky is blue"), said("memory"))
+    started = time.perf_counter()
+    assert text_of(small, cache, asked) == "you said what color is the sky"
+    assert time.perf_counter() - started < 2.0
+
+
+def test_a_prompt_that_is_not_wanted_any_more_is_not_laid_out(
+    small: MimoAudio, cache: PromptCache
+) -> None:
+    """Nor does it make the conversation forget anything."""
+    cancel = threading.Event()
+    cancel.set()
+    prompter = Prompter(cache, small.listener())
+    asked = plan(said("color"), OutputText(text="the sky is blue"), said("memory"))
+    prompter.lay_out(asked, None, cancel)
+    assert isinstance(asked.said[0], InputAudio)
+    asked.said[0].forget_sound()  # which was not heard, so it cannot be encoded any more
+    with pytest.raises(BadInputError, match="too old"):
+        prompter.lay_out(plan(asked.said[0]), None)
+    asked = plan(said("color"), OutputText(text="the sky is blue"), said("memory"))
+    assert small.run(prompter.lay_out(asked, None).task).text == "you said what color is the sky"
 
 
 def test_what_cannot_be_heard_fails_once(small: MimoAudio, cache: PromptCache) -> None:
