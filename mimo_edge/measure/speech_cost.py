@@ -54,14 +54,15 @@ TOKENS_PER_PATCH = 0.6
 RIGHT_GUESSES = 1.0
 """Of the tokens of a text that is given, so many are said as they stand there. The demo model said
 131 of 131; what the released one does is not known."""
-_BACKBONE_SHARE, _PATCH_SHARE = 0.9, 0.63
+_BACKBONE_SHARE, _PATCH_SHARE = 0.9, 0.75
 """How much of the memory's speed each stage reached where it was measured (README, Hardware)."""
 _WEIGHTS_PER_CORE = 29e9
 """Weights of the backbone that a core multiplies in a second, in a whole step. With few cores that
 limits, not the memory: two of an AMD EPYC (AVX-512) took 119 ms for the released model's 6.95
 billion in 4 bits, of which the memory would have needed 79."""
-_BESIDE_SOUND = 1.05
-"""How much longer generating takes while its sound is decoded; measured at full size."""
+_SOUND_CORE_S = 0.35
+"""Seconds of a core by which the sound of a second of speech, decoded meanwhile, holds up the rest:
+0.17 s with two cores of that processor, which have 0.25 to do for it."""
 _CALM_REAL_TIME = 0.8
 """Above it a busy machine falters."""
 _CACHED_BYTES = 1 << 28
@@ -187,7 +188,7 @@ def seconds_of_speech(
     if not ways.backbone_on_gpu:
         guess = row_price(threads, on_gpu=False) * read.blocks / bandwidth / _BACKBONE_SHARE
         seconds += steps.guesses * guess
-    return _BESIDE_SOUND * seconds
+    return seconds + _SOUND_CORE_S / threads
 
 
 def ways_of(options: RuntimeOptions, *, skips_head: bool, manifest: Manifest | None = None) -> Ways:
