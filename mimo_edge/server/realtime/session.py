@@ -332,7 +332,8 @@ class Session:
         self._pay(now)
 
     def _added(self, item: Item, after: str | None = None) -> None:
-        self._items.add(item, after if after in self._items.ids else None)
+        known = after == "root" or after in self._items.ids  # the client may have deleted it
+        self._items.add(item, after if known else None)
         self._item_event("conversation.item.added", item)
 
     def _done(self, item: Item) -> None:

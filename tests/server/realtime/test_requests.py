@@ -127,6 +127,16 @@ def test_an_answer_is_made_of_the_items(sides: Sides) -> None:
     assert plan.reply == "speech" and plan.overrides.max_new_tokens == 4096
 
 
+def test_an_answer_to_nothing_stands_before_what_is_said_meanwhile(sides: Sides) -> None:
+    sides.send("response.create")
+    sides.send("conversation.item.create", item=TEXT)
+    sides.text("What can I do for you?")
+    sides.answered()
+    sides.send("response.create")
+    said = sides.model.answers[-1][1].said
+    assert [type(each).__name__ for each in said] == ["OutputAudio", "InputText"]
+
+
 def test_one_answer_may_be_asked_for_otherwise(sides: Sides) -> None:
     asked = {
         "output_modalities": ["text"],
