@@ -121,5 +121,8 @@ class Metrics:
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
         """(all of it, its content type) in a format that the `Accept` header names."""
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # it compares versions that may be no numbers
+            encode, content_type = choose_encoder("")
         return encode(self._registry), content_type

@@ -60,3 +60,10 @@ def test_the_newer_format_is_given_to_those_who_ask(client: httpx.Client) -> Non
     answer = client.get("/metrics", headers={"Accept": accept})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")
+
+
+def test_a_format_whose_version_is_none_is_answered_in_the_usual_one(client: httpx.Client) -> None:
+    accept = "application/openmetrics-text; version=abc"
+    answer = client.get("/metrics", headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == client.get("/metrics").headers["content-type"]
