@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
 
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -97,7 +98,7 @@ async def read_form(
     most = min(limits.body_bytes, len(files) * limits.upload_bytes + _FORM_AROUND)
     async with contextlib.aclosing(_bounded(request, most)) as stream:
         parser = MultiPartParser(
-            request.headers,
+            _without_charset(request),
             stream,
             max_files=len(files),
             max_fields=_MOST_FIELDS,
@@ -144,6 +145,20 @@ async def read_json(request: Request, limits: Limits) -> dict[str, Any]:
 
 def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _without_charset(request: Request) -> Headers:
+    """The form's type with its boundary alone.
+
+    The reader decodes with whatever codec of Python's a caller names: some raise errors of their
+    own, some make half characters of ASCII. Without a name it is UTF-8, as browsers send it.
+    """
+    _, params = parse_options_header(request.headers["content-type"])
+    kind = b"multipart/form-data"
+    if b"boundary" in params:
+        boundary = params[b"boundary"].replace(b"\\", rb"\\").replace(b'"', rb"\"")
+        kind += b'; boundary="' + boundary + b'"'
+    return Headers(raw=[(b"content-type", kind)])
 
 
 async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:

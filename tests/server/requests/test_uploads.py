@@ -97,6 +97,18 @@ def test_a_form_is_read_with_lists_and_dictionaries(reader: httpx.Client) -> Non
     }
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "raw_unicode_escape", "punycode", "undefined"])
+def test_a_form_is_utf_8_whatever_its_type_says(reader: httpx.Client, charset: str) -> None:
+    part = "Content-Disposition: form-data; name="
+    body = f'--a b\r\n{part}"prompt"\r\n\r\nZürich \\ud800\r\n' + (
+        f'--a b\r\n{part}"file"; filename="Ä.wav"\r\n\r\n12345\r\n--a b--\r\n'
+    )
+    kind = f'multipart/form-data; charset={charset}; boundary="a b"'
+    answer = reader.post("/form", content=body.encode(), headers={"content-type": kind})
+    fields = {"prompt": "Zürich \\ud800"}
+    assert answer.json() == {"fields": fields, "name": "Ä.wav", "content": 5}
+
+
 @pytest.mark.parametrize(
     ("given", "status", "code"),
     [
