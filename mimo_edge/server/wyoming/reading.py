@@ -69,7 +69,9 @@ def _length(header: dict[str, Any], name: str, most: int) -> int:
 
 def _json_object(text: bytes, what: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = json.loads(text.decode())  # of bytes it would take half characters
+        if b"\\ud" in text.lower():  # half a character, which neither the model nor we can write
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise BadEventError(f"{what} is no JSON") from error
     if not isinstance(value, dict):

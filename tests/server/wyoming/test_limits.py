@@ -47,6 +47,8 @@ BAD = {
     "a length that is true": line(type="describe", data_length=True) + b"{",
     "data that is no JSON": line(type="describe", data_length=3) + b"{]}",
     "data that is a list": line(type="describe", data_length=2) + b"[]",
+    "half a character": line(type="ping", data={"text": "\ud800"}),
+    "half a character in bytes": b'{"type": "ping", "data": {"text": "\xed\xa0\x80"}}\n',
     "no text": line(type="synthesize", data={}),
     "a text that is a number": line(type="synthesize", data={"text": 5}),
     "a voice that is a number": line(type="synthesize", data={"text": "so", "voice": 5}),
