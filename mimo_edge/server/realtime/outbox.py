@@ -30,7 +30,6 @@ class Outbox:
         self._waiting: deque[str] = deque()
         self._characters = 0
         self._more = asyncio.Event()
-        self._finished = False
 
     def put(self, event: Event) -> None:
         """Send an event as soon as the client takes it.
@@ -45,13 +44,8 @@ class Outbox:
         self._characters += len(text)
         self._more.set()
 
-    def finish(self) -> None:
-        """Nothing more comes: `send_all` ends behind what waits."""
-        self._finished = True
-        self._more.set()
-
     async def send_all(self) -> None:
-        """Send until `finish`.
+        """Send until it is cancelled.
 
         Raises:
             ClosedSlow: the client takes nothing for a while.
@@ -64,7 +58,5 @@ class Outbox:
                     await asyncio.wait_for(self._socket.send_text(text), _STALLED_S)
                 except asyncio.TimeoutError as error:
                     raise ClosedSlow from error
-            if self._finished:
-                return
             self._more.clear()
             await self._more.wait()
