@@ -38,6 +38,13 @@ class Utterance:
         """The sound; None once it was forgotten."""
         return self._samples
 
+    def pcm(self, rate: int, client_rate: int) -> NDArray[np.int16] | None:
+        """The sound at the client's rate; `rate` is its own. None once it was forgotten."""
+        if (samples := self._samples) is None:
+            return None
+        writer = PcmWriter(rate, client_rate)
+        return np.concatenate([writer.write(samples), writer.finish()])
+
     def patches(self, listener: Listener) -> NDArray[np.int64]:
         """The sound as the model gets it: int64 [patches, group, channels]; encoded once.
 
@@ -95,11 +102,7 @@ class InputAudio:
 
     def pcm(self, rate: int, client_rate: int) -> NDArray[np.int16] | None:
         """The sound at the client's rate; `rate` is the model's. None: there is none any more."""
-        samples = self.utterance.samples if self.utterance is not None else None
-        if samples is None:
-            return None
-        writer = PcmWriter(rate, client_rate)
-        return np.concatenate([writer.write(samples), writer.finish()])
+        return self.utterance.pcm(rate, client_rate) if self.utterance is not None else None
 
     def forget_sound(self) -> None:
         """Free the samples."""
@@ -171,7 +174,11 @@ class OutputAudio:
         return {"type": "output_audio", "transcript": self.transcript}
 
     def pcm(self, rate: int, client_rate: int) -> NDArray[np.int16] | None:
-        """What was heard of the sound, at the rate in which it was sent."""
+        """What was heard of the sound, at the rate in which it was sent; if the client gave it, all
+        of it, at the client's rate; `rate` is the model's. None: there is none any more.
+        """
+        if self.utterance is not None:
+            return self.utterance.pcm(rate, client_rate)
         if not self.sent:
             return None
         return np.concatenate(self.sent)[: self.heard_samples]

@@ -166,14 +166,16 @@ class OutputSide:
         """The client says what was heard of an item; how many milliseconds that is, at most all.
 
         Raises:
-            ApiError: there is no such item, it is none of the model's voice, or was never so long.
+            ApiError: there is no such item, it is none that the model said here, or was never so
+                long.
         """
         content = next(iter(self._items.get(item_id).contents), None)
-        if not isinstance(content, OutputAudio):
+        # Of what was said elsewhere, nobody knows which words were heard with its beginning.
+        if not isinstance(content, OutputAudio) or content.spoken is None:
             raise ApiError(
                 400,
-                f"item_id: {item_id[:80]!r} is nothing that the model said; only that can be "
-                "truncated.",
+                f"item_id: {item_id[:80]!r} is nothing that the model said here, and only that can "
+                "be truncated; delete the item and create one of what was heard.",
                 code="invalid_value",
                 param="item_id",
             )
