@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import BadInputError
 from ..tasks import Overrides
+from .addresses import normal_origin
 
 __all__ = ["Limits", "ServerOptions"]
 
@@ -79,7 +80,8 @@ class ServerOptions:
     allowed_hosts: tuple[str, ...] = ()
     """Names under which the server may be asked, besides IP addresses, `localhost`, `*.local`."""
     allowed_origins: tuple[str, ...] = ()
-    """Web pages that may use the server, besides its own: `https://example.org`."""
+    """Web pages that may use the server, besides its own: `https://example.org`; `*`: all. They
+    are kept as browsers write them, which is what the headers of answers are compared with."""
     tls_cert: Path | None = None
     tls_key: Path | None = None
     strict: bool = False
@@ -112,6 +114,7 @@ class ServerOptions:
                 f"at {self.host} others in the network reach the server, which needs a key then.",
                 about="api_key",
             )
+        object.__setattr__(self, "allowed_origins", tuple(map(_origin, self.allowed_origins)))
         if self.api_key is None and "*" in self.allowed_origins:
             raise BadInputError(
                 "every web page may use the server only with a key; give one, or name the pages.",
@@ -130,3 +133,13 @@ class ServerOptions:
     def scheme(self) -> str:
         """How the server's addresses begin."""
         return "http" if self.tls_cert is None else "https"
+
+
+def _origin(name: str) -> str:
+    origin = normal_origin(name.strip().removesuffix("/")) if name != "*" else name
+    if origin is None:
+        raise BadInputError(
+            f"{name!r} is no origin of web pages; give scheme and host, and the port if it has "
+            "one, as in https://app.example.org:8443."
+        )
+    return origin

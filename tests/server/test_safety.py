@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
+from mimo_edge.errors import BadInputError
 from mimo_edge.server.options import ServerOptions
 
 from .guarded import BEARER, KEY, realtime, refused, serving
@@ -130,6 +131,31 @@ def test_no_page_may_read_answers_unless_it_is_named(local: TestClient, keyed: T
     other = local.get("/v1/models", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
     assert "access-control-allow-origin" not in keyed.get("/v1/models", headers=BEARER).headers
+
+
+@pytest.mark.parametrize(
+    ("declared", "origin"),
+    [
+        ("https://App.example", "https://app.example"),
+        ("HTTPS://app.example:443", "https://app.example"),
+        (" https://app.example:8443/", "https://app.example:8443"),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("chrome-extension://abc/", "chrome-extension://abc"),
+    ],
+)
+def test_a_page_may_be_named_as_people_write_it(declared: str, origin: str) -> None:
+    with serving(ServerOptions(allowed_origins=(declared,))) as client:
+        assert refused(client, {"Origin": origin}) == [(200, "")] * 2
+        answer = client.get("/v1/models", headers={"Origin": origin})
+        assert answer.headers["access-control-allow-origin"] == origin
+
+
+@pytest.mark.parametrize(
+    "name", ["app.example", "https://app.example/page", "https://bücher.example", "null", ""]
+)
+def test_what_is_no_page_cannot_be_named(name: str) -> None:
+    with pytest.raises(BadInputError, match=f"{name!r} is no origin"):
+        ServerOptions(allowed_origins=(name,))
 
 
 def test_a_browser_may_ask_whether_it_may_send_a_key() -> None:

@@ -6,53 +6,12 @@ browser the server is then that page's own, and nothing but the name in `Host` t
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
+from ..addresses import Address, parse_address
 from ..requests.api_errors import ApiError
 
-__all__ = ["Address", "allowed_host", "parse_address"]
-
-_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*")
-_PORT = re.compile(r"[0-9]{1,5}")
-
-
-@dataclass(frozen=True)
-class Address:
-    """A host and maybe a port, as `Host` has them."""
-
-    host: str
-    """A name in small letters without a dot behind it, or an IP address without brackets."""
-    port: int | None
-
-    @property
-    def is_ip(self) -> bool:
-        """Whether the host is an IP address rather than a name."""
-        return _is_ip(self.host)
-
-
-def parse_address(text: str) -> Address | None:
-    """`name`, `name:8000`, `192.168.0.2:8000`, `[::1]:8000`; None if it is nothing of that."""
-    host, port = text.strip().lower(), ""
-    if host.startswith("["):
-        host, bracket, rest = host[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")) or ":" not in host:
-            return None
-        port = rest[1:]
-        if rest == ":":
-            return None
-    elif ":" in host:
-        host, _, port = host.partition(":")
-        if not port:
-            return None
-    host = host.removesuffix(".")
-    if not (_is_ip(host) or (_NAME.fullmatch(host) and len(host) <= 253)):
-        return None
-    if port and not (_PORT.fullmatch(port) and int(port) <= 65535):
-        return None
-    return Address(host, int(port) if port else None)
+__all__ = ["allowed_host"]
 
 
 def allowed_host(given: Sequence[str], declared: Collection[str]) -> Address:
@@ -92,11 +51,3 @@ def _is_declared(host: str, declared: Collection[str]) -> bool:
         if host == pattern or (pattern.startswith("*.") and host.endswith(pattern[1:])):
             return True
     return False
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return "%" not in host  # a zone, which means something on one machine only
