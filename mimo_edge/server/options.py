@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import BadInputError
 from ..tasks import Overrides
-from .addresses import normal_origin
+from .addresses import normal_origin, parse_address
 
 __all__ = ["Limits", "ServerOptions"]
 
@@ -114,6 +114,13 @@ class ServerOptions:
                 f"at {self.host} others in the network reach the server, which needs a key then.",
                 about="api_key",
             )
+        for name in self.allowed_hosts:
+            address = parse_address(name.strip().removeprefix("*."))
+            if address is None or address.port is not None:
+                raise BadInputError(
+                    f"{name!r} is no name of a server; give it without scheme and port, as in "
+                    "speech.example.org or *.example.org."
+                )
         object.__setattr__(self, "allowed_origins", tuple(map(_origin, self.allowed_origins)))
         if self.api_key is None and "*" in self.allowed_origins:
             raise BadInputError(

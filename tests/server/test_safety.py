@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -131,6 +132,12 @@ def test_no_page_may_read_answers_unless_it_is_named(local: TestClient, keyed: T
     other = local.get("/v1/models", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
     assert "access-control-allow-origin" not in keyed.get("/v1/models", headers=BEARER).headers
+
+
+@pytest.mark.parametrize("name", ["https://a.example", "a.example:8000", "bücher.example", "*", ""])
+def test_what_is_no_name_of_a_server_is_refused(name: str) -> None:
+    with pytest.raises(BadInputError, match=re.escape(f"{name!r} is no name")):
+        ServerOptions(allowed_hosts=(name,))
 
 
 @pytest.mark.parametrize(
