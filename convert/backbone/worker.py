@@ -23,7 +23,7 @@ from typing import Any
 
 from mimo_edge.atomic import has_little_room
 from mimo_edge.errors import MimoEdgeError, OutputError
-from mimo_edge.installation import CONVERTER, IMPORT_ROOT
+from mimo_edge.installation import CONVERTER, python_command
 from mimo_edge.system.memory import is_memory_fault
 
 from ..memory import no_memory
@@ -70,11 +70,10 @@ def _run(
     """Exit status of the worker and the last lines of its log."""
     log: deque[str] = deque(maxlen=_LINES_KEPT)
     process = subprocess.Popen(
-        [sys.executable, "-m", f"{CONVERTER}.backbone.{module}"],
+        python_command(f"{CONVERTER}.backbone.{module}"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=_environment(),
         encoding="utf-8",
         errors="replace",
     )
@@ -100,12 +99,6 @@ def _run(
             process.stdin.close()
         except BrokenPipeError:
             _LOGGER.debug("the worker was gone before its request was written")
-
-
-def _environment() -> dict[str, str]:
-    """The worker imports this package from where it was imported here."""
-    paths = [str(IMPORT_ROOT), os.environ.get("PYTHONPATH", "")]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def _failure(what: str, out: Path, status: int, log: list[str]) -> MimoEdgeError:

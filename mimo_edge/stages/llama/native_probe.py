@@ -15,6 +15,7 @@ import sys
 
 from ...bundle.default_bundle import demo_bundle
 from ...errors import BadInputError
+from ...installation import python_command
 
 __all__ = ["check_repacked", "kernels", "native_complaint"]
 
@@ -69,7 +70,7 @@ def native_complaint(*, repack: bool) -> str | None:
     """
     if demo_bundle() is None:
         return None
-    command = [sys.executable, "-m", _MODULE, "repacked" if repack else "mapped"]
+    command = python_command(_MODULE, "repacked" if repack else "mapped")
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE_S

@@ -228,6 +228,17 @@ def test_a_write_that_fails_in_the_worker(source: Path, monkeypatch: pytest.Monk
         small_quantize(source)
 
 
+def test_the_users_folder_has_no_say(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies there may be called like a package of the worker's."""
+    user = source.parent / "user"
+    for name in ("convert", "gguf"):
+        (user / name).mkdir(parents=True)
+        (user / name / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(user)
+    small_quantize(source)
+    assert source.with_name("out.gguf").stat().st_size
+
+
 def test_a_write_that_fails_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with largest_file(1 << 18), pytest.raises(MimoEdgeError, match="cannot be written"):
         convert(LANGUAGE_MODEL, tmp_path / "out.gguf", "q4_k_m")

@@ -37,6 +37,15 @@ def test_the_llama_cpp_of_these_tests_runs_here(repack: bool) -> None:
     assert native_probe.native_complaint(repack=repack) is None
 
 
+def test_the_users_folder_has_no_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script there may be called like a package of ours."""
+    for name in ("numpy", "mimo_edge", "runpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    native_probe.native_complaint.cache_clear()
+    assert native_probe.native_complaint(repack=False) is None
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to die of")
 def test_repacking_is_refused_where_it_would_crash(
     crashing_child: None, command: Command, tmp_path: Path
