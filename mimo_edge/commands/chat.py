@@ -14,7 +14,7 @@ from ..prompt.prompts import Reply
 from ..session import Session
 from ..tasks import Overrides
 from .console import Console
-from .inputs import check_recordings
+from .inputs import check_apart, check_recordings
 from .live_options import LiveOptions, check_combination, live_options, show_devices
 from .local_partner import local_partner
 from .options import TEXT, ModelOptions, model_options, output_options, sampling_options
@@ -88,13 +88,19 @@ def chat(
             "leave them out with --load-session."
         )
     check_recordings([*inputs, voice])
+    reply: Reply | None = "thinking" if think else "text" if text_only else None
     if output is not None:
-        folder = answers_folder(output, len(inputs), suffix)
+        folder = answers_folder(
+            *(output, inputs, suffix),
+            speaks=reply is None,
+            continued=load_session is not None,
+            voice=voice,
+        )
         click.get_current_context().with_resource(folder)
     # A recording makes its folder when it begins.
     if save_session is not None and save_session.parent != live.record:
         check_output(save_session)
-    reply: Reply | None = "thinking" if think else "text" if text_only else None
+        check_apart([*inputs, voice], [save_session])
     if not inputs:
         live.check(speaks=reply is None)  # before seconds of loading
     with (
@@ -125,7 +131,7 @@ def chat(
             RecordedChat(
                 console=console,
                 ask=ask,
-                continued=bool(session.turns),
+                continued=load_session is not None,
                 output=output,
                 suffix=suffix,
             ).answer(inputs)

@@ -27,7 +27,7 @@ def continue_(
     console: Console,
 ) -> None:
     """Go on speaking where AUDIO ends (MiMo-Audio-7B-Base)."""
-    delivery = speech.delivery(console)
+    delivery = speech.delivery(console, [audio])
     check_recordings([audio])
     with options.load(console) as model, delivery.speaker(model) as on_sound:
         with console.busy("speaking"):

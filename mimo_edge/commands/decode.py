@@ -23,7 +23,7 @@ def decode(
     codes: Path, output: str, form: str | None, options: ModelOptions, console: Console
 ) -> None:
     """Turn a file of RVQ CODES into sound."""
-    target = SpeechOutput.choose(output, form, as_json=console.as_json)
+    target = SpeechOutput.choose(output, form, as_json=console.as_json, inputs=[codes])
     with options.load(console) as model, console.busy("decoding") as tell:
         samples = model.decode(
             codes_file.read(codes, model.manifest),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import click
@@ -30,15 +30,17 @@ class SpeechOptions:
     play: bool
     anyway: bool
 
-    def delivery(self, console: Console) -> Delivery:
+    def delivery(self, console: Console, inputs: Iterable[str | None]) -> Delivery:
         """The way of the speech, after finding out that it is open.
 
         Raises:
-            MimoEdgeError: there is no speaker, or the file cannot be written.
+            MimoEdgeError: there is no speaker, or the file cannot be written or is an input.
         """
         output = None
         if self.output is not None:
-            output = SpeechOutput.choose(self.output, self.form, as_json=console.as_json)
+            output = SpeechOutput.choose(
+                self.output, self.form, as_json=console.as_json, inputs=inputs
+            )
         elif self.form is not None:
             raise BadInputError(
                 f"--format {self.form} is for a file, and without -o the speech is played."

@@ -8,7 +8,7 @@ import click
 
 from ..audio import codes_file
 from .console import Console
-from .inputs import check_recordings
+from .inputs import check_apart, check_recordings
 from .options import AUDIO, OUTPUT, ModelOptions, model_options, output_options
 
 __all__ = ["encode"]
@@ -23,6 +23,7 @@ def encode(audio: str, output: Path, options: ModelOptions, console: Console) ->
     """Turn AUDIO into a file of RVQ codes."""
     codes_file.check_name(output)
     check_recordings([audio])
+    check_apart([audio], [output])
     with options.load(console) as model:
         codes = model.encode(audio)
         codes_file.write(output, codes, model.manifest)

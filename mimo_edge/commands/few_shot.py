@@ -39,8 +39,9 @@ def few_shot(
     console: Console,
 ) -> None:
     """Do with AUDIO what the examples show (MiMo-Audio-7B-Base)."""
-    delivery = speech.delivery(console)
-    check_recordings([*(path for example in examples for path in example[:2]), audio])
+    recordings = [*(path for example in examples for path in example[:2]), audio]
+    delivery = speech.delivery(console, recordings)
+    check_recordings(recordings)
     with options.load(console) as model, delivery.speaker(model) as on_sound:
         with console.busy("speaking"):
             answer = model.few_shot(

@@ -12,7 +12,14 @@ from ..audio.source import printable
 from ..errors import BadInputError, MimoEdgeError
 from .console import one_line
 
-__all__ = ["STANDARD_INPUT", "check_recordings", "label_of", "recordings_in", "unreadable"]
+__all__ = [
+    "STANDARD_INPUT",
+    "check_apart",
+    "check_recordings",
+    "label_of",
+    "recordings_in",
+    "unreadable",
+]
 
 STANDARD_INPUT = "-"
 """How the command line names it."""
@@ -38,6 +45,25 @@ def check_recordings(paths: Iterable[str | None]) -> None:
         names = ", ".join(map(label_of, list(faults)[1:]))
         sentence = f"{sentence.rstrip('.')} (the same goes for {names})."
     raise BadInputError(sentence)
+
+
+def check_apart(inputs: Iterable[str | Path | None], outputs: Iterable[Path | None]) -> None:
+    """Refuse to write over what a command reads: it would be lost, or read when it is another.
+
+    None stands for a file that was not given.
+
+    Raises:
+        MimoEdgeError: an output is one of the inputs, under this name or another one.
+    """
+    there = [path for path in outputs if path is not None and path.is_file()]
+    for name in inputs:
+        for path in there if name not in (None, STANDARD_INPUT) else ():
+            with contextlib.suppress(OSError, ValueError):  # which reading it will explain
+                if path.samefile(str(name)):
+                    raise BadInputError(
+                        f"{path} is an input as well and would be written over; give the output "
+                        "another place."
+                    )
 
 
 def recordings_in(paths: Iterable[str]) -> list[str]:

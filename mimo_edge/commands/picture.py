@@ -11,7 +11,7 @@ from ..audio import read_at
 from ..errors import BadInputError
 from ..measure.picture import RATE, spectrogram, stack
 from .console import one_line
-from .inputs import check_recordings
+from .inputs import check_apart, check_recordings
 
 __all__ = ["check_png", "picture"]
 
@@ -32,6 +32,7 @@ def picture(recordings: tuple[str, ...], output: Path) -> None:
     """Draw the spectrograms of RECORDINGS, up to 8 kHz, one pixel per 10 ms."""
     check_png(output)
     check_recordings(recordings)
+    check_apart(recordings, [output])
     heard = [read_at(path, RATE, longest_s=_LONGEST_S) for path in recordings]
     image = stack([(Path(sound.name).name, spectrogram(sound.samples)) for sound in heard])
     with atomic_output(output) as file:

@@ -17,6 +17,7 @@ from ..errors import OutputError
 from ..json_lines import JsonLines
 from ..windows_names import length_fault
 from .console import Console, answer_record, describe
+from .inputs import check_apart
 from .option_kinds import decorate
 
 __all__ = ["Asked", "RecordedChat", "answers_folder", "recorded_options"]
@@ -80,7 +81,7 @@ class RecordedChat:
         Raises:
             MimoEdgeError: a recording cannot be read, or a file cannot be written.
         """
-        first = _turns_in(self.output) + 1 if self.continued and self.output else 1
+        first = _first_turn(self.output, continued=self.continued) if self.output else 1
         for number, path in enumerate(inputs, start=first):
             with self.console.busy("thinking"):
                 asked = self.ask(path, self.console.live_text())
@@ -126,20 +127,29 @@ def _write_record(path: Path, record: dict[str, Any], *, first: bool) -> None:
         lines.write(record)
 
 
-def _turns_in(output: Path) -> int:
-    """Turns of the conversation that the folder holds already; a continued one adds to them."""
+def _first_turn(output: Path, *, continued: bool) -> int:
+    """Number of the next turn: a continued conversation adds to those that the folder holds."""
     transcript = output / _TRANSCRIPT
-    return transcript.read_bytes().count(b"\n") if transcript.is_file() else 0
+    return 1 + (transcript.read_bytes().count(b"\n") if continued and transcript.is_file() else 0)
 
 
 @contextlib.contextmanager
-def answers_folder(folder: Path, turns: int, suffix: str) -> Iterator[None]:
+def answers_folder(
+    folder: Path,
+    inputs: Sequence[str],
+    suffix: str,
+    *,
+    speaks: bool,
+    continued: bool = False,
+    voice: str | None = None,
+) -> Iterator[None]:
     """Make the folder of the answers and find out whether they can be written there.
 
     It is gone again after the block if there was none before and no answer came.
 
     Raises:
-        MimoEdgeError: it cannot be made, or a file is in the way.
+        MimoEdgeError: it cannot be made, a file is in the way, or an answer would be written over
+            a recording.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -151,8 +161,12 @@ def answers_folder(folder: Path, turns: int, suffix: str) -> Iterator[None]:
         check_output(transcript)
         if transcript.exists() and not transcript.is_file():
             raise OutputError(f"{transcript} is no regular file; give another --output.")
-        for number in range(1, turns + 1):
-            check_output(_answer_path(folder, number, suffix))
+        first = _first_turn(folder, continued=continued)
+        numbers = range(first, first + len(inputs)) if speaks else ()
+        answers = [_answer_path(folder, number, suffix) for number in numbers]
+        for path in answers:
+            check_output(path)
+        check_apart([*inputs, voice], answers)
         yield
 
 

@@ -137,7 +137,8 @@ def talk(
     check_combination(live=not inputs)
     check_recordings(inputs)
     if output is not None:
-        click.get_current_context().with_resource(answers_folder(output, len(inputs), suffix))
+        folder = answers_folder(output, inputs, suffix, speaks=settings.speaks)
+        click.get_current_context().with_resource(folder)
     if not inputs:
         live.check(speaks=settings.speaks)
     if address.api_key and not (address.encrypted or address.is_here):

@@ -34,7 +34,7 @@ def speak(
     console: Console,
 ) -> None:
     """Say TEXT ("-": read it from standard input), through the speaker or into a file."""
-    delivery = speech.delivery(console)
+    delivery = speech.delivery(console, [voice])
     check_recordings([voice])
     if text == "-":
         text = read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..atomic import check_output
 from ..audio import AUDIO_ENDINGS, check_audio_name, encode_audio, write_audio
 from ..errors import BadInputError
+from .inputs import check_apart
 from .options import decorate
 
 __all__ = ["SpeechOutput", "speech_output_options"]
@@ -30,17 +31,25 @@ class SpeechOutput:
     """How the names of files in its format end, for example `.wav`."""
 
     @classmethod
-    def choose(cls, name: str, form: str | None, *, as_json: bool) -> SpeechOutput:
+    def choose(
+        cls,
+        name: str,
+        form: str | None,
+        *,
+        as_json: bool,
+        inputs: Iterable[str | Path | None],
+    ) -> SpeechOutput:
         """What `-o NAME --format FORM` means; whether it can be written is found out now.
 
         Raises:
-            MimoEdgeError: it cannot, or the name does not tell the format.
+            MimoEdgeError: it cannot, it is one of the inputs, or the name does not tell the format.
         """
         if name != "-":
             path = Path(name)
             if form is None:
                 check_audio_name(path)
             check_output(path)
+            check_apart(inputs, [path])
             return cls(path=path, ending=f".{form}" if form else path.suffix)
         if as_json:
             raise BadInputError("-o - and --json both write to standard output; give -o FILE.")

@@ -17,7 +17,7 @@ from ..bundle.manifest import Manifest
 from ..errors import BadInputError
 from ..tasks import Transcribe
 from ..transcription import AUTOMATIC, FORMATS, Transcript, Unfinished
-from .inputs import STANDARD_INPUT, label_of
+from .inputs import STANDARD_INPUT, check_apart, label_of
 from .option_kinds import option_group
 
 __all__ = ["TranscriptOptions", "TranscriptOutput", "transcript_options"]
@@ -44,7 +44,7 @@ class TranscriptOptions:
         """Recording → where its transcript goes; whether it can be written is found out now.
 
         Raises:
-            MimoEdgeError: it cannot, or there is one name for several.
+            MimoEdgeError: it cannot, it is a recording, or there is one name for several.
         """
         if self.output in (None, _STDOUT):
             return dict.fromkeys(audio, self._printed(len(audio), as_json=as_json))
@@ -59,6 +59,7 @@ class TranscriptOptions:
         form = self.form or path.suffix[1:].lower()
         output = TranscriptOutput(path=path, form=form if form in FORMATS else "txt")
         check_output(path)
+        check_apart(audio, [path])
         return {audio[0]: output}
 
     def _printed(self, recordings: int, *, as_json: bool) -> TranscriptOutput:
@@ -87,6 +88,7 @@ class TranscriptOptions:
             )
         for path in paths.values():
             check_output(path)
+        check_apart(audio, paths.values())
         return {name: TranscriptOutput(path=path, form=form) for name, path in paths.items()}
 
 
