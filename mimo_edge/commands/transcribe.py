@@ -125,7 +125,7 @@ class _Transcriber:
             try:
                 transcript = self._write_down(task, recording, output, unfinished, label)
             except (MimoEdgeError, KeyboardInterrupt):
-                if unfinished is not None:
+                if unfinished is not None and unfinished.holds_parts:
                     console.complain(kept_in(unfinished))
                 raise
         if output.path is not None:

@@ -43,6 +43,8 @@ class Unfinished:
         self.path = path
         self.known = dict(known)
         """Those that were done when the file was opened, by their numbers."""
+        self.holds_parts = bool(known)
+        """Whether the file keeps any part."""
         self._lines = lines
 
     @staticmethod
@@ -63,7 +65,8 @@ class Unfinished:
     ) -> Iterator[Unfinished]:
         """Go on where a transcription of the same recording stopped, or begin one.
 
-        After the block the file is closed, and still there: `remove` it when the output is.
+        After the block the file is closed, and still there if it holds parts: `remove` it when the
+        output is.
 
         Raises:
             MimoEdgeError: it is of something else and may not be begun anew with `restart`, another
@@ -79,11 +82,13 @@ class Unfinished:
                 stack.enter_context(only_writer(lock_beside(output), refusal))
                 known = None if restart else _read(path, header)
                 lines = JsonLines(path, "replace" if known is None else "append")
+            unfinished = cls(path, lines, known or {})
+            stack.callback(unfinished._remove_if_empty)
             stack.enter_context(lines)
             if known is None:
                 with output_errors(path, _REMEDY):
                     lines.write(header)
-            yield cls(path, lines, known or {})
+            yield unfinished
 
     def add(self, segment: Segment) -> None:
         """Put a part behind that is done.
@@ -93,6 +98,7 @@ class Unfinished:
         """
         with output_errors(self.path, f"{_REMEDY}; what was done before is kept there"):
             self._lines.write(asdict(segment))
+        self.holds_parts = True
 
     def remove(self) -> None:
         """Delete the file, which must be closed.
@@ -102,6 +108,11 @@ class Unfinished:
         """
         with output_errors(self.path, "delete it"):
             self.path.unlink(missing_ok=True)
+
+    def _remove_if_empty(self) -> None:
+        if not self.holds_parts:
+            with contextlib.suppress(OSError):  # the next run takes it for none
+                self.path.unlink(missing_ok=True)
 
 
 def _header(manifest: Manifest, task: Transcribe, recording: SurveyedSound) -> dict[str, Any]:
@@ -119,7 +130,7 @@ def _header(manifest: Manifest, task: Transcribe, recording: SurveyedSound) -> d
 
 
 def _read(path: Path, header: Mapping[str, Any]) -> dict[int, Segment] | None:
-    """The parts in a file that begins with this header; None: there is none, or nothing in it.
+    """The parts in a file that begins with this header; None: there is none, or no part in it.
 
     Half a line at its end, as a power failure leaves it, is cut off.
     """
@@ -140,6 +151,8 @@ def _read(path: Path, header: Mapping[str, Any]) -> dict[int, Segment] | None:
             "another name.",
             about="restart",
         ) from error
+    if not segments:  # whatever it was to be of, nothing is lost
+        return None
     for key, value in header.items():
         if first[key] != value:
             raise BadInputError(

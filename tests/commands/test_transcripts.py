@@ -202,6 +202,15 @@ def test_a_full_disk(recording: tuple[Path, list[Said]], tmp_path: Path) -> None
     assert done.returncode == 0 and not partial.exists() and out.exists()
 
 
+def test_a_run_that_fails_at_once_keeps_nothing(
+    command: Command, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    """And says of nothing that it is kept."""
+    asked = ("transcribe", clips["short"], "-o", tmp_path / "a.srt", *QUICK)
+    assert "context" in command(*asked, "--ctx", 16).sentence
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/null"), reason="a device to write to")  # noqa: PTH110
 def test_a_device_keeps_nothing(command: Command, clips: dict[str, Path]) -> None:
     assert command("transcribe", clips["short"], "-o", "/dev/null", *QUICK).status == 0

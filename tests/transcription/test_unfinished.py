@@ -97,7 +97,22 @@ def test_of_something_else_it_is_refused(output: Path, recording: SurveyedSound)
         assert path.read_bytes() == before
         with Unfinished.open(output, MANIFEST, TASK, another, restart=True) as unfinished:
             assert unfinished.known == {}
-    assert len(path.read_bytes().splitlines()) == 1
+            assert len(path.read_bytes().splitlines()) == 1
+
+
+def test_without_a_part_nothing_is_kept(output: Path, recording: SurveyedSound) -> None:
+    path = begin(output, recording, PARTS[0])
+    begun = path.read_bytes().splitlines(keepends=True)[0]
+    path.unlink()
+    with Unfinished.open(output, MANIFEST, TASK, recording) as unfinished:
+        assert not unfinished.holds_parts
+    assert not list(output.parent.iterdir())
+    path.write_bytes(begun)  # of a run that was killed
+    with sound(1) as another, Unfinished.open(output, MANIFEST, TASK, another) as unfinished:
+        unfinished.add(PARTS[0])
+        assert unfinished.holds_parts
+    with sound(1) as another:
+        assert known(output, another) == {0: PARTS[0]}
 
 
 def test_the_name_of_the_file_does_not_matter(output: Path, recording: SurveyedSound) -> None:
