@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..tasks import Overrides
-from .console import Console, answer_record
+from .console import Console, answer_record, describe
 from .inputs import check_recordings
 from .options import AUDIO, TEXT, ModelOptions, model_options, output_options, sampling_options
 
@@ -34,4 +34,6 @@ def ask(
             audio, question, thinking=think, overrides=overrides, on_text=console.live_text()
         )
     console.text(answer.text)
+    if said := describe(answer, verbose=console.verbose):
+        console.note(said)
     console.record(task="ask", input=audio, question=question, **answer_record(answer))

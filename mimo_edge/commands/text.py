@@ -12,7 +12,7 @@ import click
 from ..errors import MimoEdgeError
 from ..session import Session
 from ..tasks import Overrides
-from .console import Console, answer_record
+from .console import Console, answer_record, describe
 from .options import TEXT, ModelOptions, model_options, output_options, sampling_options
 from .remedies import with_option
 from .text_input import read_lines
@@ -68,6 +68,8 @@ def _say(console: Console, session: Session, line: str) -> None:
         return
     answer = session.ask(text=line, on_text=console.live_text())
     console.text(answer.text)
+    if said := describe(answer, verbose=console.verbose):
+        console.note(said)
     console.record(task="text", request=line, **answer_record(answer))
 
 

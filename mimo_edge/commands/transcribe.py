@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import click
 import numpy as np
 
-from ..answer import Answer, OnText
+from ..answer import Answer, OnText, first_cut
 from ..audio import SurveyedSound
 from ..errors import BadInputError, MimoEdgeError
 from ..model import MimoAudio
@@ -147,8 +147,8 @@ class _Transcriber:
                 for part in transcript.segments
             ],
         )
-        if console.verbose:
-            console.note(describe(answer, verbose=True))
+        if said := _describe(transcript, answer, task, verbose=console.verbose):
+            console.note(label + said)
 
     def _write_down(
         self,
@@ -198,6 +198,22 @@ def _as_answer(transcript: Transcript, rate: int) -> Answer:
         reason=transcript.reason,
         stats=transcript.stats,
     )
+
+
+def _describe(transcript: Transcript, answer: Answer, task: Transcribe, *, verbose: bool) -> str:
+    """What there is to say about how it was made, maybe nothing; above all where it is cut off."""
+    longest = task.overrides.max_new_tokens if task.overrides is not None else None
+    # Of a part nobody can say more than so much; a larger --max-new-tokens would not help it.
+    endless = [
+        part for part in transcript.parts if part.reason == "length" and len(part.tokens) != longest
+    ]
+    others = first_cut([part.reason for part in transcript.parts if part not in endless])
+    said = [describe(replace(answer, reason=others), verbose=verbose)]
+    if endless:
+        times = (divmod(int(part.begin_s), 60) for part in endless)
+        where = ", ".join(f"{minutes}:{seconds:02}" for minutes, seconds in times)
+        said.append(f"cut off at {where}, where the model wrote more than anybody can say")
+    return "; ".join(filter(None, said))
 
 
 def _measures(transcript: Transcript) -> str:

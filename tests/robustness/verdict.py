@@ -16,6 +16,7 @@ Snapshot = dict[str, tuple[int, ...]]
 
 _NOTE = re.compile(
     r"[\w ]+: (?:[\d.]+ MB in )?[\d.]+ s"  # a stage of a conversion that is done
+    r"|cut off, a larger --[a-z-]+ lets it finish"  # an answer before the one that failed
     r"|\d+ threads are more than the \d+ processors .*"
     r"|\[src/libmpg123/.*"  # libsndfile's decoder writes there itself, whatever one does
 )
