@@ -49,7 +49,7 @@ class TranscriptOptions:
         if self.output in (None, _STDOUT):
             return dict.fromkeys(audio, self._printed(len(audio), as_json=as_json))
         path = Path(self.output or "")
-        if path.is_dir() or str(self.output).endswith(os.sep):
+        if path.is_dir() or str(self.output).endswith((os.sep, "/")):  # both on Windows
             return self._in_folder(audio, path)
         if len(audio) > 1:
             raise BadInputError(
@@ -81,7 +81,9 @@ class TranscriptOptions:
             name: folder / f"{'stdin' if name == STANDARD_INPUT else Path(name).stem}.{form}"
             for name in audio
         }
-        twice = [path for path, count in Counter(paths.values()).items() if count > 1]
+        # On many disks names that differ in capitals are one file.
+        counted = Counter(str(path).casefold() for path in paths.values())
+        twice = [path for path in paths.values() if counted[str(path).casefold()] > 1]
         if twice:
             raise BadInputError(
                 f"several recordings would be written to {twice[0]}; transcribe them one by one."

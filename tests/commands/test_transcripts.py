@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from mimo_edge.bundle.default_bundle import MODEL_VARIABLE
+from mimo_edge.commands import transcript_output
 from tests.commands.test_bundle_commands import ROOT, run
 from tests.commands.test_terminal import on_terminal
 from tests.tools.command_line import QUICK, Command
@@ -90,6 +92,21 @@ def test_several_into_a_folder(command: Command, clips: dict[str, Path], tmp_pat
     assert "several recordings would be written to" in sentence
     sentence = command("transcribe", names[0], "--json", "--output-format", "srt", *QUICK).sentence
     assert "both write to standard output" in sentence
+
+
+def test_a_folder_on_other_systems(
+    command: Command, clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows ends the name of one in either way; there, and on a Mac, capitals do not count."""
+    capital = tmp_path / clips["short"].name.upper()
+    capital.write_bytes(clips["short"].read_bytes())
+    asked = ("transcribe", clips["short"], "--model", "missing", "-o")
+    sentence = command(*asked, tmp_path, capital).sentence
+    assert "several recordings would be written to" in sentence
+    monkeypatch.setattr(transcript_output, "os", SimpleNamespace(sep="\\"))
+    for end in "/\\":
+        sentence = command(*asked, f"{tmp_path / 'out'}{end}").sentence
+        assert "there is no folder" in sentence and "make it" in sentence
 
 
 @pytest.mark.parametrize("what", ["folder", "missing", "text", "silent", "nowhere"])
