@@ -92,7 +92,8 @@ class ServeOptions:
         try:
             with self.api_key_file.open("rb") as file:
                 readable = os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o044
-                lines = file.read(_LARGEST_KEY_FILE).decode("utf-8").split("\n")
+                # "-sig": editors on Windows may put a byte order mark in front.
+                lines = file.read(_LARGEST_KEY_FILE).decode("utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"
             raise BadInputError(

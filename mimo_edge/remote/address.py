@@ -105,7 +105,7 @@ def key_for(url: str, given: str | Path | None, environment: Mapping[str, str]) 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")  # editors on Windows may put a mark in front
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise BadInputError(f"{path} cannot be read ({reason}); give the key's file.") from error

@@ -73,6 +73,8 @@ def test_a_key_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("secret\n")
     assert key_for("ws://host/", file, {"MIMO_EDGE_API_KEY": "other"}) == "secret"
+    file.write_text("secret\n", "utf-8-sig")  # as Notepad may save it
+    assert key_for("ws://host/", file, {}) == "secret"
     for content in ("", "\n", "se\ncret", "schlüssel"):
         file.write_text(content)
         with pytest.raises(MimoEdgeError, match="is no key") as raised:

@@ -115,7 +115,7 @@ def test_it_ends_in_the_middle_of_answers() -> None:
 @posix
 def test_a_key_from_the_environment_and_one_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
-    file.write_text(f"{KEY}\n")
+    file.write_text(f"{KEY}\n", "utf-8-sig")  # with a byte order mark, as Notepad may save it
     file.chmod(0o600)
     for options, environment in (((), {"MIMO_EDGE_API_KEY": KEY}), (("--api-key-file", file), {})):
         with served(*options, "--host", "0.0.0.0", "--no-page", **environment) as server:
