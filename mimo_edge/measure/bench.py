@@ -93,7 +93,8 @@ def measure_speed(folder: Path, manifest: Manifest, options: RuntimeOptions, run
     loading = time.perf_counter() - began
     plan = engine.plan
     read = read_bytes_of_bundle(folder, manifest, plan.place.patch_decoder.form)
-    ways = ways_of(plan.options, skips_head=follows_format(manifest, plan.options))
+    skips_head = follows_format(manifest, plan.options)
+    ways = ways_of(plan.options, skips_head=skips_head, manifest=manifest)
     ways = replace(ways, patches_on_gpu=plan.patches_on_gpu)
     try:
         timings = measure_stages(engine, runs, read=read, ways=ways, positions=positions)

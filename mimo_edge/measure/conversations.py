@@ -185,7 +185,7 @@ class _Bench:
         form = patch_form(self.manifest, self.options, read_measured(self.manifest))
         read = read_bytes_of_bundle(self.folder, self.manifest, form)
         skips_head = follows_format(self.manifest, self.options)
-        ways = ways_of(self.options, skips_head=skips_head)
+        ways = ways_of(self.options, skips_head=skips_head, manifest=self.manifest)
         cache = (PROMPT + PATCHES // 2) * together * read.cached_values * ways.cache_bytes
         step = read.blocks + cache + (0 if skips_head else read.head)
         return int(step + read.patch_decoder + read.patch_encoder) // together

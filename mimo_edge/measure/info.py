@@ -66,7 +66,7 @@ def needs_of_bundle(
     folder: Path, manifest: Manifest, machine: Machine, options: RuntimeOptions, positions: int
 ) -> Needs:
     """What a bundle needs for a conversation of so many positions."""
-    need = size_of_bundle(manifest).memory(options, positions)
+    need = size_of_bundle(manifest).memory(options.kv_type_for(manifest.backbone), positions)
     seconds: dict[Kind, float | None] = dict.fromkeys(KINDS)
     if manifest.speaks:
         form = patch_form(manifest, options, read_measured(manifest))
@@ -86,7 +86,7 @@ def needs_of_released(machine: Machine) -> list[ReleasedNeeds]:
     needs, options = [], RuntimeOptions()
     ways = replace(released_ways(options), backbone_on_gpu=machine.backbone_on_gpu)
     for recipe, model in released_models().items():
-        memory = sum(model.size.memory(options, RELEASED_CONTEXT).values())
+        memory = sum(model.size.memory(options.kv_type, RELEASED_CONTEXT).values())
         seconds = {kind: machine.speech_seconds(model.read, kind, ways) for kind in KINDS}
         dialogue = seconds["dialogue"]
         intermediate = 0 if recipe == "reference" else INTERMEDIATE_BYTES

@@ -193,13 +193,14 @@ def seconds_of_speech(
 
 def ways_of(options: RuntimeOptions, *, skips_head: bool, manifest: Manifest | None = None) -> Ways:
     """In which ways a model runs under these options; without a `manifest`, its patches on the
-    processor."""
+    processor and its heads as any number type of the cache wants them."""
+    kv_type = options.kv_type if manifest is None else options.kv_type_for(manifest.backbone)
     on_gpu = gpu_layers(options) != 0
     form = "onnx" if manifest is None else patch_form(manifest, options, read_measured(manifest))
     return Ways(
         skips_head=skips_head,
         drafts=options.drafting,
-        cache_bytes=KV_BYTES[options.kv_type],
+        cache_bytes=KV_BYTES[kv_type],
         backbone_on_gpu=on_gpu,
         patches_on_gpu=on_gpu and form == "gguf",
     )

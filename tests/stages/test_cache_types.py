@@ -14,6 +14,8 @@ from mimo_edge.bundle.default_bundle import demo_bundle
 from mimo_edge.bundle.files import load_manifest
 from mimo_edge.engine import Engine
 from mimo_edge.errors import BadInputError
+from mimo_edge.measure.speech_cost import ways_of
+from mimo_edge.stages.machine.memory_needs import MemoryNeeds
 from mimo_edge.stages.machine.runtime_options import RuntimeOptions
 
 
@@ -56,10 +58,21 @@ def test_heads_that_do_not_fit() -> None:
     """8 bits have a scale for 32 numbers; llama.cpp refuses a head that is no multiple of them."""
     bundle = demo_bundle()
     assert bundle is not None
-    backbone = load_manifest(bundle).backbone
-    options = RuntimeOptions(kv_type="q8_0")
-    assert options.kv_type_for(backbone) == "q8_0"
-    assert options.kv_type_for(replace(backbone, head_dim=48)) == "f16"
+    manifest = load_manifest(bundle)
+    options = RuntimeOptions(kv_type="q8_0", device="cpu")
+    odd = replace(manifest, backbone=replace(manifest.backbone, head_dim=48))
+    assert options.kv_type_for(manifest.backbone) == "q8_0"
+    assert options.kv_type_for(odd.backbone) == "f16"
+    # The room that is asked for is that of the cache that is made.
+    small, large, same = (
+        (MemoryNeeds.of(of, how, 1, repack=False).cache, ways_of(how, skips_head=True, manifest=of))
+        for of, how in (
+            (manifest, options),
+            (odd, options),
+            (odd, replace(options, kv_type="f16")),
+        )
+    )
+    assert large == same and large[0] > small[0] and large[1].cache_bytes > small[1].cache_bytes
 
 
 def test_what_does_not_go_together() -> None:

@@ -88,7 +88,7 @@ def layers_that_fit(
     """
     tensors = read_header(folder / BACKBONE_FILE).tensors
     config = manifest.backbone
-    need = size_of_bundle(manifest).memory(options, options.cache_for(config))
+    need = size_of_bundle(manifest).memory(options.kv_type_for(config), options.cache_for(config))
     # Patch encoder and patch decoder go there, too, if they are in a form that can.
     beside = sum(file.size for file in manifest.files if file.name in _PATCH_FILES)
     cache = config.cached_values / config.layers * KV_BYTES[options.kv_type_for(config)]

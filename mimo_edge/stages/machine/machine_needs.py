@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...bundle.manifest import OPTIONAL_PARTS, PART_FILES, Manifest
-from .runtime_options import RuntimeOptions
+from .runtime_options import KvType
 
 __all__ = ["KV_BYTES", "ModelSize", "memory_verdict", "size_of_bundle"]
 
-KV_BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
+KV_BYTES: dict[KvType, float] = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
 """Bytes of a number in the KV cache."""
 _WORK_BYTES, _LEAST_WORK_BYTES = 400e6, 40e6
 """Buffers of llama.cpp and onnxruntime beside weights and cache: of a model with `_LARGE_BYTES` of
@@ -26,11 +26,14 @@ class ModelSize:
     cached_values: int
     """Numbers in the KV cache per position."""
 
-    def memory(self, options: RuntimeOptions, positions: int) -> dict[str, float]:
-        """Bytes: weights (mapped from the files), KV cache, buffers."""
+    def memory(self, kv_type: KvType, positions: int) -> dict[str, float]:
+        """Bytes: weights (mapped from the files), KV cache, buffers.
+
+        `kv_type` is that of the cache as it is made, which `RuntimeOptions.kv_type_for` says.
+        """
         return {
             "weights": self.weights,
-            "cache": self.cached_values * KV_BYTES[options.kv_type] * positions,
+            "cache": self.cached_values * KV_BYTES[kv_type] * positions,
             "buffers": max(_LEAST_WORK_BYTES, _WORK_BYTES * min(1.0, self.weights / _LARGE_BYTES)),
         }
 

@@ -50,7 +50,7 @@ class MemoryNeeds:
     ) -> MemoryNeeds:
         """Of a bundle under these options; `repack` is what was decided (`repacks`)."""
         positions = options.cache_for(manifest.backbone)
-        need = size_of_bundle(manifest).memory(options, positions)
+        need = size_of_bundle(manifest).memory(options.kv_type_for(manifest.backbone), positions)
         used = chosen_gpus(options) if gpu_layers(options) else []
         # A GPU without memory of its own fills the machine's.
         copied = any(gpu.shares_memory and not gpu.maps_files for gpu in used)

@@ -9,9 +9,11 @@ from typing import Literal
 from ...bundle.manifest import BackboneConfig
 from ...errors import BadInputError, DoesNotFitError
 
-__all__ = ["DEFAULT_CONTEXT", "PatchChoice", "RuntimeOptions"]
+__all__ = ["DEFAULT_CONTEXT", "KvType", "PatchChoice", "RuntimeOptions"]
 
 PatchChoice = Literal["auto", "onnx", "gguf"]
+KvType = Literal["f32", "f16", "q8_0"]
+"""Number types of the KV cache."""
 
 _MOST_THREADS = 512
 """What ggml is built for (GGML_MAX_N_THREADS)."""
@@ -57,7 +59,7 @@ class RuntimeOptions:
     """What onnxruntime computes the audio tokenizer with, by a name of `stages.graphs.providers`:
     cpu, coreml, webgpu, directml, cuda, openvino. auto: what `mimo-edge info --measure` found to be
     quickest, and without that the processor. Where it is missing or fails, the processor."""
-    kv_type: Literal["f32", "f16", "q8_0"] = "f16"
+    kv_type: KvType = "f16"
     """Number type of the KV cache. q8_0 takes half the memory of f16, but on a processor a step
     takes longer by it, the more the longer the conversation is. Where the width of a head is not a
     multiple of 32, it is f16."""
@@ -115,7 +117,7 @@ class RuntimeOptions:
                 f"the number of layers on the GPU is {self.gpu_layers}; give -1 (all) or more."
             )
 
-    def kv_type_for(self, backbone: BackboneConfig) -> Literal["f32", "f16", "q8_0"]:
+    def kv_type_for(self, backbone: BackboneConfig) -> KvType:
         """`kv_type`, or f16 for a model whose heads do not fit it."""
         fits = backbone.head_dim % _ROW_OF_Q8_0 == 0
         return self.kv_type if fits or self.kv_type != "q8_0" else "f16"
