@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from mimo_edge.bundle.manifest import GRAPHS, Manifest
 from mimo_edge.commands.console import Console, one_line, rich_console
@@ -202,6 +210,18 @@ def convert_command(
         click.echo(one_line(f"{out} is ready: {reporter.verdict}"))
 
 
+class _Bytes(DownloadColumn):
+    """How much of a stage is done, if that is bytes."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if _is_bytes(task.description) else Text()
+
+
+def _is_bytes(stage: str) -> bool:
+    """Whether bytes of it are counted; of the others positions, patches or layers are."""
+    return stage.startswith(("writing", "quantizing", "hashing"))
+
+
 class _Reporter:
     """Progress bars on a terminal, one line per stage in a pipe."""
 
@@ -211,7 +231,7 @@ class _Reporter:
         self._bars = Progress(
             TextColumn("{task.description:<26}", markup=False),
             BarColumn(),
-            DownloadColumn(binary_units=False),
+            _Bytes(binary_units=False),
             TimeRemainingColumn(),
             console=terminal,
             disable=console.as_json or not terminal.is_terminal,
@@ -229,14 +249,14 @@ class _Reporter:
         self._bars.stop()
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Told the stage, the bytes done and the bytes in all."""
+        """Told the stage, how much of it is done and how much there is."""
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total)
             self._started[stage] = time.monotonic()
         self._bars.update(self._tasks[stage], completed=done, total=total)
         if self._plain and done >= total and stage in self._started:
             seconds = time.monotonic() - self._started.pop(stage)
-            size = f"{total / 1e6:.1f} MB in " if total > 1 else ""
+            size = f"{total / 1e6:.1f} MB in " if _is_bytes(stage) else ""
             self._console.note(f"{stage}: {size}{seconds:.1f} s")
 
     def verify(self, folder: Path, manifest: Manifest, threads: int) -> None:

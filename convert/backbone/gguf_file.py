@@ -22,7 +22,8 @@ from ..checkpoints.float_types import check_finite, to_float32
 __all__ = ["FLOATS", "Progress", "write_gguf"]
 
 Progress = Callable[[str, int, int], None]
-"""Told the stage, the bytes done and the bytes in all."""
+"""Told the stage, how much of it is done and how much there is: bytes of what is written,
+quantized or hashed, else positions, patches or layers."""
 
 FLOATS: Mapping[str, tuple[Any, np.dtype[Any]]] = {
     "f32": (gguf.GGMLQuantizationType.F32, np.dtype(np.float32)),

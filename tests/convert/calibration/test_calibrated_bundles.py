@@ -34,6 +34,20 @@ def convert(command: Command, golden: Golden, out: Path, *more: object) -> Path:
     return out
 
 
+def test_only_bytes_are_told_as_bytes(command: Command, golden: Golden, tmp_path: Path) -> None:
+    """Speech is counted in positions, which as megabytes would be 0.0."""
+    done = command(
+        *("convert", "--model", golden.model, "--tokenizer", golden.tokenizer),
+        *("--out", tmp_path / "bundle", "--without-speech"),
+    )
+    assert done.status == 0, done.err
+    told = dict(line.split(": ") for line in done.err.splitlines() if line.endswith(" s"))
+    for stage in ("hearing speech", "measuring the backbone", "verifying"):
+        assert "MB" not in told[stage]
+    for stage in ("writing the backbone", "quantizing the backbone", "hashing"):
+        assert " MB in " in told[stage]
+
+
 def logits_along(bundle: Path, spoken: SpokenPatches) -> list[NDArray[np.float64]]:
     """Log-probabilities of every code."""
     manifest = load_manifest(bundle)
