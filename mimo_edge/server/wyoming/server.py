@@ -111,7 +111,7 @@ class WyomingServer:
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         limits = self._options.limits
         if len(self._connections) >= limits.connections:
-            await self._refuse(Peer(self._service, limits, writer))
+            await self._refuse(Peer(self._service, limits, writer), reader)
             return
         connection = Connection(self._service, limits, self._conversations, (reader, writer))
         task = asyncio.current_task()
@@ -124,11 +124,11 @@ class WyomingServer:
         finally:
             self._connections.discard(task)
 
-    async def _refuse(self, peer: Peer) -> None:
+    async def _refuse(self, peer: Peer, rest: asyncio.StreamReader) -> None:
         count = len(self._connections)
         _log.warning("Wyoming: %s is refused: %d connections are open", peer.name, count)
         with contextlib.suppress(OSError):
             await peer.send(
                 Error(text=f"{count} connections are open; try again later.", code="busy")
             )
-        await peer.close()
+        await peer.close(rest)
