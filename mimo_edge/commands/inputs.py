@@ -55,15 +55,22 @@ def check_apart(inputs: Iterable[str | Path | None], outputs: Iterable[Path | No
     Raises:
         MimoEdgeError: an output is one of the inputs, under this name or another one.
     """
-    there = [path for path in outputs if path is not None and path.is_file()]
-    for name in inputs:
-        for path in there if name not in (None, STANDARD_INPUT) else ():
-            with contextlib.suppress(OSError, ValueError):  # which reading it will explain
-                if path.samefile(str(name)):
-                    raise BadInputError(
-                        f"{path} is an input as well and would be written over; give the output "
-                        "another place."
-                    )
+    there = {_identity(path): path for path in outputs if path is not None and path.is_file()}
+    for name in inputs if there else ():
+        if name is None or name == STANDARD_INPUT:
+            continue
+        with contextlib.suppress(OSError, ValueError):  # which reading it will explain
+            if (path := there.get(_identity(name))) is not None:
+                raise BadInputError(
+                    f"{path} is an input as well and would be written over; give the output "
+                    "another place."
+                )
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    """What two names of one file have in common; of many files, comparing pairs takes long."""
+    found = Path(path).stat()
+    return found.st_dev, found.st_ino
 
 
 def recordings_in(paths: Iterable[str]) -> list[str]:
