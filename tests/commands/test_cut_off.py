@@ -7,25 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.command_line import QUICK, Command
+from tests.tools.command_line import Command
 
 ENDLESS = ("--threads", "1", "--seed", "1", "--temperature", "1")
 """With these the random model's transcript has no end, with the next four seeds neither."""
-CUT = ("--threads", "1", "--temperature", "0", "--max-new-tokens", "2")
+CUT = ("--threads", "1", "--temperature", "0", "--max-new-tokens", "1")
 """So early that no transcript of the random model ends before."""
 LONGER = "cut off, a larger --max-new-tokens lets it finish"
 LOOPS = "cut off at 0:00, where the model wrote more than anybody can say"
 
 
 @pytest.mark.parametrize("task", ["ask", "text", "transcribe"])
-def test_an_answer_that_is_cut_off(command: Command, clips: dict[str, Path], task: str) -> None:
-    clip = clips["short"]
+def test_an_answer_that_is_cut_off(
+    command: Command, clips: dict[str, Path], reference_bundle: Path, task: str
+) -> None:
+    clip, exact = clips["short"], ("--model", reference_bundle)  # the same ids everywhere
     asked = {"ask": (clip, "What?"), "text": ("Hello.",), "transcribe": (clip,)}[task]
-    cut = command(task, *asked, *CUT)
+    cut = command(task, *asked, *exact, *CUT)
     assert cut.status == 0 and cut.err.splitlines()[-1] == LONGER
-    full = command(task, *asked, *QUICK, "--max-new-tokens", 3000)
+    full = command(task, *asked, *exact, "--threads", 1, "--temperature", 0)
     assert full.status == 0 and LONGER not in full.err
-    told = command(task, *asked, *CUT, "--json")
+    told = command(task, *asked, *exact, *CUT, "--json")
     assert json.loads(told.out)["reason"] == "length" and LONGER not in told.err
 
 
