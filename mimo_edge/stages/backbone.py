@@ -1,8 +1,8 @@
 """The backbone: a Qwen2 language model in llama.cpp over text tokens and patch embeddings.
 
 A `Backbone` is the weights, the text vocabulary and one cache; a `BackboneSequence` is a handle of
-one conversation in it. Only this module, the others named `backbone_…`, `patch_llama`, `gpu` and
-`llama_log` import llama_cpp.
+one conversation in it. Here only this module, `backbone_draft`, `machine/gpu.py` and those in
+`llama/` import llama_cpp.
 """
 
 from __future__ import annotations

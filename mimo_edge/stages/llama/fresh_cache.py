@@ -40,7 +40,7 @@ class FreshCache:
         self._seen: set[Any] = set()
 
     def look(self, tensor: int) -> None:
-        """Give back the memory that an operation of the first evaluation is about to write to.
+        """Give back the memory that an operation of a planned evaluation would write to.
 
         `tensor` is its result, of any operation, before it is computed.
         """

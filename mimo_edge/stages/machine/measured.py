@@ -98,7 +98,7 @@ def write_measured(manifest: Manifest, measured: Measured) -> Path:
         MimoEdgeError: the file cannot be written.
     """
     path = measured_file(manifest)
-    with output_errors(path, "until it can be, nothing is known of it"):
+    with output_errors(path, "make that folder writable to keep what was measured"):
         path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_output(path) as file:
         file.write(json.dumps({"seconds": measured.seconds}, indent=1).encode())
